@@ -1,0 +1,87 @@
+#include "GraftKernels.h"
+
+#include <string.h>
+
+// #embed is C23; the compiler in Swift's toolchain has it in every mode and only warns.
+#pragma clang diagnostic ignored "-Wc23-extensions"
+
+static const char activation_text[] = {
+#embed "activation.cl"
+};
+static const char attention_text[] = {
+#embed "attention.cl"
+};
+static const char batch_norm_text[] = {
+#embed "batch_norm.cl"
+};
+static const char benchmark_text[] = {
+#embed "benchmark.cl"
+};
+static const char common_text[] = {
+#embed "common.cl"
+};
+static const char depthwise_conv_text[] = {
+#embed "depthwise_conv.cl"
+};
+static const char dropout_text[] = {
+#embed "dropout.cl"
+};
+static const char elementwise_text[] = {
+#embed "elementwise.cl"
+};
+static const char kronecker_text[] = {
+#embed "kronecker.cl"
+};
+static const char layer_norm_text[] = {
+#embed "layer_norm.cl"
+};
+static const char loss_text[] = {
+#embed "loss.cl"
+};
+static const char matmul_text[] = {
+#embed "matmul.cl"
+};
+static const char optimizer_text[] = {
+#embed "optimizer.cl"
+};
+static const char pack_text[] = {
+#embed "pack.cl"
+};
+static const char patch_embed_text[] = {
+#embed "patch_embed.cl"
+};
+static const char reduce_text[] = {
+#embed "reduce.cl"
+};
+static const char tokens_text[] = {
+#embed "tokens.cl"
+};
+
+#define SOURCE(name) {#name, name##_text, sizeof name##_text}
+
+static const graft_kernel_source sources[] = {
+    SOURCE(activation),
+    SOURCE(attention),
+    SOURCE(batch_norm),
+    SOURCE(benchmark),
+    SOURCE(common),
+    SOURCE(depthwise_conv),
+    SOURCE(dropout),
+    SOURCE(elementwise),
+    SOURCE(kronecker),
+    SOURCE(layer_norm),
+    SOURCE(loss),
+    SOURCE(matmul),
+    SOURCE(optimizer),
+    SOURCE(pack),
+    SOURCE(patch_embed),
+    SOURCE(reduce),
+    SOURCE(tokens),
+};
+
+graft_kernel_source graft_kernel_source_named(const char *name) {
+  for (size_t i = 0; i < sizeof sources / sizeof *sources; ++i) {
+    if (strcmp(sources[i].name, name) == 0) return sources[i];
+  }
+  return (graft_kernel_source){NULL, NULL, 0};
+}

@@ -1,0 +1,43 @@
+/// Images and labels, decoded and cropped, on their way to the device.
+///
+/// Pixels are 8-bit RGB in the order image, row, column, channel; the device normalises them.
+public struct ImageBatch: Sendable {
+  /// Number of images.
+  public let count: Int
+  /// Side of the square images, in pixels.
+  public let imageSize: Int
+  /// `count * imageSize * imageSize * 3` bytes.
+  public let pixels: [UInt8]
+  /// One class index an image; empty where nothing is known.
+  public let labels: [Int32]
+
+  /// Creates a batch from pixels that are already cropped to `imageSize`.
+  public init(count: Int, imageSize: Int, pixels: [UInt8], labels: [Int32] = []) {
+    precondition(pixels.count == count * imageSize * imageSize * 3, "pixels do not fill the batch")
+    precondition(labels.isEmpty || labels.count == count, "one label an image")
+    self.count = count
+    self.imageSize = imageSize
+    self.pixels = pixels
+    self.labels = labels
+  }
+}
+
+/// Where a trainer takes its images from: a folder, or an app's own pictures.
+public protocol BatchSource: Sendable {
+  /// Names of the classes; a label is an index into this list.
+  var classNames: [String] { get }
+  /// Number of images in one pass.
+  var count: Int { get }
+  /// The batches of one pass.
+  ///
+  /// - Parameters:
+  ///   - epoch: Number of the pass from 0; order and augmentation depend on it and on `seed` alone, so that a
+  ///     resumed run sees the same batches.
+  ///   - batchSize: Images a batch.
+  ///   - imageSize: Side of the images, in pixels.
+  ///   - seed: The run's seed.
+  ///   - training: Shuffles, augments and drops the last incomplete batch.
+  func batches(
+    epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+  ) -> AsyncThrowingStream<ImageBatch, any Error>
+}
