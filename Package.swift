@@ -46,12 +46,13 @@ let package = Package(
 
     // Swift, from the ground up: imports only go down.
     .target(
-      name: "GraftRuntime", dependencies: ["COpenCL", .product(name: "Logging", package: "swift-log")],
+      name: "GraftRuntime",
+      dependencies: ["COpenCL", "GraftKernels", .product(name: "Logging", package: "swift-log")],
       swiftSettings: settings),
     .target(
       name: "GraftOps",
       dependencies: [
-        "GraftRuntime", "GraftKernels", "COpenCL",
+        "GraftRuntime", "COpenCL",
         .target(name: "CCLBlast", condition: .when(traits: ["CLBlast"])),
       ], swiftSettings: settings),
     .target(name: "GraftCases", dependencies: ["GraftOps"], swiftSettings: settings),

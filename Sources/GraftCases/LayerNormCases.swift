@@ -1,0 +1,36 @@
+import GraftOps
+
+/// Cases of layer normalisation.
+package enum LayerNormCases {
+  /// Small shapes with every kind of tail.
+  package static let checks = [(1, 5), (3, 7), (5, 16), (2, 33), (7, 64), (4, 1031)].map(make)
+  /// The token matrices of ViT-B at batch 8.
+  package static let benchmarks = [(1576, 768)].map(make)
+
+  private static func make(rows: Int, width: Int) -> OperationCase {
+    OperationCase(
+      "layer_norm", "\(rows)x\(width)",
+      inputs: [
+        .init([rows, width], in: -1...3, differentiable: true), .init([width], in: 0.5...1.5), .init([width]),
+      ],
+      terms: width, cost: .init(bytes: Double(8 * rows * width)),
+      forward: { tape, inputs in
+        try tape.layerNorm(inputs[0], weight: inputs[1], bias: inputs[2], epsilon: 1e-6)
+      },
+      reference: { inputs in
+        var values: [Double] = []
+        var magnitudes: [Double] = []
+        for row in 0..<rows {
+          let x = inputs[0][row * width..<(row + 1) * width]
+          let mean = x.reduce(0, +) / Double(width)
+          let variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(width)
+          let inverse = 1 / (variance + 1e-6).squareRoot()
+          for (column, value) in x.enumerated() {
+            values.append((value - mean) * inverse * inputs[1][column] + inputs[2][column])
+            magnitudes.append(4 * (abs(mean) + 1) * inverse + 1)
+          }
+        }
+        return .init(values, magnitudes: magnitudes)
+      })
+  }
+}

@@ -1,0 +1,76 @@
+package import GraftRuntime
+
+/// Sums and scalings of tensors of equal shape.
+package enum Elementwise {
+  /// `a + b`.
+  package static func add(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    precondition(a.count == b.count, "shapes differ")
+    let output = try Tensor(empty: a.shape, on: a.context)
+    try launch("add", count: a.count, on: a.context, a.buffer, b.buffer, output.buffer)
+    return output
+  }
+
+  /// `sum += a`, in place.
+  package static func accumulate(_ a: Tensor, into sum: Tensor) throws {
+    precondition(a.count == sum.count, "shapes differ")
+    try launch("add", count: a.count, on: a.context, a.buffer, sum.buffer, sum.buffer)
+  }
+
+  /// `factor * a`.
+  package static func scale(_ a: Tensor, by factor: Float) throws -> Tensor {
+    let output = try Tensor(empty: a.shape, on: a.context)
+    try launch("scale", count: a.count, on: a.context, a.buffer, output.buffer, factor)
+    return output
+  }
+
+  private static func launch(
+    _ function: String, count: Int, on context: Context, _ arguments: any KernelArgument...
+  ) throws {
+    let kernel = KernelKey("elementwise", function)
+    let plan = ElementwisePlan(count: count, on: context)
+    try context.run(
+      kernel, over: [plan.items], group: [plan.group], arguments: arguments + [count, plan.perItem])
+  }
+}
+
+/// How a one-dimensional kernel is spread over a device: a CPU gets few items with long runs, a GPU many.
+package struct ElementwisePlan {
+  /// Consecutive elements of one work-item; a multiple of 16.
+  package let perItem: Int
+  /// Work-items.
+  package let items: Int
+  /// Work-items of a group.
+  package let group: Int
+
+  package init(count: Int, on context: Context) {
+    let isCPU = context.traits.isCPU
+    perItem = isCPU ? 4096 : 16
+    items = (count + perItem - 1) / perItem
+    group = isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
+  }
+}
+
+extension Tape {
+  /// `a + b`.
+  package func add(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    let output = try Elementwise.add(a, b)
+    if needsGradient(a, b) {
+      record(output) { gradient, gradients in
+        try gradients.add(gradient, to: a)
+        try gradients.add(gradient, to: b)
+      }
+    }
+    return output
+  }
+
+  /// The same values under another shape.
+  package func reshape(_ input: Tensor, to shape: [Int]) -> Tensor {
+    let output = input.reshaped(shape)
+    if needsGradient(input) {
+      record(output) { gradient, gradients in
+        try gradients.add(gradient.reshaped(input.shape), to: input)
+      }
+    }
+    return output
+  }
+}

@@ -1,0 +1,101 @@
+/// Records what the backward pass will need, and nothing else.
+///
+/// An operation computes its output at once. When the tape records and one of the operation's inputs requires a
+/// gradient, it leaves a record: a closure that turns the output's gradient into the inputs' gradients and holds
+/// the least it needs for that. Whatever lies below the first trainable weight leaves no record and keeps no
+/// activation.
+public final class Tape {
+  /// How layers that differ between training and use behave.
+  public enum Mode: Sendable, Equatable {
+    /// Running statistics, no dropout, nothing recorded.
+    case inference
+    /// Batch statistics, dropout and records. `seed` determines every random number of the step.
+    case training(seed: UInt64)
+  }
+
+  /// How layers that differ between training and use behave.
+  public let mode: Mode
+  private var records: [Record] = []
+  private var draws: UInt32 = 0
+
+  private struct Record {
+    let output: ObjectIdentifier
+    let backward: (Tensor, Gradients) throws -> Void
+    /// Keeps the output's identity from being reused while the record lives.
+    let keepAlive: Tensor
+  }
+
+  /// Starts an empty tape.
+  public init(_ mode: Mode = .inference) { self.mode = mode }
+
+  /// True in training.
+  package var isTraining: Bool { mode != .inference }
+
+  /// A key for the next random operation: the step's seed and a running number, so that the backward pass can
+  /// draw the same numbers again.
+  package func nextRandomKey() -> (UInt32, UInt32, UInt32) {
+    guard case .training(let seed) = mode else { preconditionFailure("no random numbers at inference") }
+    draws += 1
+    return (UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32), draws)
+  }
+
+  /// True when a gradient will be asked of something computed from `inputs`.
+  package func needsGradient(_ inputs: Tensor?...) -> Bool {
+    isTraining && inputs.contains { $0?.requiresGradient == true }
+  }
+
+  /// Leaves a record for `output`.
+  ///
+  /// - Parameter backward: receives the output's gradient and adds the inputs' gradients.
+  package func record(_ output: Tensor, _ backward: @escaping (Tensor, Gradients) throws -> Void) {
+    output.requiresGradient = true
+    records.append(Record(output: ObjectIdentifier(output), backward: backward, keepAlive: output))
+  }
+
+  /// Runs the records backwards from `output`, whose gradient is `seed`, and forgets them one by one, so that each
+  /// activation is freed as soon as its gradient is known.
+  package func backward(from output: Tensor, seed: Tensor) throws {
+    let gradients = Gradients()
+    try gradients.add(seed, to: output)
+    while let record = records.popLast() {
+      guard let gradient = gradients.take(record.output) else { continue }
+      try record.backward(gradient, gradients)
+    }
+  }
+}
+
+/// Gradients of intermediate tensors during one backward pass.
+package final class Gradients {
+  private var sums: [ObjectIdentifier: Tensor] = [:]
+
+  /// Takes a gradient out: nothing will be added to it any more.
+  func take(_ identifier: ObjectIdentifier) -> Tensor? { sums.removeValue(forKey: identifier) }
+
+  /// Adds `gradient` to what `tensor` has received so far. Nothing happens where no gradient is wanted.
+  package func add(_ gradient: @autoclosure () throws -> Tensor, to tensor: Tensor) throws {
+    guard tensor.requiresGradient else { return }
+    let gradient = try gradient()
+    if let target = tensor.gradientSum {
+      try Elementwise.accumulate(gradient, into: target)
+      return
+    }
+    let identifier = ObjectIdentifier(tensor)
+    guard let sum = sums[identifier] else {
+      sums[identifier] = gradient
+      return
+    }
+    sums[identifier] = try Elementwise.add(sum, gradient)
+  }
+
+  /// Lets an operation fold the addition into its own kernel: `compute` receives the sum so far, which it must not
+  /// change, and returns the new sum.
+  package func accumulate(into tensor: Tensor, _ compute: (Tensor?) throws -> Tensor) throws {
+    guard tensor.requiresGradient else { return }
+    if tensor.gradientSum != nil {
+      try add(compute(nil), to: tensor)
+      return
+    }
+    let identifier = ObjectIdentifier(tensor)
+    sums[identifier] = try compute(sums[identifier])
+  }
+}

@@ -1,0 +1,111 @@
+public import GraftRuntime
+
+/// An array of numbers in device memory, row-major and contiguous.
+///
+/// A tensor is made once and, but for trainable parameters, never changed afterwards; operations make new ones.
+/// Its memory is recycled when the last reference is gone.
+public final class Tensor {
+  /// What the elements are.
+  public enum Element: Sendable {
+    /// 32-bit IEEE floating point.
+    case float32
+    /// 32-bit signed integers: class indices.
+    case int32
+    /// Bytes: pixels.
+    case uint8
+
+    var byteCount: Int { self == .uint8 ? 1 : 4 }
+  }
+
+  /// The device and queue the tensor lives on.
+  public let context: Context
+  /// Length of each dimension, outermost first.
+  public let shape: [Int]
+  /// What the elements are.
+  public let element: Element
+  /// True for a trainable parameter and for whatever was computed from one.
+  public package(set) var requiresGradient = false
+  /// Where the gradient of a trainable parameter is summed; `nil` for everything else.
+  package internal(set) var gradientSum: Tensor?
+  package let buffer: Buffer
+
+  /// Number of elements.
+  public var count: Int { shape.reduce(1, *) }
+
+  /// Length of the last dimension.
+  package var width: Int { shape.last ?? 1 }
+
+  /// Number of rows when all dimensions but the last are taken together.
+  package var rows: Int { shape.dropLast().reduce(1, *) }
+
+  package init(_ context: Context, shape: [Int], element: Element = .float32, buffer: Buffer) {
+    precondition(shape.allSatisfy { $0 > 0 }, "a tensor has no empty dimension")
+    precondition(shape.reduce(1, *) * element.byteCount <= buffer.byteCount, "the buffer is too small")
+    self.context = context
+    self.shape = shape
+    self.element = element
+    self.buffer = buffer
+  }
+
+  /// A tensor with unspecified contents.
+  package convenience init(empty shape: [Int], element: Element = .float32, on context: Context) throws {
+    let buffer = try context.buffer(byteCount: shape.reduce(1, *) * element.byteCount)
+    self.init(context, shape: shape, element: element, buffer: buffer)
+  }
+
+  /// A tensor with these values.
+  ///
+  /// - Throws: `RuntimeError` when the device has no memory left.
+  public convenience init(_ values: [Float], shape: [Int], on context: Context) throws {
+    precondition(values.count == shape.reduce(1, *), "values do not fill the shape")
+    try self.init(empty: shape, on: context)
+    try values.withUnsafeBytes { try context.write($0, to: buffer) }
+  }
+
+  /// A tensor of class indices.
+  ///
+  /// - Throws: `RuntimeError` when the device has no memory left.
+  public convenience init(indices values: [Int32], on context: Context) throws {
+    try self.init(empty: [values.count], element: .int32, on: context)
+    try values.withUnsafeBytes { try context.write($0, to: buffer) }
+  }
+
+  /// A tensor of bytes.
+  ///
+  /// - Throws: `RuntimeError` when the device has no memory left.
+  public convenience init(bytes values: [UInt8], shape: [Int], on context: Context) throws {
+    precondition(values.count == shape.reduce(1, *), "values do not fill the shape")
+    try self.init(empty: shape, element: .uint8, on: context)
+    try values.withUnsafeBytes { try context.write($0, to: buffer) }
+  }
+
+  /// A tensor of zeros.
+  package static func zeros(_ shape: [Int], on context: Context) throws -> Tensor {
+    let tensor = try Tensor(empty: shape, on: context)
+    try context.fill(tensor.buffer, with: 0, byteCount: tensor.count * 4)
+    return tensor
+  }
+
+  /// The values, once all work queued before is done.
+  ///
+  /// - Throws: `RuntimeError` when the device fails.
+  public func floats() throws -> [Float] {
+    precondition(element == .float32, "not a tensor of floats")
+    return try [Float](unsafeUninitializedCapacity: count) { memory, initialized in
+      try context.read(buffer, into: UnsafeMutableRawBufferPointer(memory))
+      initialized = count
+    }
+  }
+
+  /// Overwrites the values.
+  package func assign(_ values: [Float]) throws {
+    precondition(values.count == count, "values do not fill the shape")
+    try values.withUnsafeBytes { try context.write($0, to: buffer) }
+  }
+
+  /// The same memory under another shape.
+  package func reshaped(_ shape: [Int]) -> Tensor {
+    precondition(shape.reduce(1, *) == count, "a reshape keeps the number of elements")
+    return Tensor(context, shape: shape, element: element, buffer: buffer)
+  }
+}

@@ -1,0 +1,181 @@
+import COpenCL
+
+/// One device made ready for work: its OpenCL context, an in-order queue, memory and compiled kernels.
+///
+/// Work is asynchronous: launching returns at once, and the host waits only where it reads. Because there is one
+/// in-order queue, memory that the host has let go of can be handed out again at once: whatever still uses it
+/// was queued earlier and runs earlier.
+public final class Context: Sendable {
+  /// The device that runs the work.
+  public let device: Device
+  /// Memory of the device: bytes in use, peak, and the limit.
+  public let memory: Allocator
+  package let kernels: KernelLibrary
+  let handle: Handle
+  let queue: Handle
+  private let transfers = Transfers()
+  private let guards: MemoryGuards?
+  /// Times of kernels, when a measurement asked for them.
+  package let profiler = Profiler()
+
+  /// What the device can do.
+  public var traits: DeviceTraits { device.traits }
+
+  /// Opens a device.
+  ///
+  /// - Parameters:
+  ///   - device: the device; see ``Device/select(_:)``.
+  ///   - memoryLimit: most bytes to hold on the device; by default all that it has.
+  ///   - checksMemory: fills new buffers with NaN and watches the bytes behind them, for tests.
+  /// - Throws: ``RuntimeError`` when the driver refuses.
+  public init(_ device: Device, memoryLimit: Int? = nil, checksMemory: Bool = false) throws {
+    self.device = device
+    guards = checksMemory ? MemoryGuards() : nil
+    var id: cl_device_id? = device.handle.pointer
+    let context = try openCL("clCreateContext") { clCreateContext(nil, 1, &id, nil, nil, &$0) }
+    guard let context else { throw RuntimeError.noDevice }
+    handle = Handle(owning: context) { clReleaseContext($0) }
+    let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)
+    let queue = try openCL("clCreateCommandQueue") {
+      clCreateCommandQueue(context, device.handle.pointer, properties, &$0)
+    }
+    guard let queue else { throw RuntimeError.noDevice }
+    self.queue = Handle(owning: queue) { clReleaseCommandQueue($0) }
+    memory = Allocator(context: handle, traits: device.traits, limit: memoryLimit)
+    kernels = KernelLibrary(context: handle, device: device)
+  }
+
+  /// Waits until all queued work is done.
+  public func finish() throws {
+    try openCL("clFinish") { $0 = clFinish(queue.pointer) }
+    transfers.sweep()
+  }
+
+  /// A new buffer of `byteCount` bytes with unspecified contents.
+  package func buffer(byteCount: Int) throws -> Buffer {
+    let wanted = byteCount + (guards == nil ? 0 : MemoryGuards.byteCount + byteCount % 4)
+    let buffer: Buffer
+    do {
+      buffer = try memory.allocate(wanted)
+    } catch RuntimeError.outOfMemory {
+      // Memory of finished work may still wait for release in the driver: wait once, then insist.
+      try finish()
+      buffer = try memory.allocate(wanted)
+    }
+    if let guards {
+      try fill(buffer, with: MemoryGuards.pattern, byteCount: wanted / 4 * 4)
+      guards.watch(buffer, from: byteCount)
+    }
+    return buffer
+  }
+
+  /// Bytes behind a buffer that some kernel overwrote since the last call, as a count of damaged buffers. Only for
+  /// a context that checks its memory.
+  package func damagedBuffers() throws -> Int {
+    try finish()
+    return try guards?.damaged { try read($0, into: $1) } ?? 0
+  }
+
+  /// Copies host bytes to the start of `buffer`, without waiting for the device.
+  package func write(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer) throws {
+    guard let source = bytes.baseAddress, bytes.count > 0 else { return }
+    precondition(bytes.count <= buffer.byteCount, "more bytes than the buffer holds")
+    // The driver reads host memory until the event completes, so it reads a copy that lives as long.
+    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
+    copy.copyMemory(from: UnsafeRawBufferPointer(start: source, count: bytes.count))
+    var event: cl_event?
+    do {
+      try openCL("clEnqueueWriteBuffer") {
+        $0 = clEnqueueWriteBuffer(
+          queue.pointer, buffer.handle.pointer, cl_bool(CL_FALSE), 0, bytes.count, copy.baseAddress, 0, nil,
+          &event)
+      }
+      try openCL("clFlush") { $0 = clFlush(queue.pointer) }
+    } catch {
+      copy.deallocate()
+      throw error
+    }
+    transfers.keep(copy, until: event)
+  }
+
+  /// Copies the start of `buffer` to host memory and waits for it.
+  package func read(_ buffer: Buffer, into bytes: UnsafeMutableRawBufferPointer) throws {
+    guard let target = bytes.baseAddress, bytes.count > 0 else { return }
+    precondition(bytes.count <= buffer.byteCount, "more bytes than the buffer holds")
+    try openCL("clEnqueueReadBuffer") {
+      $0 = clEnqueueReadBuffer(
+        queue.pointer, buffer.handle.pointer, cl_bool(CL_TRUE), 0, bytes.count, target, 0, nil, nil)
+    }
+    transfers.sweep()
+  }
+
+  /// Fills a buffer with a repeated 32-bit pattern.
+  package func fill(_ buffer: Buffer, with pattern: UInt32, byteCount: Int) throws {
+    guard byteCount > 0 else { return }
+    var pattern = pattern
+    try openCL("clEnqueueFillBuffer") {
+      $0 = clEnqueueFillBuffer(queue.pointer, buffer.handle.pointer, &pattern, 4, 0, byteCount, 0, nil, nil)
+    }
+  }
+
+  /// Copies bytes between buffers on the device.
+  package func copy(_ source: Buffer, to target: Buffer, byteCount: Int) throws {
+    guard byteCount > 0 else { return }
+    try openCL("clEnqueueCopyBuffer") {
+      $0 = clEnqueueCopyBuffer(
+        queue.pointer, source.handle.pointer, target.handle.pointer, 0, 0, byteCount, 0, nil, nil)
+    }
+  }
+
+  /// Queues a kernel.
+  ///
+  /// - Parameters:
+  ///   - kernel: its source file, name and the macros it is compiled with.
+  ///   - global: work-items along each dimension; rounded up to whole groups, so kernels check their bounds.
+  ///   - group: work-items of a group along each dimension.
+  ///   - arguments: in the kernel's order.
+  package func run(
+    _ kernel: KernelKey, over global: [Int], group: [Int], _ arguments: any KernelArgument...
+  ) throws {
+    try run(kernel, over: global, group: group, arguments: arguments)
+  }
+
+  package func run(
+    _ kernel: KernelKey, over global: [Int], group: [Int], arguments: [any KernelArgument]
+  ) throws {
+    guard global.allSatisfy({ $0 > 0 }) else { return }
+    try kernels.withKernel(kernel) { pointer in
+      for (index, argument) in arguments.enumerated() {
+        try argument.set(on: pointer, at: cl_uint(index))
+      }
+      let rounded = zip(global, group).map { ($0 + $1 - 1) / $1 * $1 }
+      var event: cl_event?
+      let profiling = profiler.isEnabled
+      do {
+        try openCL("clEnqueueNDRangeKernel") { status in
+          let dimensions = cl_uint(global.count)
+          status =
+            profiling
+            ? clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, &event)
+            : clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, nil)
+        }
+      } catch RuntimeError.openCL(_, let status) where status.isOutOfMemory {
+        throw RuntimeError.outOfMemory(requested: 0, inUse: memory.bytesInUse, limit: memory.limit)
+      }
+      if let event { profiler.add(kernel, event) }
+    }
+  }
+
+  /// Largest work-group this kernel may use on the device, queried after its build.
+  package func maxGroup(of kernel: KernelKey) throws -> Int {
+    try kernels.withKernel(kernel) { pointer in
+      var size = 0
+      try openCL("clGetKernelWorkGroupInfo") {
+        $0 = clGetKernelWorkGroupInfo(
+          pointer, device.handle.pointer, cl_kernel_work_group_info(CL_KERNEL_WORK_GROUP_SIZE),
+          MemoryLayout<Int>.size, &size, nil)
+      }
+      return size
+    }
+  }
+}

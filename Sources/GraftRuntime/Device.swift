@@ -1,0 +1,71 @@
+import COpenCL
+
+/// An OpenCL device that is present on this machine.
+public struct Device: Sendable {
+  /// What it can do.
+  public let traits: DeviceTraits
+  /// Position in ``all()``, which `--device` accepts.
+  public let index: Int
+  let handle: Handle
+
+  /// All devices of all platforms, in the order the drivers list them.
+  ///
+  /// - Throws: ``RuntimeError/noDevice`` when there is none.
+  public static func all() throws -> [Device] {
+    var devices: [Device] = []
+    for platform in platforms() {
+      for id in deviceIdentifiers(of: platform) {
+        // A device that cannot describe itself is left out: the others still work.
+        guard let traits = try? DeviceTraits(of: id, on: platform) else { continue }
+        // Root devices are never released: the handle only carries the identifier.
+        devices.append(
+          Device(traits: traits, index: devices.count, handle: Handle(owning: id, release: { _ in })))
+      }
+    }
+    guard !devices.isEmpty else { throw RuntimeError.noDevice }
+    return devices
+  }
+
+  /// The device that a user asked for.
+  ///
+  /// - Parameter selector: an index, a type (`cpu`, `gpu`, `accelerator`) or part of the name or platform,
+  ///   regardless of case; `nil` takes `GRAFT_DEVICE` from the environment, and without it the first GPU, or
+  ///   else the first device.
+  /// - Throws: ``RuntimeError/unknownDevice(selector:available:)`` naming the devices that are here.
+  public static func select(_ selector: String? = nil) throws -> Device {
+    let devices = try all()
+    let asked = selector ?? environment("GRAFT_DEVICE")
+    guard let asked, !asked.isEmpty else {
+      return devices.first { $0.traits.kind == .gpu } ?? devices[0]
+    }
+    if let index = Int(asked), devices.indices.contains(index) { return devices[index] }
+    let wanted = asked.lowercased()
+    let match =
+      devices.first { $0.traits.kind.rawValue == wanted }
+      ?? devices.first { $0.traits.name.lowercased().contains(wanted) }
+      ?? devices.first { $0.traits.platform.lowercased().contains(wanted) }
+    guard let match else {
+      throw RuntimeError.unknownDevice(
+        selector: asked, available: devices.map { "\($0.index): \($0.traits.name) (\($0.traits.platform))" })
+    }
+    return match
+  }
+
+  private static func platforms() -> [cl_platform_id] {
+    var count: cl_uint = 0
+    // The loader answers CL_PLATFORM_NOT_FOUND_KHR when no driver is registered: that is "none".
+    guard clGetPlatformIDs(0, nil, &count) == CL_SUCCESS, count > 0 else { return [] }
+    var platforms = [cl_platform_id?](repeating: nil, count: Int(count))
+    guard clGetPlatformIDs(count, &platforms, nil) == CL_SUCCESS else { return [] }
+    return platforms.compactMap { $0 }
+  }
+
+  private static func deviceIdentifiers(of platform: cl_platform_id) -> [cl_device_id] {
+    let every = cl_device_type(0xFFFF_FFFF)  // CL_DEVICE_TYPE_ALL
+    var count: cl_uint = 0
+    guard clGetDeviceIDs(platform, every, 0, nil, &count) == CL_SUCCESS, count > 0 else { return [] }
+    var devices = [cl_device_id?](repeating: nil, count: Int(count))
+    guard clGetDeviceIDs(platform, every, count, &devices, nil) == CL_SUCCESS else { return [] }
+    return devices.compactMap { $0 }
+  }
+}

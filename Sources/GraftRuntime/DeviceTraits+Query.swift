@@ -1,0 +1,84 @@
+import COpenCL
+import Foundation
+
+extension DeviceTraits {
+  /// Asks the driver. Nothing here is assumed: what cannot be queried is the smallest that OpenCL 1.2 allows.
+  init(of device: cl_device_id, on platform: cl_platform_id) throws {
+    func text(_ parameter: Int32) throws -> String {
+      var size = 0
+      try openCL("clGetDeviceInfo") { $0 = clGetDeviceInfo(device, cl_device_info(parameter), 0, nil, &size) }
+      var bytes = [UInt8](repeating: 0, count: size)
+      try openCL("clGetDeviceInfo") {
+        $0 = clGetDeviceInfo(device, cl_device_info(parameter), size, &bytes, nil)
+      }
+      return string(bytes)
+    }
+    func number<Value: FixedWidthInteger>(_ parameter: Int32, _ type: Value.Type) throws -> Int {
+      var value: Value = 0
+      try openCL("clGetDeviceInfo") {
+        $0 = clGetDeviceInfo(device, cl_device_info(parameter), MemoryLayout<Value>.size, &value, nil)
+      }
+      return Int(clamping: value)
+    }
+    func platformText(_ parameter: Int32) throws -> String {
+      var size = 0
+      try openCL("clGetPlatformInfo") {
+        $0 = clGetPlatformInfo(platform, cl_platform_info(parameter), 0, nil, &size)
+      }
+      var bytes = [UInt8](repeating: 0, count: size)
+      try openCL("clGetPlatformInfo") {
+        $0 = clGetPlatformInfo(platform, cl_platform_info(parameter), size, &bytes, nil)
+      }
+      return string(bytes)
+    }
+
+    name = try text(CL_DEVICE_NAME)
+    vendor = try text(CL_DEVICE_VENDOR)
+    self.platform = try platformText(CL_PLATFORM_NAME)
+    driverVersion = try text(CL_DRIVER_VERSION)
+    version = try text(CL_DEVICE_VERSION)
+    languageVersion = try text(CL_DEVICE_OPENCL_C_VERSION)
+    let type = try number(CL_DEVICE_TYPE, cl_device_type.self)
+    kind =
+      if type & Int(CL_DEVICE_TYPE_CPU) != 0 {
+        .cpu
+      } else if type & Int(CL_DEVICE_TYPE_GPU) != 0 {
+        .gpu
+      } else if type & Int(CL_DEVICE_TYPE_ACCELERATOR) != 0 {
+        .accelerator
+      } else {
+        .other
+      }
+    computeUnits = try number(CL_DEVICE_MAX_COMPUTE_UNITS, cl_uint.self)
+    maxWorkGroupSize = try number(CL_DEVICE_MAX_WORK_GROUP_SIZE, Int.self)
+    let dimensions = try number(CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, cl_uint.self)
+    var sizes = [Int](repeating: 1, count: dimensions)
+    try openCL("clGetDeviceInfo") {
+      $0 = clGetDeviceInfo(
+        device, cl_device_info(CL_DEVICE_MAX_WORK_ITEM_SIZES), dimensions * MemoryLayout<Int>.size, &sizes, nil)
+    }
+    maxWorkItemSizes = sizes
+    localMemory = try number(CL_DEVICE_LOCAL_MEM_SIZE, cl_ulong.self)
+    globalMemory = try number(CL_DEVICE_GLOBAL_MEM_SIZE, cl_ulong.self)
+    maxAllocation = try number(CL_DEVICE_MAX_MEM_ALLOC_SIZE, cl_ulong.self)
+    subBufferAlignment = max(1, try number(CL_DEVICE_MEM_BASE_ADDR_ALIGN, cl_uint.self) / 8)
+    vectorWidth = try number(CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, cl_uint.self)
+    let extensions = Set(try text(CL_DEVICE_EXTENSIONS).split(separator: " ").map(String.init))
+    hasHalf = extensions.contains("cl_khr_fp16")
+    hasSubgroups = extensions.contains("cl_khr_subgroups") || extensions.contains("cl_intel_subgroups")
+
+    var quirks: [Quirk] = []
+    let isRusticl = self.platform.lowercased().contains("rusticl")
+    if isRusticl || self.platform.contains("Portable Computing Language") || vendor.contains("NVIDIA") {
+      quirks.append(.cachesPrograms)
+    }
+    if isRusticl { quirks.append(.slowPrivateVectors) }
+    self.quirks = quirks
+  }
+}
+
+private func string(_ bytes: [UInt8]) -> String {
+  String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).trimmingCharacters(in: .whitespaces)
+}
+
+func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }

@@ -1,0 +1,57 @@
+/// What a device can do and how it wants to be programmed, queried once.
+public struct DeviceTraits: Sendable, Hashable, Codable {
+  /// The kind of processor.
+  public enum Kind: String, Sendable, Codable { case cpu, gpu, accelerator, other }
+
+  /// The device's own name.
+  public var name: String
+  /// The vendor string.
+  public var vendor: String
+  /// The platform (driver family) that offers the device.
+  public var platform: String
+  /// The driver's version.
+  public var driverVersion: String
+  /// The OpenCL version the device reports.
+  public var version: String
+  /// The OpenCL C version its compiler reports.
+  public var languageVersion: String
+  /// The kind of processor.
+  public var kind: Kind
+  /// Parallel compute units.
+  public var computeUnits: Int
+  /// Most work-items in a work-group.
+  public var maxWorkGroupSize: Int
+  /// Most work-items along each dimension of a work-group.
+  public var maxWorkItemSizes: [Int]
+  /// Local memory of a work-group, in bytes.
+  public var localMemory: Int
+  /// Memory of the device, in bytes.
+  public var globalMemory: Int
+  /// Largest single buffer, in bytes.
+  public var maxAllocation: Int
+  /// Alignment that a sub-buffer's offset needs, in bytes.
+  public var subBufferAlignment: Int
+  /// Vector width the device prefers for `float`.
+  public var vectorWidth: Int
+  /// `half` arithmetic (cl_khr_fp16). Storage as half needs no extension.
+  public var hasHalf: Bool
+  /// Subgroups (cl_khr_subgroups or cl_intel_subgroups).
+  public var hasSubgroups: Bool
+  /// Known peculiarities of this driver that Graft works around.
+  public var quirks: [Quirk]
+
+  /// A peculiarity of a driver.
+  public enum Quirk: String, Sendable, Codable, CaseIterable {
+    /// The runtime caches compiled programs itself; a second cache would force a generic build on PoCL
+    /// (pyopencl issue 731) and gains nothing on NVIDIA and Mesa.
+    case cachesPrograms
+    /// LLVM's software rasteriser takes minutes over large private vector arrays.
+    case slowPrivateVectors
+  }
+
+  /// A CPU runs a work-item loop itself: one wide work-item a group is its natural shape.
+  public var isCPU: Bool { kind == .cpu && !quirks.contains(.slowPrivateVectors) }
+
+  /// `name`, with the platform, for people and for keys of caches.
+  public var identity: String { "\(platform) / \(name) / \(driverVersion)" }
+}

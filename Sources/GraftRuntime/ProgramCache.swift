@@ -1,0 +1,85 @@
+import COpenCL
+import Foundation
+
+/// Compiled programs on disk, for drivers that keep none themselves.
+///
+/// A file is used only if its whole key (source, options, device, driver) is equal. Any failure, of reading, writing
+/// or of the driver refusing the binary, falls back to the source and is not an error. `GRAFT_PROGRAM_CACHE`
+/// names another folder, or `off`.
+struct ProgramCache: Sendable {
+  private static let magic = "graft program 1\n"
+  private let folder: URL?
+
+  init(traits: DeviceTraits) {
+    let asked = environment("GRAFT_PROGRAM_CACHE")
+    if asked == "off" || (asked == nil && traits.quirks.contains(.cachesPrograms)) {
+      folder = nil
+    } else if let asked {
+      folder = URL(fileURLWithPath: asked, isDirectory: true)
+    } else {
+      folder = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first?
+        .appendingPathComponent("graft/programs", isDirectory: true)
+    }
+  }
+
+  /// The cached program, or the one that `build` makes, which is then remembered.
+  func program(
+    source: String, options: String, context: Handle, device: Device, build: () throws -> Handle
+  ) throws -> Handle {
+    guard let folder else { return try build() }
+    let key = Data(
+      [Self.magic, device.traits.identity, device.traits.version, options, source]
+        .joined(separator: "\0").utf8)
+    let file = folder.appendingPathComponent(String(fnv1a(key), radix: 16) + ".bin")
+    if let program = load(file, key: key, options: options, context: context, device: device) {
+      return program
+    }
+    let program = try build()
+    store(program, in: file, key: key)
+    return program
+  }
+
+  /// A file is the key, then the binary.
+  private func load(_ file: URL, key: Data, options: String, context: Handle, device: Device) -> Handle? {
+    guard let data = try? Data(contentsOf: file), data.count > key.count, data.prefix(key.count) == key else {
+      return nil
+    }
+    let binary = [UInt8](data.dropFirst(key.count))
+    return binary.withUnsafeBufferPointer { bytes -> Handle? in
+      var id: cl_device_id? = device.handle.pointer
+      var length = bytes.count
+      var pointer: UnsafePointer<UInt8>? = bytes.baseAddress
+      var status: cl_int = CL_SUCCESS
+      let program = clCreateProgramWithBinary(context.pointer, 1, &id, &length, &pointer, nil, &status)
+      guard status == CL_SUCCESS, let program else { return nil }
+      let handle = Handle(owning: program) { clReleaseProgram($0) }
+      guard clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS else { return nil }
+      return handle
+    }
+  }
+
+  private func store(_ program: Handle, in file: URL, key: Data) {
+    var size = 0
+    let sizes = cl_program_info(CL_PROGRAM_BINARY_SIZES)
+    guard
+      clGetProgramInfo(program.pointer, sizes, MemoryLayout<Int>.size, &size, nil) == CL_SUCCESS, size > 0
+    else { return }
+    var binary = [UInt8](repeating: 0, count: size)
+    let copied = binary.withUnsafeMutableBufferPointer { bytes -> cl_int in
+      var pointer = bytes.baseAddress
+      return clGetProgramInfo(
+        program.pointer, cl_program_info(CL_PROGRAM_BINARIES), MemoryLayout<UnsafeMutablePointer<UInt8>?>.size,
+        &pointer, nil)
+    }
+    guard copied == CL_SUCCESS else { return }
+    // The folder is the user's own: a cached binary is code.
+    try? FileManager.default.createDirectory(
+      at: file.deletingLastPathComponent(), withIntermediateDirectories: true,
+      attributes: [.posixPermissions: 0o700])
+    try? (key + Data(binary)).write(to: file, options: .atomic)
+  }
+
+  private func fnv1a(_ data: Data) -> UInt64 {
+    data.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+  }
+}

@@ -1,0 +1,67 @@
+/// What can go wrong below the operations: devices, memory, programs and OpenCL itself.
+///
+/// Every case says what was asked, what stood in the way and what to try.
+public enum RuntimeError: Error, Equatable, Sendable {
+  /// No OpenCL platform is installed, or none offers a device.
+  case noDevice
+  /// No device matches the selector; `available` names those that are here.
+  case unknownDevice(selector: String, available: [String])
+  /// A buffer did not fit: bytes asked, bytes in use, and the limit that applied.
+  case outOfMemory(requested: Int, inUse: Int, limit: Int)
+  /// A single buffer is larger than the device allows.
+  case allocationTooLarge(requested: Int, limit: Int)
+  /// A program did not compile; `log` is the compiler's whole output.
+  case buildFailed(program: String, options: String, device: String, log: String)
+  /// There is no embedded kernel source, or no kernel in it, of that name.
+  case unknownKernel(String)
+  /// An OpenCL call failed.
+  case openCL(function: String, status: OpenCLStatus)
+}
+
+extension RuntimeError: CustomStringConvertible {
+  /// What happened and what to try.
+  public var description: String {
+    switch self {
+    case .noDevice:
+      """
+      No OpenCL device was found. Graft runs through an OpenCL driver (an "ICD", registered in \
+      /etc/OpenCL/vendors). Install one for your hardware: the GPU vendor's driver (intel-opencl-icd, \
+      rocm-opencl-icd, nvidia-opencl-icd, mesa-opencl-icd), or PoCL for any CPU: \
+      sudo apt-get install pocl-opencl-icd (macOS: brew install pocl).
+      """
+    case .unknownDevice(let selector, let available):
+      """
+      No OpenCL device matches "\(selector)". Choose by index, by type (cpu, gpu, accelerator) or by part of \
+      the name, with --device or GRAFT_DEVICE. Here are: \(available.joined(separator: "; ")).
+      """
+    case .outOfMemory(let requested, let inUse, let limit):
+      """
+      Out of device memory: \(formatBytes(requested)) asked, \(formatBytes(inUse)) in use, limit \
+      \(formatBytes(limit)). Use a smaller batch or image, or a device with more memory.
+      """
+    case .allocationTooLarge(let requested, let limit):
+      """
+      One buffer of \(formatBytes(requested)) is more than this device allows in one piece \
+      (\(formatBytes(limit))). Use a smaller batch or image.
+      """
+    case .buildFailed(let program, let options, let device, let log):
+      "The kernel program \"\(program)\" did not compile on \(device) with \"\(options)\":\n\(log)"
+    case .unknownKernel(let name):
+      "There is no kernel called \"\(name)\" in Graft's embedded sources."
+    case .openCL(let function, let status):
+      "\(function) failed: \(status)."
+    }
+  }
+}
+
+/// A byte count as people read it: `1.5 GiB`.
+public func formatBytes(_ bytes: Int) -> String {
+  var value = Double(bytes)
+  for unit in ["bytes", "KiB", "MiB"] {
+    if value < 1024 { return unit == "bytes" ? "\(bytes) bytes" : "\(rounded(value)) \(unit)" }
+    value /= 1024
+  }
+  return "\(rounded(value)) GiB"
+}
+
+private func rounded(_ value: Double) -> Double { (value * 10).rounded() / 10 }
