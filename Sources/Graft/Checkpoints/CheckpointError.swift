@@ -1,0 +1,123 @@
+/// What can go wrong with a checkpoint's files, said so that a person can act on it.
+///
+/// ``description`` says what happened, where, and what to try.
+public enum CheckpointError: Error, Equatable, Sendable {
+  /// There is no such file or folder.
+  case missingFile(path: String)
+  /// The file is there and cannot be read; `reason` holds the system's own words.
+  case unreadable(path: String, reason: String)
+  /// The file is not in the safetensors format at all.
+  case notSafetensors(path: String, reason: String)
+  /// The file ends before what its header promises; sizes in bytes.
+  case truncated(path: String, neededBytes: Int, actualBytes: Int)
+  /// The safetensors header breaks a rule of the format or contradicts the file.
+  case malformedHeader(path: String, detail: String)
+  /// The tensors are not the expected ones.
+  case tensorMismatch(path: String, missing: [String], unexpected: [String], misshapen: [Misshapen])
+  /// A tensor's element type cannot be read as what was asked for.
+  case unsupportedType(path: String, tensor: String, type: String, wanted: String)
+  /// A tensor holds an infinity or a NaN.
+  case nonFinite(path: String, tensor: String, index: Int)
+  /// The adapter was trained on another backbone; the hashes are those of ``SafetensorsFile/contentHash``.
+  case wrongBackbone(path: String, expectedHash: String, actualHash: String)
+  /// The adapter was trained on a backbone of another width.
+  case wrongWidth(path: String, expected: Int, actual: Int)
+  /// `adapter_config.json` breaks a rule of its format.
+  case malformedManifest(path: String, detail: String)
+  /// `adapter_config.json` is of a format that this version does not know.
+  case unsupportedFormat(path: String, version: Int, supported: Int)
+  /// The file cannot be written; `reason` holds the system's own words. Nothing is left behind.
+  case cannotWrite(path: String, reason: String)
+
+  /// A tensor whose shape is not the expected one.
+  public struct Misshapen: Equatable, Sendable {
+    /// The tensor's name.
+    public let name: String
+    /// The shape that was expected.
+    public let expected: [Int]
+    /// The shape in the file.
+    public let actual: [Int]
+
+    /// Creates the record of one misshapen tensor.
+    public init(name: String, expected: [Int], actual: [Int]) {
+      self.name = name
+      self.expected = expected
+      self.actual = actual
+    }
+  }
+}
+
+extension CheckpointError: CustomStringConvertible {
+  /// What happened, where, and what to try.
+  public var description: String {
+    switch self {
+    case .missingFile(let path):
+      return "\(printable(path)): no such file or folder. Check the spelling of the path."
+    case .unreadable(let path, let reason):
+      return "\(printable(path)): cannot be read: \(reason)."
+    case .notSafetensors(let path, let reason):
+      return "\(printable(path)): not a safetensors file: \(reason)."
+    case .truncated(let path, let needed, let actual):
+      return "\(printable(path)): truncated: its header needs \(needed) bytes and the file has \(actual). "
+        + "Download or copy it again."
+    case .malformedHeader(let path, let detail):
+      return "\(printable(path)): refused, its safetensors header is wrong: \(detail). "
+        + "Download the file again, or save it with an up-to-date safetensors library."
+    case .tensorMismatch(let path, let missing, let unexpected, let misshapen):
+      var parts: [String] = []
+      if !missing.isEmpty { parts.append("missing: \(listed(missing.map(printable)))") }
+      if !unexpected.isEmpty { parts.append("unexpected: \(listed(unexpected.map(printable)))") }
+      if !misshapen.isEmpty {
+        let shapes = misshapen.map { "\(printable($0.name)) is \($0.actual), expected \($0.expected)" }
+        parts.append("misshapen: \(listed(shapes))")
+      }
+      return "\(printable(path)): its tensors do not fit (\(parts.joined(separator: "; "))). "
+        + "Is it a file for another model, or in another library's names?"
+    case .unsupportedType(let path, let tensor, let type, let wanted):
+      return "\(printable(path)): tensor \(printable(tensor)) holds \(type), "
+        + "which cannot be read as \(wanted). Convert it to F32, F16 or BF16 first."
+    case .nonFinite(let path, let tensor, let index):
+      return "\(printable(path)): tensor \(printable(tensor)) holds an infinity or a NaN "
+        + "at element \(index). The weights are damaged or their training diverged: "
+        + "use an earlier checkpoint."
+    case .wrongBackbone(let path, let expected, let actual):
+      return "\(printable(path)): this adapter belongs to another backbone: it was trained on "
+        + "\(printable(expected)), the given one is \(printable(actual)). "
+        + "Give the backbone it was trained on."
+    case .wrongWidth(let path, let expected, let actual):
+      return "\(printable(path)): this adapter is for a backbone of width \(expected), "
+        + "the given one has width \(actual). Give the backbone it was trained on."
+    case .malformedManifest(let path, let detail):
+      return "\(printable(path)): refused: \(detail)."
+    case .unsupportedFormat(let path, let version, let supported):
+      return "\(printable(path)): has format_version \(version), this version of Graft reads \(supported). "
+        + "Update Graft, or save the adapter again."
+    case .cannotWrite(let path, let reason):
+      return "\(printable(path)): cannot be written: \(reason). "
+        + "Choose a folder that you may write to and that has enough free space."
+    }
+  }
+}
+
+/// Text from a file, safe to print: control characters are escaped and long text is cut.
+///
+/// A name in a hostile file may hold terminal escapes.
+func printable(_ text: String) -> String {
+  let limit = 400
+  var result = ""
+  for (index, scalar) in text.unicodeScalars.enumerated() {
+    if index == limit { return result + "…" }
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator:
+      result += "\\u{\(String(scalar.value, radix: 16))}"
+    default: result.unicodeScalars.append(scalar)
+    }
+  }
+  return result
+}
+
+/// The first items of a list, and how many more there are.
+private func listed(_ items: [String]) -> String {
+  let shown = items.prefix(5).joined(separator: ", ")
+  return items.count > 5 ? "\(shown) and \(items.count - 5) more" : shown
+}

@@ -1,0 +1,51 @@
+import Foundation
+
+@testable import Graft
+
+/// A folder of its own for each test that writes; removed with the value.
+final class TemporaryFolder {
+  let path: String
+
+  init() throws {
+    path =
+      FileManager.default.temporaryDirectory
+      .appendingPathComponent("graft-tests-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// The path of a file in the folder.
+  func file(_ name: String) -> String { "\(path)/\(name)" }
+
+  /// Writes bytes as they are, around the code under test.
+  func file(_ name: String, _ bytes: [UInt8]) throws -> String {
+    try Data(bytes).write(to: URL(fileURLWithPath: file(name)))
+    return file(name)
+  }
+
+  /// What lies in the folder, hidden files included.
+  var contents: [String] {
+    get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+  }
+}
+
+/// Safetensors bytes from a header's text.
+func safetensorsBytes(_ header: String, data: Int) -> [UInt8] {
+  safetensorsBytes(Array(header.utf8), data: [UInt8](repeating: 0, count: data))
+}
+
+/// Safetensors bytes from a header and the tensors' bytes.
+func safetensorsBytes(_ header: [UInt8], data: [UInt8]) -> [UInt8] {
+  withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) } + header + data
+}
+
+/// The error that `body` throws, where it is a checkpoint error.
+func checkpointError(_ body: () throws -> Void) -> CheckpointError? {
+  do {
+    try body()
+    return nil
+  } catch {
+    return error as? CheckpointError
+  }
+}
