@@ -1,6 +1,6 @@
 /// The safetensors format: an 8-byte length, a JSON header, and the tensors' bytes.
 ///
-/// ``SafetensorsFile`` reads it, ``write(_:metadata:to:)-([TensorData],_,_)`` writes it.
+/// ``SafetensorsFile`` reads it, the `write` functions here write it.
 public enum Safetensors {
   /// What a tensor's elements are; the raw value is the format's own name.
   public enum ElementType: String, Sendable, Codable, CaseIterable {

@@ -42,7 +42,7 @@ struct HostileHeader: CustomTestStringConvertible {
       "a length of 2^64 - 1", bytes: [UInt8](repeating: 255, count: 8) + [0x7b, 0x7d], says: "at most"),
     HostileHeader("a zip archive", bytes: [0x50, 0x4b, 3, 4, 0, 0, 0, 0, 0, 0], says: "PyTorch"),
     HostileHeader(
-      "a Git LFS pointer", bytes: Array("version https://git-lfs.github.com/spec/v1\n".utf8), says: "git lfs"),
+      "a Git LFS pointer", bytes: Array("version https://git-lfs.github.com/spec\n".utf8), says: "git lfs"),
     // JSON.
     HostileHeader("white space before the brace", " {}", data: 0, says: "does not start with {"),
     HostileHeader("a list", "[]", data: 0, says: "does not start with {"),
@@ -108,8 +108,8 @@ struct HostileHeader: CustomTestStringConvertible {
       "a product that overflows", #"{"a":\#(tensor("F32", "[4294967296,4294967296,4]", "[0,4]"))}"#,
       says: "overflows"),
     HostileHeader(
-      "a product that overflows before a zero",
-      #"{"a":\#(tensor("F32", "[4294967296,4294967296,0]", "[0,0]"))}"#, data: 0, says: "overflows"),
+      "a product that overflows but for a zero before it",
+      #"{"a":\#(tensor("F32", "[0,4294967296,4294967296]", "[0,0]"))}"#, data: 0, says: "overflows"),
     HostileHeader(
       "a size in bytes that overflows", #"{"a":\#(tensor("F32", "[4611686018427387905]", "[0,4]"))}"#,
       says: "spans"),
