@@ -59,3 +59,63 @@ inline float group_max(float value, local float *scratch) {
 #define GROUP_SUM(value, name) group_sum((value), (name))
 #define GROUP_MAX(value, name) group_max((value), (name))
 #endif
+
+// The functions below exist for float16 and float alike; a NaN stays a NaN in all of them.
+
+// exp(x) to about 2 units in the last place; 0 below -87.7 (no subnormal results), infinite above 88.4.
+// x = n ln 2 + r: adding 1.5 * 2^23 rounds to the integer n and leaves it in the low bits; ln 2 in two parts keeps
+// r exact. The polynomial is tools/fit_erf.py's.
+#define DEFINE_EXP(NAME, FLOATS, AS_UINTS, AS_FLOATS)                       \
+  inline FLOATS NAME(FLOATS x) {                                            \
+    x = x < -88.0f ? -88.0f : x;                                            \
+    x = x > 88.7f ? 88.7f : x;                                              \
+    const FLOATS shifted = fma(x, (FLOATS)(1.44269504f), (FLOATS)(12582912.0f)); \
+    const FLOATS n = shifted - 12582912.0f;                                 \
+    FLOATS r = fma(n, (FLOATS)(-0.693145752f), x);                          \
+    r = fma(n, (FLOATS)(-1.428606765e-06f), r);                             \
+    FLOATS p = fma(r, (FLOATS)(1.383684576e-03f), (FLOATS)(8.374815807e-03f)); \
+    p = fma(p, r, (FLOATS)(4.166822508e-02f));                              \
+    p = fma(p, r, (FLOATS)(1.666641980e-01f));                              \
+    p = fma(p, r, (FLOATS)(4.999999106e-01f));                              \
+    p = fma(p, r, (FLOATS)(1.0f));                                          \
+    p = fma(p, r, (FLOATS)(1.0f));                                          \
+    return p * AS_FLOATS((AS_UINTS(shifted) + 127u) << 23);                 \
+  }
+DEFINE_EXP(exp16, float16, as_uint16, as_float16)
+DEFINE_EXP(exp1, float, as_uint, as_float)
+
+// erf(x) = x P(x^2) / Q(x^2) with an absolute error of at most 3.6e-7, by tools/fit_erf.py; exactly 1 from where
+// erf rounds to 1.
+#define DEFINE_ERF(NAME, FLOATS)                                            \
+  inline FLOATS NAME(FLOATS x) {                                            \
+    const FLOATS t = x * x;                                                 \
+    FLOATS p = fma(t, (FLOATS)(2.050088369e-06f), (FLOATS)(2.848830482e-04f)); \
+    p = fma(p, t, (FLOATS)(3.765623784e-03f));                              \
+    p = fma(p, t, (FLOATS)(5.274874717e-02f));                              \
+    p = fma(p, t, (FLOATS)(1.904066056e-01f));                              \
+    p = fma(p, t, (FLOATS)(1.128379107e+00f));                              \
+    FLOATS q = fma(t, (FLOATS)(3.809174086e-05f), (FLOATS)(1.162537490e-03f)); \
+    q = fma(q, t, (FLOATS)(1.496923063e-02f));                              \
+    q = fma(q, t, (FLOATS)(1.141091734e-01f));                              \
+    q = fma(q, t, (FLOATS)(5.020762086e-01f));                              \
+    q = fma(q, t, (FLOATS)(1.0f));                                          \
+    FLOATS y = x * p / q;                                                   \
+    y = x > 3.92f ? 1.0f : y;                                               \
+    return x < -3.92f ? -1.0f : y;                                          \
+  }
+DEFINE_ERF(erf16, float16)
+DEFINE_ERF(erf1, float)
+
+// Exact GELU, x Phi(x), and its derivative Phi(x) + x phi(x): Phi(x) = (1 + erf(x / sqrt 2)) / 2 is the normal
+// distribution's cumulative function, phi its density.
+#define DEFINE_GELU(SUFFIX, FLOATS)                                                      \
+  inline FLOATS gelu##SUFFIX(FLOATS x) {                                                 \
+    const FLOATS half_x = 0.5f * x;                                                      \
+    return fma(half_x, erf##SUFFIX(x * 0.707106781f), half_x);                           \
+  }                                                                                      \
+  inline FLOATS gelu_gradient##SUFFIX(FLOATS x) {                                        \
+    const FLOATS phi = 0.398942280f * exp##SUFFIX(-0.5f * x * x);                        \
+    return fma(x, phi, fma((FLOATS)(0.5f), erf##SUFFIX(x * 0.707106781f), (FLOATS)(0.5f))); \
+  }
+DEFINE_GELU(16, float16)
+DEFINE_GELU(1, float)

@@ -1,7 +1,7 @@
 /// Every case of every operation.
 package enum AllCases {
   /// Small shapes, for correctness on any device.
-  package static let checks: [OperationCase] = LayerNormCases.checks
+  package static let checks: [OperationCase] = LayerNormCases.checks + ActivationCases.checks
   /// Shapes of real models, for timing.
-  package static let benchmarks: [OperationCase] = LayerNormCases.benchmarks
+  package static let benchmarks: [OperationCase] = LayerNormCases.benchmarks + ActivationCases.benchmarks
 }

@@ -1,3 +1,5 @@
+import GraftRuntime
+
 /// Element-wise non-linearities.
 public enum Activation: String, Sendable, Codable {
   /// The identity.
@@ -8,4 +10,60 @@ public enum Activation: String, Sendable, Codable {
   case quickGELU
   /// `max(x, 0)`.
   case relu
+
+  /// Value of the macro ACTIVATION in kernels that apply it.
+  package var macro: Int {
+    switch self {
+    case .none: 0
+    case .gelu: 1
+    case .quickGELU: 2
+    case .relu: 3
+    }
+  }
+
+  /// `gradient * f'(preactivation)`: for operations that fold an activation in and keep its input.
+  ///
+  /// - Parameter sum: when given, is added to the result and stays unchanged.
+  package static func backward(
+    _ kind: Activation, preactivation: Tensor, gradient: Tensor, addingTo sum: Tensor? = nil
+  ) throws -> Tensor {
+    precondition(preactivation.count == gradient.count, "one gradient an element")
+    guard kind != .none else {
+      guard let sum else { return gradient.reshaped(preactivation.shape) }
+      return try Elementwise.add(sum, gradient)
+    }
+    let context = preactivation.context
+    let result = try Tensor(empty: preactivation.shape, on: context)
+    let plan = ElementwisePlan(count: result.count, on: context)
+    let kernel =
+      sum == nil
+      ? KernelKey("activation", "activation_backward", ["ACTIVATION": kind.macro])
+      : KernelKey("activation", "activation_backward", ["ACTIVATION": kind.macro, "ADD": 1])
+    try context.run(
+      kernel, over: [plan.items], group: [plan.group], preactivation.buffer, gradient.buffer,
+      (sum ?? gradient).buffer, result.buffer, result.count, plan.perItem)
+    return result
+  }
+}
+
+extension Tape {
+  /// The non-linearity of every element.
+  ///
+  /// Its gradient keeps `input`.
+  package func activation(_ input: Tensor, _ kind: Activation) throws -> Tensor {
+    guard kind != .none else { return input }
+    let context = input.context
+    let output = try Tensor(empty: input.shape, on: context)
+    let plan = ElementwisePlan(count: output.count, on: context)
+    try context.run(
+      KernelKey("activation", "activation_forward", ["ACTIVATION": kind.macro]), over: [plan.items],
+      group: [plan.group], input.buffer, output.buffer, output.count, plan.perItem)
+    guard needsGradient(input) else { return output }
+    record(output) { gradient, gradients in
+      try gradients.accumulate(into: input) { sum in
+        try Activation.backward(kind, preactivation: input, gradient: gradient, addingTo: sum)
+      }
+    }
+    return output
+  }
 }

@@ -1,0 +1,32 @@
+import Foundation
+import GraftOps
+
+/// Cases of the non-linearities.
+package enum ActivationCases {
+  /// Every kind, in whole vectors, in tails, in several work-items, and out to where erf saturates.
+  package static let checks: [OperationCase] = [Activation.gelu, .quickGELU, .relu].flatMap { kind in
+    [1, 15, 16, 37, 4096 + 17].map { make(kind, count: $0, range: -3...3) }
+      + [make(kind, count: 300, range: -9...9), make(kind, count: 64, range: 20...100)]
+  }
+  /// The hidden layer of ViT-B at batch 8.
+  package static let benchmarks = [make(.gelu, count: 1576 * 3072, range: -3...3)]
+
+  private static func make(_ kind: Activation, count: Int, range: ClosedRange<Float>) -> OperationCase {
+    OperationCase(
+      "activation", "\(kind) \(count) in \(range)", inputs: [.init([count], in: range, differentiable: true)],
+      terms: 1, cost: .init(bytes: Double(8 * count)),
+      forward: { tape, inputs in try tape.activation(inputs[0], kind) },
+      reference: { inputs in
+        let values = inputs[0].map { x in
+          switch kind {
+          case .none: x
+          case .gelu: x * 0.5 * erfc(-x / 2.0.squareRoot())
+          case .quickGELU: x / (1 + exp(-1.702 * x))
+          case .relu: max(x, 0)
+          }
+        }
+        // An approximation of erf or exp is off by a few units of 1, times x.
+        return .init(values, magnitudes: inputs[0].map { max(abs($0), 0.05) })
+      })
+  }
+}
