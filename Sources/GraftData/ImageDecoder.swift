@@ -1,0 +1,58 @@
+import Foundation
+
+/// Reads image files that may be anything: the format is told by the first bytes, never by the name.
+struct ImageDecoder: Sendable {
+  /// Most pixels an image may have.
+  let maximumPixels: Int
+  /// Longest side an image may have: JPEG's own limit, and a bound on what resampling one axis can cost.
+  static let maximumSide = 65_535
+  /// Largest file that is read into memory, in bytes.
+  static let maximumFileBytes = 256 << 20
+
+  func decode(file: String) throws(DataError) -> RGBImage {
+    try decode(try Self.read(file), file: file)
+  }
+
+  func decode(_ bytes: [UInt8], file: String) throws(DataError) -> RGBImage {
+    if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {
+      return try JPEGDecoder(file: file, decoder: self).decode(bytes)
+    }
+    if bytes.starts(with: PNGDecoder.signature) {
+      return try PNGDecoder(file: file, decoder: self).decode(bytes)
+    }
+    throw bytes.isEmpty ? .corruptImage(file, reason: "the file is empty") : .notAnImage(file)
+  }
+
+  /// Checks the size that a header claims, before anything is allocated for it.
+  func check(width: Int, height: Int, file: String) throws(DataError) {
+    guard width > 0, height > 0 else {
+      throw .corruptImage(file, reason: "its header says \(width) by \(height) pixels")
+    }
+    guard width <= Self.maximumSide, height <= Self.maximumSide, width * height <= maximumPixels else {
+      throw .imageTooLarge(
+        file, size: "\(width) by \(height) pixels",
+        limit: "\(maximumPixels) pixels in all and \(Self.maximumSide) a side")
+    }
+  }
+
+  private static func read(_ file: String) throws(DataError) -> [UInt8] {
+    let path = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
+    do {
+      let attributes = try FileManager.default.attributesOfItem(atPath: path)
+      // Opening a pipe or a device could wait for ever.
+      guard attributes[.type] as? FileAttributeType == .typeRegular else {
+        throw DataError.unreadableFile(file, reason: "it is not a regular file")
+      }
+      let size = (attributes[.size] as? NSNumber)?.intValue ?? 0
+      guard size <= maximumFileBytes else {
+        throw DataError.imageTooLarge(file, size: "\(size) bytes", limit: "\(maximumFileBytes) bytes")
+      }
+      return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    } catch let error as DataError {
+      throw error
+    } catch {
+      let missing = !FileManager.default.fileExists(atPath: path)
+      throw .unreadableFile(file, reason: missing ? "there is no such file" : "the system refuses to read it")
+    }
+  }
+}

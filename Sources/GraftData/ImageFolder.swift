@@ -1,0 +1,91 @@
+public import Graft
+import Synchronization
+
+/// A folder of pictures, one sub-folder a class, as torchvision's ImageFolder: `DIR/CLASS/picture.jpg`.
+///
+/// Classes and pictures are sorted by name; sub-folders of a class belong to it; hidden files are ignored. The order
+/// of a pass and the augmentation of a picture depend on the seed, the number of the pass and the picture alone.
+public struct ImageFolder: BatchSource {
+  /// One picture of the folder.
+  public struct Sample: Sendable, Hashable {
+    /// Where the picture is.
+    public let path: String
+    /// Index of its class.
+    public let label: Int32
+  }
+
+  /// The folder.
+  public let directory: String
+  /// Names of the classes, sorted; a label is an index into this list.
+  public let classNames: [String]
+  /// The pictures in the order of evaluation: by class, then by path.
+  public let samples: [Sample]
+  /// How pictures become crops.
+  public let transform: ImageTransform
+
+  /// Number of pictures, broken ones included.
+  public var count: Int { samples.count }
+
+  private let onBrokenImage: BrokenImagePolicy
+  private let options: LoadingOptions
+  private let reported = ReportedFiles()
+
+  /// Lists a folder; no picture is opened yet.
+  ///
+  /// - Parameters:
+  ///   - directory: The folder that holds the class folders.
+  ///   - transform: How pictures become crops.
+  ///   - onBrokenImage: What happens when a picture cannot be decoded.
+  ///   - options: How much of the machine to use.
+  /// - Throws: ``DataError`` when the folder is missing or empty, a class has no pictures, or there is one class.
+  public init(
+    _ directory: String, transform: ImageTransform, onBrokenImage: BrokenImagePolicy = .refuse,
+    options: LoadingOptions = LoadingOptions()
+  ) throws(DataError) {
+    let listing = try FolderListing(directory)
+    self.directory = directory
+    self.transform = transform
+    self.onBrokenImage = onBrokenImage
+    self.options = options
+    classNames = listing.classNames
+    samples = listing.files.map { Sample(path: $0.path, label: $0.label) }
+  }
+
+  /// The batches of one pass, decoded on other threads, at most a few ahead of the consumer.
+  ///
+  /// A training pass is shuffled and leaves out the last incomplete batch, unless it would be the only one. An
+  /// evaluation pass keeps the order of ``samples`` and every picture. The stream has one consumer; its workers stop
+  /// when the consumer is cancelled or lets go of it. It throws a ``DataError`` when the transform cannot make crops
+  /// of `imageSize`, and when a picture is broken and broken ones are refused.
+  public func batches(
+    epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+  ) -> AsyncThrowingStream<ImageBatch, any Error> {
+    let decoder = ImageDecoder(maximumPixels: options.maximumPixels)
+    let (samples, transform, policy, reported) = (samples, transform, onBrokenImage, reported)
+    return BatchPipeline.stream(
+      labels: samples.map(\.label),
+      pass: .init(
+        epoch: epoch, batchSize: batchSize, imageSize: imageSize, seed: seed, isTraining: training),
+      transform: transform, options: options
+    ) { sample, random in
+      do {
+        let image = try decoder.decode(file: samples[sample].path)
+        return transform.crop(image, imageSize: imageSize, training: training, random: &random)
+      } catch let error as DataError {
+        guard case .skip(let report) = policy else { throw error }
+        if reported.insert(sample) { report(error.description) }
+        return nil
+      }
+    }
+  }
+}
+
+/// The broken pictures that were named already.
+private final class ReportedFiles: Sendable {
+  private let samples = Mutex(Set<Int>())
+
+  /// Whether the sample is new here.
+  func insert(_ sample: Int) -> Bool {
+    samples.withLock { $0.insert(sample).inserted }
+  }
+}
