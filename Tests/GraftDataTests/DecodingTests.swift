@@ -1,0 +1,117 @@
+import Foundation
+import Testing
+
+@testable import GraftData
+
+@Suite struct DecodingTests {
+  let decoder = ImageDecoder(maximumPixels: 50_000_000)
+
+  @Test("pixels equal Pillow's", arguments: Fixtures.cases.decode)
+  func equalsPillow(_ golden: Fixtures.Cases.Decode) throws {
+    let image = try decoder.decode(file: Fixtures.path(golden.file))
+    #expect(image.width == golden.width)
+    #expect(image.height == golden.height)
+    let expected = try Fixtures.bytes(golden.file + ".rgb")
+    // Sixteen bits with alpha are rounded where Pillow cuts.
+    let tolerance = ["rgba16.png", "grey_alpha16.png"].contains(golden.file) ? 1 : 0
+    let worst = zip(image.pixels, expected).map { abs(Int($0) - Int($1)) }.max()
+    #expect(image.pixels.count == expected.count)
+    #expect(try #require(worst) <= tolerance)
+  }
+
+  @Test("a file cut anywhere is an error or a picture, never a crash", arguments: Fixtures.cases.decode)
+  func truncation(_ golden: Fixtures.Cases.Decode) throws {
+    let bytes = try Fixtures.bytes(golden.file)
+    for length in stride(from: 0, to: bytes.count, by: 97) {
+      let file = "cut-at-\(length)"
+      do {
+        _ = try decoder.decode(Array(bytes.prefix(length)), file: file)
+        Issue.record("\(golden.file) cut at \(length) of \(bytes.count) was taken for a whole picture")
+      } catch {
+        #expect(error.description.hasPrefix(file))
+      }
+    }
+  }
+
+  @Test("a file with one wrong byte is an error or a picture", arguments: Fixtures.cases.decode)
+  func corruption(_ golden: Fixtures.Cases.Decode) throws {
+    let bytes = try Fixtures.bytes(golden.file)
+    for index in stride(from: 0, to: bytes.count, by: 7) {
+      for flip: UInt8 in [0xFF, 0x01, 0x80] {
+        var wrong = bytes
+        wrong[index] ^= flip
+        if let image = try? ImageDecoder(maximumPixels: 1_000_000).decode(wrong, file: "wrong") {
+          #expect(image.pixels.count == image.width * image.height * 3)
+        }
+      }
+    }
+  }
+
+  @Test("random bytes after a true signature", arguments: [PNGDecoder.signature, [0xFF, 0xD8, 0xFF]])
+  func noise(_ signature: [UInt8]) {
+    var random = SampleRandom(seed: 1, epoch: 0, sample: 0)
+    for length in 0..<300 {
+      let bytes = signature + (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+      #expect(throws: DataError.self) { try decoder.decode(bytes, file: "noise") }
+    }
+  }
+
+  @Test("a header that claims a huge picture is refused before anything is allocated")
+  func lyingHeader() throws {
+    var png = try Fixtures.bytes("rgb.png")
+    png.replaceSubrange(16..<24, with: [0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF])
+    #expect(throws: DataError.self) { try decoder.decode(png, file: "lie.png") }
+    do {
+      _ = try decoder.decode(png, file: "lie.png")
+    } catch {
+      guard case .imageTooLarge("lie.png", _, _) = error else {
+        Issue.record("\(error)")
+        return
+      }
+    }
+
+    var jpeg = try Fixtures.bytes("rgb.jpg")
+    let frame = try #require((0..<jpeg.count - 9).first { jpeg[$0] == 0xFF && jpeg[$0 + 1] == 0xC0 })
+    jpeg.replaceSubrange(frame + 5..<frame + 9, with: [0xFF, 0xDC, 0xFF, 0xDC])
+    do {
+      _ = try decoder.decode(jpeg, file: "lie.jpg")
+      Issue.record("a lie was believed")
+    } catch {
+      #expect(
+        error
+          == .imageTooLarge(
+            "lie.jpg", size: "65500 by 65500 pixels", limit: "50000000 pixels in all and 65535 a side"))
+    }
+  }
+
+  @Test("the limit is exact")
+  func limit() throws {
+    let bytes = try Fixtures.bytes("rgb.png")
+    #expect(throws: Never.self) { try ImageDecoder(maximumPixels: 19 * 14).decode(bytes, file: "a") }
+    #expect(throws: DataError.self) { try ImageDecoder(maximumPixels: 19 * 14 - 1).decode(bytes, file: "a") }
+  }
+
+  @Test("the first bytes decide, not the name")
+  func wrongExtension() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(Fixtures.bytes("rgb.jpg"), to: "really-jpeg.png")
+    #expect(try decoder.decode(file: folder.path + "/really-jpeg.png").pixels == Fixtures.bytes("rgb.jpg.rgb"))
+    try folder.write(Array("GIF89a".utf8), to: "gif.jpg")
+    #expect(throws: DataError.notAnImage(folder.path + "/gif.jpg")) {
+      try decoder.decode(file: folder.path + "/gif.jpg")
+    }
+    try folder.write([], to: "empty.png")
+    #expect(throws: DataError.corruptImage(folder.path + "/empty.png", reason: "the file is empty")) {
+      try decoder.decode(file: folder.path + "/empty.png")
+    }
+    #expect(throws: DataError.unreadableFile(folder.path + "/none.png", reason: "there is no such file")) {
+      try decoder.decode(file: folder.path + "/none.png")
+    }
+    try folder.makeFolder("folder.png")
+    #expect(
+      throws: DataError.unreadableFile(folder.path + "/folder.png", reason: "it is not a regular file")
+    ) {
+      try decoder.decode(file: folder.path + "/folder.png")
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import Foundation
+import Graft
+import Testing
+
+@testable import GraftData
+
+/// The files that tools/fixtures/images.py wrote, and what Pillow made of them.
+enum Fixtures {
+  struct Cases: Decodable {
+    struct Source: Decodable {
+      let file: String
+      let width: Int
+      let height: Int
+    }
+    struct Resize: Decodable, CustomTestStringConvertible {
+      let file: String
+      let filter: String
+      let width: Int
+      let height: Int
+      var testDescription: String { file }
+    }
+    struct Decode: Decodable, CustomTestStringConvertible {
+      let file: String
+      let width: Int
+      let height: Int
+      var testDescription: String { file }
+    }
+    struct Crop: Decodable, CustomTestStringConvertible {
+      let file: String
+      let name: String
+      let size: Int
+      var testDescription: String { name }
+    }
+    let source: Source
+    let resize: [Resize]
+    let decode: [Decode]
+    let crop: [Crop]
+  }
+
+  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().appendingPathComponent("Fixtures/images")
+
+  static let cases: Cases = {
+    do {
+      return try JSONDecoder().decode(Cases.self, from: Data(bytes("cases.json")))
+    } catch {
+      fatalError("Tests/Fixtures/images/cases.json: \(error)")
+    }
+  }()
+
+  static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
+  static func bytes(_ name: String) throws -> [UInt8] {
+    [UInt8](try Data(contentsOf: folder.appendingPathComponent(name)))
+  }
+
+  static func source() throws -> RGBImage {
+    try RGBImage(
+      width: cases.source.width, height: cases.source.height, pixels: bytes(cases.source.file))
+  }
+}
+
+/// A folder of the test's own, removed with it.
+final class TemporaryFolder {
+  let path: String
+
+  init() throws {
+    path = NSTemporaryDirectory() + "graft-data-" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit {
+    try? FileManager.default.removeItem(atPath: path)
+  }
+
+  func write(_ bytes: [UInt8], to name: String) throws {
+    let url = URL(fileURLWithPath: path + "/" + name)
+    try FileManager.default.createDirectory(
+      at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data(bytes).write(to: url)
+  }
+
+  func makeFolder(_ name: String) throws {
+    try FileManager.default.createDirectory(
+      atPath: path + "/" + name, withIntermediateDirectories: true)
+  }
+}
+
+/// All batches of a pass.
+func collect(_ stream: AsyncThrowingStream<ImageBatch, any Error>) async throws -> [ImageBatch] {
+  var batches: [ImageBatch] = []
+  for try await batch in stream { batches.append(batch) }
+  return batches
+}
