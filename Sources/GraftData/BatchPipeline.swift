@@ -41,11 +41,12 @@ final class BatchPipeline: Sendable {
     self.labels = labels
     self.pass = pass
     self.load = load
-    workers = options.workers
+    workers = max(1, options.workers)
     var random = SampleRandom(orderOf: pass.epoch, seed: pass.seed)
     order = pass.isTraining ? random.permutation(labels.count) : Array(labels.indices)
     let perBatch = min(pass.batchSize, max(1, labels.count))
-    queue = OrderedPrefetch(count: labels.count, window: perBatch * options.prefetchedBatches)
+    let ahead = min(max(1, options.prefetchedBatches), labels.count + 1)
+    queue = OrderedPrefetch(count: labels.count, window: perBatch * ahead)
   }
 
   deinit {

@@ -5,6 +5,9 @@ import Synchronization
 ///
 /// Classes and pictures are sorted by name; sub-folders of a class belong to it; hidden files are ignored. The order
 /// of a pass and the augmentation of a picture depend on the seed, the number of the pass and the picture alone.
+///
+/// Pixels are what Pillow's `convert("RGB")` gives: alpha, gamma, colour profiles and the EXIF orientation are ignored;
+/// 16-bit channels keep their high byte (16-bit grey too, which Pillow clips to white).
 public struct ImageFolder: BatchSource {
   /// One picture of the folder.
   public struct Sample: Sendable, Hashable {

@@ -128,9 +128,10 @@ import Testing
     do {
       let token = Token()
       held = token
-      for try await _ in stream(samples: 100_000, batchSize: 2, load: { [token] _, _ in
+      let batches = stream(samples: 100_000, batchSize: 2) { [token] _, _ in
         withExtendedLifetime(token) { [0, 0, 0] }
-      }) { break }
+      }
+      for try await _ in batches { break }
     }
     // The workers hold the token until they stop.
     for _ in 0..<200 where held != nil { try await Task.sleep(for: .milliseconds(10)) }
@@ -159,6 +160,20 @@ import Testing
       stream(samples: samples, batchSize: batchSize, training: true) { _, _ in [0, 0, 0] })
     #expect(batches.map(\.count) == expected)
     #expect(Set(batches.flatMap(\.labels)).count == expected.reduce(0, +))
+  }
+
+  @Test("options out of range work as the nearest in range", arguments: [0, -3, Int.max])
+  func extremeOptions(_ number: Int) async throws {
+    var options = LoadingOptions()
+    options.workers = number
+    options.prefetchedBatches = number
+    let image = try RGBImage(width: 1, height: 1, pixels: [1, 2, 3])
+    let source = try InMemoryImages(
+      [image, image, image], labels: [0, 1, 0], classNames: ["a", "b"],
+      transform: .squash(imageSize: 1), options: options)
+    let batches = try await collect(
+      source.batches(epoch: 0, batchSize: 2, imageSize: 1, seed: 0, training: false))
+    #expect(batches.map(\.labels) == [[0, 1], [0]])
   }
 }
 
