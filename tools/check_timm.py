@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prove that a safetensors file is a plain timm checkpoint: strict loading, and optionally the same logits.
+"""Prove that a safetensors file is a plain timm checkpoint: no missing, no unexpected, no misshapen tensor.
 
 Used for the converted backbone and for a merged ALoRE model, which must need no Graft to be read.
 """
@@ -48,7 +48,10 @@ def main() -> None:
     try:
         model.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
-        setup.stop(str(error))
+        # One line a tensor: the first few say what is wrong, hundreds would hide it.
+        lines = [line.strip() for line in str(error).splitlines()]
+        more = f"\n  ... and {len(lines) - 6} more" if len(lines) > 6 else ""
+        setup.stop("\n  ".join([f"{arguments.file} is no {arguments.arch}", *(line[:300] for line in lines[1:6])]) + more)
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{arguments.arch}: {len(tensors)} tensors, {count:,} parameters, none missing, none unexpected")
 

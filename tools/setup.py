@@ -116,7 +116,7 @@ def install_packages(packages: Sequence[str]) -> None:
         if shutil.which("sudo") and (sys.stdin.isatty() or _sudo_needs_no_password()):
             prefix = ["sudo"]
         else:
-            stop(f"packages are missing and only root can install them. Run:\n  sudo {shlex.join(command[2:])}")
+            stop(f"packages are missing and only root can install them. Run:\n  sudo apt-get update && sudo {shlex.join(command[2:])}")
     say(f"installing {' '.join(packages)}")
     by_hand = f"apt-get update && {shlex.join(command[2:])}"
     # The lists of a fresh machine are empty or old, so they are renewed before the first package.

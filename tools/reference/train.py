@@ -32,6 +32,10 @@ BATCH = 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def seeds(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -39,7 +43,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--task", choices=TASKS, default="type-cuts", help="default: %(default)s")
     parser.add_argument("--method", choices=RATES, default="linear", help="default: %(default)s")
-    parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[1], help="comma-separated (default: 1)")
+    parser.add_argument("--seeds", type=seeds, default=[1], help="comma-separated (default: 1)")
     parser.add_argument("--data", type=Path, help="folder with train/ and val/ (default: .cache/graft/TASK, made if absent)")
     parser.add_argument("--backbone", type=Path, default=setup.DATA / "dinov2_small.safetensors", help="default: %(default)s")
     parser.add_argument("--size", type=int, help="image size (default: the task's)")
@@ -201,8 +205,8 @@ def done_already(arguments: argparse.Namespace, seed: int) -> bool:
 def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    seeds = [seed for seed in arguments.seeds if not done_already(arguments, seed)]
-    if not seeds:
+    missing = [seed for seed in arguments.seeds if not done_already(arguments, seed)]
+    if not missing:
         setup.say("nothing to do: every run is in the file already")
         return
     tools = setup.ROOT / "tools"
@@ -213,7 +217,7 @@ def main() -> None:
         arguments.data = setup.DATA / arguments.task
     classes = sorted(folder.name for folder in (arguments.data / "train").iterdir() if folder.is_dir())
     train, val = (load_folder(arguments.data / split, classes, arguments.size) for split in ("train", "val"))
-    for seed in seeds:
+    for seed in missing:
         line = json.dumps(train_once(arguments, seed, train, val))
         if arguments.out:
             with open(arguments.out, "a") as file:
