@@ -119,3 +119,28 @@ DEFINE_ERF(erf1, float)
   }
 DEFINE_GELU(16, float16)
 DEFINE_GELU(1, float)
+
+// 32 random bits for element `index` under a key of three words: a counter-based generator, so that the backward pass
+// draws the same numbers without storing them. Two rounds of an avalanching bijection of 32 bits (multipliers by
+// C. Wellons' search, "lowbias32"), each keyed by a word that mixes the whole key.
+#define DEFINE_RANDOM(SUFFIX, UINTS)                                                            \
+  inline UINTS random_mix##SUFFIX(UINTS x) {                                                    \
+    x = (x ^ (x >> 16)) * 0x21f0aaadu;                                                          \
+    x = (x ^ (x >> 15)) * 0xd35a2d97u;                                                          \
+    return x ^ (x >> 15);                                                                       \
+  }
+DEFINE_RANDOM(, uint)
+DEFINE_RANDOM(16, uint16)
+inline uint random_key(uint key0, uint key1, uint key2, uint salt) {
+  return random_mix(random_mix(random_mix(key0 + salt) + key1) + key2);
+}
+inline uint random_bits(uint key0, uint key1, uint key2, uint index) {
+  return random_mix(random_mix(index + random_key(key0, key1, key2, 0x9e3779b9u)) ^
+                    random_key(key0, key1, key2, 0x7f4a7c15u));
+}
+// The bits of elements index ... index + 15.
+inline uint16 random_bits16(uint key0, uint key1, uint key2, uint index) {
+  const uint16 each = (uint16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return random_mix16(random_mix16(index + each + random_key(key0, key1, key2, 0x9e3779b9u)) ^
+                      random_key(key0, key1, key2, 0x7f4a7c15u));
+}

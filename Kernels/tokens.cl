@@ -1,1 +1,112 @@
-// tokens
+// Joining and cutting token sequences along the token axis. A sequence is (batch, tokens, width), row-major; a "row"
+// below is one token of one image. Item i of dimension 0 copies rows [i * per_item, (i + 1) * per_item) of the result
+// together with its group: LANES items share each row.
+//
+// WITHOUT_A, WITHOUT_B  defined: that part of a joined sequence is zero (a part whose gradient nobody asked for).
+// POSITION              defined: position (a_tokens + b_tokens, width) is added to every image.
+// ADD                   defined: sum_so_far, of the result's shape, is added.
+
+#define FOR_ROWS(row)                                     \
+  const int first_row_ = get_group_id(0) * per_item;       \
+  const int end_row_ = min(first_row_ + per_item, rows);   \
+  for (int row = first_row_; row < end_row_; ++row)
+
+// y = [a | b] along the tokens. a_stride and b_stride: floats from one image's part to the next one's; 0 where all
+// images share the part (a class token, prompts).
+kernel void join_tokens(const global float *a, const global float *b, const global float *position,
+                        const global float *sum_so_far, global float *y, int a_tokens, int b_tokens, int a_stride,
+                        int b_stride, int width, int rows, int per_item) {
+  const int tokens = a_tokens + b_tokens;
+  const int whole = width / 16 * 16;
+  FOR_ROWS(row) {
+    const int image = row / tokens;
+    const int token = row % tokens;
+    const int is_a = token < a_tokens;
+    const global float *from = is_a ? a + (size_t)image * a_stride + (size_t)token * width
+                                    : b + (size_t)image * b_stride + (size_t)(token - a_tokens) * width;
+    const global float *place = position + (size_t)token * width;
+    const global float *sum = sum_so_far + (size_t)row * width;
+    global float *to = y + (size_t)row * width;
+    int is_zero = 0;
+#ifdef WITHOUT_A
+    is_zero |= is_a;
+#endif
+#ifdef WITHOUT_B
+    is_zero |= !is_a;
+#endif
+    for (int i = LANE * 16; i < whole; i += LANES * 16) {
+      float16 v = 0.0f;
+      if (!is_zero) v = VLOAD(from + i);
+#ifdef POSITION
+      v += VLOAD(place + i);
+#endif
+#ifdef ADD
+      v += VLOAD(sum + i);
+#endif
+      VSTORE(v, to + i);
+    }
+    for (int i = whole + LANE; i < width; i += LANES) {
+      float v = is_zero ? 0.0f : from[i];
+#ifdef POSITION
+      v += place[i];
+#endif
+#ifdef ADD
+      v += sum[i];
+#endif
+      to[i] = v;
+    }
+  }
+}
+
+// y (batch, count, width) = x[:, from : from + count], x of `tokens` tokens.
+kernel void slice_tokens(const global float *x, global float *y, int tokens, int from, int count, int width, int rows,
+                         int per_item) {
+  const int whole = width / 16 * 16;
+  FOR_ROWS(row) {
+    const global float *source = x + ((size_t)(row / count) * tokens + from + row % count) * width;
+    global float *to = y + (size_t)row * width;
+    for (int i = LANE * 16; i < whole; i += LANES * 16) VSTORE(VLOAD(source + i), to + i);
+    for (int i = whole + LANE; i < width; i += LANES) to[i] = source[i];
+  }
+}
+
+// The gradient of slice_tokens: dx (batch, tokens, width) is dy in the slice and zero elsewhere [+ sum_so_far].
+kernel void slice_tokens_backward(const global float *dy, const global float *sum_so_far, global float *dx, int tokens,
+                                  int from, int count, int width, int rows, int per_item) {
+  const int whole = width / 16 * 16;
+  FOR_ROWS(row) {
+    const int token = row % tokens - from;
+    const int is_inside = token >= 0 && token < count;
+    const global float *source = dy + (is_inside ? ((size_t)(row / tokens) * count + token) * width : 0);
+    const global float *sum = sum_so_far + (size_t)row * width;
+    global float *to = dx + (size_t)row * width;
+    for (int i = LANE * 16; i < whole; i += LANES * 16) {
+      float16 v = 0.0f;
+      if (is_inside) v = VLOAD(source + i);
+#ifdef ADD
+      v += VLOAD(sum + i);
+#endif
+      VSTORE(v, to + i);
+    }
+    for (int i = whole + LANE; i < width; i += LANES) {
+      float v = is_inside ? source[i] : 0.0f;
+#ifdef ADD
+      v += sum[i];
+#endif
+      to[i] = v;
+    }
+  }
+}
+
+// The gradient of a part that all images share: da[t, i] = sum over images of dy[image, from + t, i], image by image.
+// Item (i, t): column i of token t.
+kernel void sum_tokens_over_images(const global float *dy, global float *da, int tokens, int from, int count, int width,
+                                   int batch) {
+  const int column = get_global_id(0);
+  const int token = get_global_id(1);
+  if (column >= width || token >= count) return;
+  float sum = 0.0f;
+  for (int image = 0; image < batch; ++image)
+    sum += dy[((size_t)image * tokens + from + token) * width + column];
+  da[(size_t)token * width + column] = sum;
+}

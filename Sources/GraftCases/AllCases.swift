@@ -1,7 +1,19 @@
 /// Every case of every operation.
 package enum AllCases {
   /// Small shapes, for correctness on any device.
-  package static let checks: [OperationCase] = LayerNormCases.checks + ActivationCases.checks
+  package static let checks: [OperationCase] = [
+    LayerNormCases.checks,
+    ActivationCases.checks,
+    TokensCases.checks,
+    PatchEmbeddingCases.checks,
+    DropoutCases.checks,
+  ].flatMap { $0 }
   /// Shapes of real models, for timing.
-  package static let benchmarks: [OperationCase] = LayerNormCases.benchmarks + ActivationCases.benchmarks
+  package static let benchmarks: [OperationCase] = [
+    LayerNormCases.benchmarks,
+    ActivationCases.benchmarks,
+    TokensCases.benchmarks,
+    PatchEmbeddingCases.benchmarks,
+    DropoutCases.benchmarks,
+  ].flatMap { $0 }
 }

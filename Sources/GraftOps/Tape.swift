@@ -19,10 +19,9 @@ public final class Tape {
   private var draws: UInt32 = 0
 
   private struct Record {
-    let output: ObjectIdentifier
-    let backward: (Tensor, Gradients) throws -> Void
-    /// Keeps the output's identity from being reused while the record lives.
-    let keepAlive: Tensor
+    /// Held so that no output's identity is reused while the record lives.
+    let outputs: [Tensor]
+    let backward: ([Tensor?], Gradients) throws -> Void
   }
 
   /// Starts an empty tape.
@@ -48,8 +47,18 @@ public final class Tape {
   ///
   /// - Parameter backward: receives the output's gradient and adds the inputs' gradients.
   package func record(_ output: Tensor, _ backward: @escaping (Tensor, Gradients) throws -> Void) {
-    output.requiresGradient = true
-    records.append(Record(output: ObjectIdentifier(output), backward: backward, keepAlive: output))
+    record([output]) { received, gradients in
+      if let gradient = received[0] { try backward(gradient, gradients) }
+    }
+  }
+
+  /// Leaves one record for several outputs of an operation.
+  ///
+  /// - Parameter backward: receives a gradient an output, `nil` where none arrived (but never for all of them), and
+  ///   adds the inputs' gradients.
+  package func record(_ outputs: [Tensor], _ backward: @escaping ([Tensor?], Gradients) throws -> Void) {
+    for output in outputs { output.requiresGradient = true }
+    records.append(Record(outputs: outputs, backward: backward))
   }
 
   /// Runs the records backwards from `output`, whose gradient is `seed`, and forgets them one by one, so that each
@@ -58,8 +67,8 @@ public final class Tape {
     let gradients = Gradients()
     try gradients.add(seed, to: output)
     while let record = records.popLast() {
-      guard let gradient = gradients.take(record.output) else { continue }
-      try record.backward(gradient, gradients)
+      let received = record.outputs.map { gradients.take(ObjectIdentifier($0)) }
+      if received.contains(where: { $0 != nil }) { try record.backward(received, gradients) }
     }
   }
 }

@@ -10,6 +10,16 @@ package struct KernelKey: Hashable, Sendable {
   package struct Macro: Hashable, Sendable {
     let name: String
     let value: String
+
+    package init(_ name: String, _ value: Int) {
+      self.name = name
+      self.value = "\(value)"
+    }
+
+    fileprivate init(name: String, value: String) {
+      self.name = name
+      self.value = value
+    }
   }
 
   /// - Parameters:
@@ -20,6 +30,13 @@ package struct KernelKey: Hashable, Sendable {
     self.file = file
     self.function = function
     self.macros = macros.map { Macro(name: $0.key, value: "\($0.value)") }
+  }
+
+  /// The same, for definitions that depend on the call.
+  package init(_ file: String, _ function: String, macros: [Macro]) {
+    self.file = file
+    self.function = function
+    self.macros = macros
   }
 
   var options: String {

@@ -1,0 +1,48 @@
+import GraftRuntime
+
+extension Tape {
+  /// Drops elements with `probability` in training and scales the others by `1 / (1 - probability)`.
+  ///
+  /// The mask follows from the step's seed and the number of random operations before this one, so the backward pass
+  /// draws it again instead of keeping it.
+  ///
+  /// - Throws: ``OperationError/dropoutProbability(_:)`` outside [0, 1).
+  package func dropout(_ input: Tensor, probability: Float) throws -> Tensor {
+    guard probability >= 0, probability < 1 else { throw OperationError.dropoutProbability(probability) }
+    guard isTraining, probability > 0 else { return input }
+    let mask = DropoutMask(key: nextRandomKey(), probability: probability)
+    let output = try mask.apply(to: input, addingTo: nil)
+    guard needsGradient(input) else { return output }
+    record(output) { gradient, gradients in
+      try gradients.accumulate(into: input) { sum in try mask.apply(to: gradient, addingTo: sum) }
+    }
+    return output
+  }
+}
+
+/// Which elements a dropout keeps, as the numbers that determine it.
+package struct DropoutMask {
+  /// Words of the key of `random_bits`.
+  package let key: (UInt32, UInt32, UInt32)
+  /// An element is kept when its random bits are at least this.
+  package let threshold: UInt32
+  /// What kept elements are multiplied by.
+  package let scale: Float
+
+  package init(key: (UInt32, UInt32, UInt32), probability: Float) {
+    self.key = key
+    threshold = UInt32(Double(probability) * 0x1p32)
+    scale = 1 / (1 - probability)
+  }
+
+  func apply(to input: Tensor, addingTo sum: Tensor?) throws -> Tensor {
+    let context = input.context
+    let output = try Tensor(empty: input.shape, on: context)
+    let plan = ElementwisePlan(count: input.count, on: context)
+    try context.run(
+      KernelKey("dropout", "dropout", macros: sum == nil ? [] : [.init("ADD", 1)]), over: [plan.items],
+      group: [plan.group], input.buffer, (sum ?? input).buffer, output.buffer, key.0, key.1, key.2, threshold,
+      scale, input.count, plan.perItem)
+    return output
+  }
+}
