@@ -1,1 +1,43 @@
-// benchmark
+// What a device can do at best, to measure other kernels against.
+//
+// WIDE  floats of a variable: 16 on CPUs (a full vector register or several), 1 on GPUs. Default 16.
+
+#ifndef WIDE
+#define WIDE 16
+#endif
+
+#if WIDE == 16
+#define WIDE_FLOAT float16
+#define WIDE_SUM(v) sum16(v)
+#else
+#define WIDE_FLOAT float
+#define WIDE_SUM(v) (v)
+#endif
+
+// 24 independent chains x_i = x_i * factor + offset, `iterations` times, all in registers: 48 * WIDE * iterations
+// floating-point operations a work-item. 24 chains hide the latency of any multiply-add unit known to us and still
+// fit 32 vector registers. y[item] keeps the compiler from dropping the work.
+#define EACH_CHAIN(X) \
+  X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) \
+  X(20) X(21) X(22) X(23)
+
+kernel void fma_peak(global float *y, float factor, float offset, int iterations) {
+  const WIDE_FLOAT f = factor, o = offset;
+#define START(i) WIDE_FLOAT x##i = (float)i;
+  EACH_CHAIN(START)
+  for (int n = 0; n < iterations; ++n) {
+#define STEP(i) x##i = fma(x##i, f, o);
+    EACH_CHAIN(STEP)
+  }
+  WIDE_FLOAT sum = 0.0f;
+#define COLLECT(i) sum += x##i;
+  EACH_CHAIN(COLLECT)
+  y[get_global_id(0)] = WIDE_SUM(sum);
+}
+
+// y = x. Work-item i covers elements [i * per_item, (i + 1) * per_item) of `count`, a multiple of 16.
+kernel void copy_bandwidth(const global float *x, global float *y, int count, int per_item) {
+  const int begin = get_global_id(0) * per_item;
+  const int end = min(begin + per_item, count);
+  for (int i = begin; i < end; i += 16) VSTORE(VLOAD(x + i), y + i);
+}

@@ -35,6 +35,9 @@ static const char kronecker_text[] = {
 static const char layer_norm_text[] = {
 #embed "layer_norm.cl"
 };
+static const char linear_text[] = {
+#embed "linear.cl"
+};
 static const char loss_text[] = {
 #embed "loss.cl"
 };
@@ -70,6 +73,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(elementwise),
     SOURCE(kronecker),
     SOURCE(layer_norm),
+    SOURCE(linear),
     SOURCE(loss),
     SOURCE(matmul),
     SOURCE(optimizer),

@@ -1,1 +1,295 @@
-// matmul
+// Matrix products with everything that follows folded into the last step:
+//   y = f(A B + bias) + residual,   pre = A B + bias
+//
+// A         (m, k) row-major.
+// B         (k, n) in panels of 32 columns, zero-padded (pack.cl):  B[i][j] = b[j / 32][i][j % 32].
+// y         (m, n) row-major; so are residual and pre.
+// bias      (n).
+//
+// BIAS      defined: bias is added.
+// ACTIVATION  f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0.
+// RESIDUAL  defined: residual is added after f.
+// KEEP_PRE  defined: pre is written, for the gradient of f.
+// LOCAL     defined: the kernel in local memory, for GPUs; otherwise the register-tiled one, for CPUs.
+//
+// Whatever the kernel and the tile, each element is one chain of fused multiply-adds in the order of k.
+
+#ifndef ACTIVATION
+#define ACTIVATION 0
+#endif
+
+#if ACTIVATION == 1
+#define ACTIVATE(SUFFIX, FLOATS, x) gelu##SUFFIX(x)
+#elif ACTIVATION == 2
+#define ACTIVATE(SUFFIX, FLOATS, x) ((x) / (1.0f + exp##SUFFIX(-1.702f * (x))))
+#elif ACTIVATION == 3
+// Written so that a NaN passes: it compares false.
+#define ACTIVATE(SUFFIX, FLOATS, x) ((x) < 0.0f ? (FLOATS)(0.0f) : (x))
+#else
+#define ACTIVATE(SUFFIX, FLOATS, x) (x)
+#endif
+
+#define PANEL 32
+
+inline void finish1(float sum, size_t at, int column, global float *y, const global float *bias,
+                    const global float *residual, global float *pre) {
+#ifdef BIAS
+  sum += bias[column];
+#endif
+#ifdef KEEP_PRE
+  pre[at] = sum;
+#endif
+  sum = ACTIVATE(1, float, sum);
+#ifdef RESIDUAL
+  sum += residual[at];
+#endif
+  y[at] = sum;
+}
+
+#ifndef LOCAL
+
+// One work-item computes ROWS x 32 elements of y in registers; the work-group size is 1, because on a CPU runtime the
+// work-item loop is ours. Per step of k it reads two vectors of the panel in order, broadcasts one value of each
+// row of A and issues 2 * ROWS multiply-adds. Neighbouring items (dimension 0 runs along m) read the same panel while
+// it is in cache.
+//
+// ROWS  rows of a tile, 1 to 14: 2 * ROWS accumulators, 2 panel vectors and a broadcast must fit the vector registers.
+//       Default 12, for 32 registers.
+#ifndef ROWS
+#define ROWS 12
+#endif
+
+inline void finish16(float16 sum, size_t at, int column, global float *y, const global float *bias,
+                     const global float *residual, global float *pre) {
+#ifdef BIAS
+  sum += VLOAD(bias + column);
+#endif
+#ifdef KEEP_PRE
+  VSTORE(sum, pre + at);
+#endif
+  sum = ACTIVATE(16, float16, sum);
+#ifdef RESIDUAL
+  sum += VLOAD(residual + at);
+#endif
+  VSTORE(sum, y + at);
+}
+
+// The last columns of a matrix whose width is no multiple of 16.
+inline void finish_some(float16 sum, int count, size_t at, int column, global float *y, const global float *bias,
+                        const global float *residual, global float *pre) {
+  float sums[16];
+  VSTORE(sum, sums);
+  for (int c = 0; c < count; ++c) finish1(sums[c], at + c, column + c, y, bias, residual, pre);
+}
+
+#if ROWS > 1
+#define ROW_1(X) X(1)
+#else
+#define ROW_1(X)
+#endif
+#if ROWS > 2
+#define ROW_2(X) X(2)
+#else
+#define ROW_2(X)
+#endif
+#if ROWS > 3
+#define ROW_3(X) X(3)
+#else
+#define ROW_3(X)
+#endif
+#if ROWS > 4
+#define ROW_4(X) X(4)
+#else
+#define ROW_4(X)
+#endif
+#if ROWS > 5
+#define ROW_5(X) X(5)
+#else
+#define ROW_5(X)
+#endif
+#if ROWS > 6
+#define ROW_6(X) X(6)
+#else
+#define ROW_6(X)
+#endif
+#if ROWS > 7
+#define ROW_7(X) X(7)
+#else
+#define ROW_7(X)
+#endif
+#if ROWS > 8
+#define ROW_8(X) X(8)
+#else
+#define ROW_8(X)
+#endif
+#if ROWS > 9
+#define ROW_9(X) X(9)
+#else
+#define ROW_9(X)
+#endif
+#if ROWS > 10
+#define ROW_10(X) X(10)
+#else
+#define ROW_10(X)
+#endif
+#if ROWS > 11
+#define ROW_11(X) X(11)
+#else
+#define ROW_11(X)
+#endif
+#if ROWS > 12
+#define ROW_12(X) X(12)
+#else
+#define ROW_12(X)
+#endif
+#if ROWS > 13
+#define ROW_13(X) X(13)
+#else
+#define ROW_13(X)
+#endif
+#define EACH_ROW(X)                                                                                      \
+  X(0) ROW_1(X) ROW_2(X) ROW_3(X) ROW_4(X) ROW_5(X) ROW_6(X) ROW_7(X) ROW_8(X) ROW_9(X) ROW_10(X) ROW_11(X) \
+      ROW_12(X) ROW_13(X)
+
+// A row of A past the last is read as the last: the tile stays whole, and its result is not stored.
+#define DECLARE(r)                                             \
+  const global float *a##r = a + (size_t)min(first + r, m - 1) * k; \
+  float16 l##r = 0.0f, h##r = 0.0f;
+#define MULTIPLY(r)                \
+  {                                \
+    const float16 v = a##r[i];     \
+    l##r = fma(v, low, l##r);      \
+    h##r = fma(v, high, h##r);     \
+  }
+#define FINISH(r)                                                                                           \
+  if (first + r < m) {                                                                                      \
+    const size_t at = (size_t)(first + r) * n + column;                                                     \
+    if (column + 16 <= n) finish16(l##r, at, column, y, bias, residual, pre);                               \
+    else finish_some(l##r, n - column, at, column, y, bias, residual, pre);                                 \
+    if (column + 32 <= n) finish16(h##r, at + 16, column + 16, y, bias, residual, pre);                     \
+    else finish_some(h##r, n - column - 16, at + 16, column + 16, y, bias, residual, pre);                  \
+  }
+
+kernel void matmul_registers(const global float *a, const global float *b, global float *y,
+                             const global float *bias, const global float *residual, global float *pre, int m,
+                             int n, int k) {
+  const int first = get_global_id(0) * ROWS;
+  const int column = get_global_id(1) * PANEL;
+  const global float *panel = b + (size_t)column * k;
+  EACH_ROW(DECLARE)
+  for (int i = 0; i < k; ++i) {
+    const float16 low = VLOAD(panel + (size_t)i * PANEL);
+    const float16 high = VLOAD(panel + (size_t)i * PANEL + 16);
+    EACH_ROW(MULTIPLY)
+  }
+  EACH_ROW(FINISH)
+}
+
+#else
+
+// A group computes TILE_M x TILE_N elements, each work-item PER_M x PER_N of them, DEPTH steps of k at a time through
+// local memory. Group size (TILE_N / PER_N, TILE_M / PER_M): neighbouring items work on neighbouring columns.
+//
+// TILE_M, TILE_N  rows and columns of a group's tile. Default 64 x 64, clamped by the host to the device's group size.
+// DEPTH           steps of k between barriers. Default 16.
+// A_TRANSPOSED    defined: A is stored (k, m).
+// B_LAYOUT        0 panels, 1 row-major (k, n), 2 transposed (n, k). Default 0.
+// SLICED          defined: group (., ., s) sums k from s * per_slice to (s + 1) * per_slice only, into
+//                 y + s * m * n: the first stage of a reduction over many rows.
+#ifndef TILE_M
+#define TILE_M 64
+#endif
+#ifndef TILE_N
+#define TILE_N 64
+#endif
+#ifndef DEPTH
+#define DEPTH 16
+#endif
+#ifndef B_LAYOUT
+#define B_LAYOUT 0
+#endif
+#define PER_M 4
+#define PER_N 4
+#define ITEMS ((TILE_M / PER_M) * (TILE_N / PER_N))
+
+#ifdef A_TRANSPOSED
+#define A_AT(row, i) a[(size_t)(i) * m + (row)]
+#else
+#define A_AT(row, i) a[(size_t)(row) * k + (i)]
+#endif
+#if B_LAYOUT == 0
+#define B_AT(i, j) b[((size_t)((j) / PANEL) * k + (i)) * PANEL + (j) % PANEL]
+#elif B_LAYOUT == 1
+#define B_AT(i, j) b[(size_t)(i) * n + (j)]
+#else
+#define B_AT(i, j) b[(size_t)(j) * k + (i)]
+#endif
+
+kernel void matmul_local(const global float *a, const global float *b, global float *y, const global float *bias,
+                         const global float *residual, global float *pre, int m, int n, int k, int per_slice) {
+  // One column of padding, so that items which store a tile transposed hit different banks.
+  local float tile_a[DEPTH][TILE_M + 1];
+  local float tile_b[DEPTH][TILE_N + 1];
+  const int tx = get_local_id(0), ty = get_local_id(1);
+  const int item = ty * (TILE_N / PER_N) + tx;
+  const int row0 = get_group_id(1) * TILE_M, column0 = get_group_id(0) * TILE_N;
+#ifdef SLICED
+  const int begin = get_group_id(2) * per_slice, end = min(begin + per_slice, k);
+  y += (size_t)get_group_id(2) * m * n;
+#else
+  const int begin = 0, end = k;
+#endif
+
+  float sums[PER_M][PER_N];
+  for (int r = 0; r < PER_M; ++r)
+    for (int c = 0; c < PER_N; ++c) sums[r][c] = 0.0f;
+
+  for (int i0 = begin; i0 < end; i0 += DEPTH) {
+    // Neighbouring items read neighbouring addresses of each operand.
+    for (int e = item; e < TILE_M * DEPTH; e += ITEMS) {
+#ifdef A_TRANSPOSED
+      const int r = e % TILE_M, i = e / TILE_M;
+#else
+      const int r = e / DEPTH, i = e % DEPTH;
+#endif
+      tile_a[i][r] = row0 + r < m && i0 + i < end ? A_AT(row0 + r, i0 + i) : 0.0f;
+    }
+    for (int e = item; e < TILE_N * DEPTH; e += ITEMS) {
+#if B_LAYOUT == 2
+      const int c = e / DEPTH, i = e % DEPTH;
+#else
+      const int c = e % TILE_N, i = e / TILE_N;
+#endif
+      tile_b[i][c] = column0 + c < n && i0 + i < end ? B_AT(i0 + i, column0 + c) : 0.0f;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int i = 0; i < DEPTH; ++i) {
+      float values_a[PER_M], values_b[PER_N];
+      for (int r = 0; r < PER_M; ++r) values_a[r] = tile_a[i][ty + r * (TILE_M / PER_M)];
+      for (int c = 0; c < PER_N; ++c) values_b[c] = tile_b[i][tx + c * (TILE_N / PER_N)];
+      for (int r = 0; r < PER_M; ++r)
+        for (int c = 0; c < PER_N; ++c) sums[r][c] = fma(values_a[r], values_b[c], sums[r][c]);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+
+  for (int r = 0; r < PER_M; ++r) {
+    const int row = row0 + ty + r * (TILE_M / PER_M);
+    for (int c = 0; c < PER_N; ++c) {
+      const int column = column0 + tx + c * (TILE_N / PER_N);
+      if (row < m && column < n)
+        finish1(sums[r][c], (size_t)row * n + column, column, y, bias, residual, pre);
+    }
+  }
+}
+
+#endif
+
+// The last step alone, in place, after a product that a library computed into y. Work-item i covers elements
+// [i * per_item, (i + 1) * per_item) of y (count = m * n).
+kernel void matmul_finish(global float *y, const global float *bias, const global float *residual,
+                          global float *pre, int n, int count, int per_item) {
+  const int begin = get_global_id(0) * per_item;
+  const int end = min(begin + per_item, count);
+  for (int i = begin; i < end; ++i) finish1(y[i], i, i % n, y, bias, residual, pre);
+}

@@ -4,6 +4,7 @@ package enum AllCases {
   package static let checks: [OperationCase] = [
     LayerNormCases.checks,
     ActivationCases.checks,
+    LinearCases.checks,
     TokensCases.checks,
     PatchEmbeddingCases.checks,
     DropoutCases.checks,
@@ -12,6 +13,7 @@ package enum AllCases {
   package static let benchmarks: [OperationCase] = [
     LayerNormCases.benchmarks,
     ActivationCases.benchmarks,
+    LinearCases.benchmarks,
     TokensCases.benchmarks,
     PatchEmbeddingCases.benchmarks,
     DropoutCases.benchmarks,

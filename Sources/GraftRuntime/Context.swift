@@ -12,7 +12,7 @@ public final class Context: Sendable {
   public let memory: Allocator
   package let kernels: KernelLibrary
   let handle: Handle
-  let queue: Handle
+  package let queue: Handle
   private let transfers = Transfers()
   private let guards: MemoryGuards?
   /// Times of kernels, when a measurement asked for them.

@@ -1,0 +1,67 @@
+public import GraftRuntime
+
+extension Tape {
+  /// A trainable linear layer, `x W^T + b`: rank-r adapters, heads, point-wise convolutions.
+  ///
+  /// Gradients: of the input, `dY W`, where one is wanted; of the weight, `dY^T X`, and of the bias, the sum of dY's
+  /// rows, both added to what the parameters have gathered so far.
+  ///
+  /// - Parameters:
+  ///   - x: (..., inputs).
+  ///   - weight: (outputs, inputs), any sizes.
+  ///   - bias: (outputs).
+  /// - Returns: (..., outputs).
+  /// - Throws: `RuntimeError` or ``MatmulError`` when the device fails.
+  public func linear(_ x: Tensor, weight: Tensor, bias: Tensor?) throws -> Tensor {
+    try linear(x, weight: weight, bias: bias, variant: nil)
+  }
+
+  /// - Parameter variant: how to multiply; `nil` lets environment and device decide. CLBlast serves large frozen
+  ///   products only: here the device's own kernels take its place.
+  package func linear(_ x: Tensor, weight: Tensor, bias: Tensor?, variant: MatmulVariant?) throws -> Tensor {
+    let inputs = x.width
+    let outputs = weight.count / inputs
+    precondition(weight.count == outputs * inputs && weight.width == inputs, "the weight has another shape")
+    precondition(bias.map { $0.count == outputs } ?? true, "one bias an output")
+    var variant = try MatmulVariant.choose(variant, for: x.context.traits)
+    if variant == .clblast { variant = x.context.traits.isCPU ? .cpuRegisterTiled : .localMemoryTiled }
+    let product = LinearProduct(variant: variant, rows: x.rows, outputs: outputs, inputs: inputs)
+    let output = try Tensor(empty: x.shape.dropLast() + [outputs], on: x.context)
+    try product.forward(x, weight, bias: bias, into: output)
+    guard needsGradient(x, weight, bias) else { return output }
+    record(output) { gradient, gradients in
+      if weight.requiresGradient {
+        try gradients.sum(into: weight) { try product.weightGradient(x, gradient, base: $0, into: $1) }
+      }
+      if let bias, bias.requiresGradient {
+        try gradients.sum(into: bias) { try product.biasGradient(gradient, base: $0, into: $1) }
+      }
+      try gradients.accumulate(into: x) { sum in
+        let result = try Tensor(empty: x.shape, on: x.context)
+        try product.inputGradient(gradient, weight, adding: sum, into: result)
+        return result
+      }
+    }
+    return output
+  }
+}
+
+extension Gradients {
+  /// Lets a reduction over tokens write where the gradient is summed: in place for a parameter, else into a new
+  /// tensor.
+  ///
+  /// - Parameter compute: receives the sum so far and where to write the new one; both may be the same tensor.
+  fileprivate func sum(into tensor: Tensor, _ compute: (_ base: Tensor?, _ target: Tensor) throws -> Void)
+    throws
+  {
+    if let target = tensor.gradientSum {
+      try compute(target, target)
+      return
+    }
+    try accumulate(into: tensor) { sum in
+      let target = try Tensor(empty: tensor.shape, on: tensor.context)
+      try compute(sum, target)
+      return target
+    }
+  }
+}

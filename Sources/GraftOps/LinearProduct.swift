@@ -1,0 +1,130 @@
+import GraftRuntime
+
+/// The products of a trainable linear layer of one shape.
+///
+/// Which kernel serves which product depends on the shape only, so that the same shapes give the same bits.
+struct LinearProduct {
+  let variant: MatmulVariant
+  let rows: Int
+  let outputs: Int
+  let inputs: Int
+
+  /// `x W^T + bias`.
+  func forward(_ x: Tensor, _ weight: Tensor, bias: Tensor?, into output: Tensor) throws {
+    try multiply(
+      x, weight, isTransposed: true, inner: inputs, columns: outputs, epilogue: .init(bias: bias),
+      into: output)
+  }
+
+  /// `gradient W [+ sum]`.
+  func inputGradient(_ gradient: Tensor, _ weight: Tensor, adding sum: Tensor?, into output: Tensor) throws {
+    try multiply(
+      gradient, weight, isTransposed: false, inner: outputs, columns: inputs, epilogue: .init(residual: sum),
+      into: output)
+  }
+
+  /// `output (rows, columns) = epilogue(a (rows, inner) * b)`, `b` stored (inner, columns), or (columns, inner) when
+  /// transposed.
+  private func multiply(
+    _ a: Tensor, _ b: Tensor, isTransposed: Bool, inner: Int, columns: Int, epilogue: MatmulEpilogue,
+    into output: Tensor
+  ) throws {
+    if variant == .localMemoryTiled {
+      try MatmulKernels.local(
+        a, b, isTransposed ? .transposed : .rowMajor, rows: rows, columns: columns, inner: inner,
+        epilogue: epilogue, into: output)
+    } else if columns <= 16 && inner >= 64 {
+      let matrix = isTransposed ? b : try transpose(b, rows: inner, columns: columns)
+      try narrow(a, matrix, inner: inner, columns: columns, epilogue: epilogue, into: output)
+    } else {
+      let panels = try MatmulPanels(b, inner: inner, columns: columns, transposed: isTransposed)
+      try MatmulKernels.registers(a, panels, rows: rows, epilogue: epilogue, into: output)
+    }
+  }
+
+  private func narrow(
+    _ a: Tensor, _ b: Tensor, inner: Int, columns: Int, epilogue: MatmulEpilogue, into output: Tensor
+  ) throws {
+    let perItem = 16
+    var macros: [(name: String, value: Int)] = [("PER_ITEM", perItem)]
+    if epilogue.bias != nil { macros.append(("BIAS", 1)) }
+    if epilogue.residual != nil { macros.append(("RESIDUAL", 1)) }
+    try a.context.run(
+      KernelKey("linear", "linear_narrow", defining: macros), over: [(rows + perItem - 1) / perItem],
+      group: [1],
+      a.buffer, b.buffer, output.buffer, (epilogue.bias ?? output).buffer,
+      (epilogue.residual ?? output).buffer,
+      rows, columns, inner)
+  }
+
+  private func transpose(_ matrix: Tensor, rows: Int, columns: Int) throws -> Tensor {
+    let result = try Tensor(empty: [columns, rows], on: matrix.context)
+    try matrix.context.run(
+      KernelKey("pack", "transpose"), over: [columns], group: [1], matrix.buffer, result.buffer, rows, columns
+    )
+    return result
+  }
+
+  /// `base + gradient^T x`, (outputs, inputs): slices of the rows first, then their sum in order.
+  func weightGradient(_ x: Tensor, _ gradient: Tensor, base: Tensor?, into target: Tensor) throws {
+    // The wider operand runs along the vectors.
+    let swaps = variant == .cpuRegisterTiled && outputs > inputs
+    let (p, q) = swaps ? (x, gradient) : (gradient, x)
+    let (height, width) = swaps ? (inputs, outputs) : (outputs, inputs)
+    let isLocal = variant == .localMemoryTiled
+    let tiles = isLocal ? divided(height, 64) * divided(width, 64) : divided(height, 8) * divided(width, 32)
+    let perSlice = rowsOfSlice(tiles: tiles)
+    let slices = divided(rows, perSlice)
+    let partial = try Tensor(empty: [slices, height, width], on: x.context)
+    if isLocal {
+      try MatmulKernels.local(
+        p, isTransposed: true, q, .rowMajor, rows: height, columns: width, inner: rows, perSlice: perSlice,
+        into: partial)
+    } else {
+      try x.context.run(
+        KernelKey("linear", "linear_weight_gradient"),
+        over: [divided(height, 8), divided(width, 32), slices],
+        group: [1, 1, 1], p.buffer, q.buffer, partial.buffer, rows, height, width, perSlice)
+    }
+    try reduce(
+      partial, slices: slices, isTransposed: swaps, base: base, rows: outputs, columns: inputs, into: target)
+  }
+
+  /// `base + ` the sum of the gradient's rows.
+  func biasGradient(_ gradient: Tensor, base: Tensor?, into target: Tensor) throws {
+    let perSlice = rowsOfSlice(tiles: divided(outputs, 16))
+    let slices = divided(rows, perSlice)
+    let partial = try Tensor(empty: [slices, outputs], on: gradient.context)
+    try gradient.context.run(
+      KernelKey("linear", "linear_bias_gradient"), over: [divided(outputs, 16), slices], group: [1, 1],
+      gradient.buffer, partial.buffer, rows, outputs, perSlice)
+    try reduce(
+      partial, slices: slices, isTransposed: false, base: base, rows: 1, columns: outputs, into: target)
+  }
+
+  private func reduce(
+    _ partial: Tensor, slices: Int, isTransposed: Bool, base: Tensor?, rows: Int, columns: Int,
+    into target: Tensor
+  ) throws {
+    let isCPU = partial.context.traits.isCPU
+    let perItem = isCPU ? 1024 : 1
+    let items = divided(rows * columns, perItem)
+    var macros: [(name: String, value: Int)] = [("PER_ITEM_REDUCE", perItem)]
+    if isTransposed { macros.append(("TRANSPOSED", 1)) }
+    if base != nil { macros.append(("BASE", 1)) }
+    let group = isCPU ? 1 : min(64, partial.context.traits.maxWorkGroupSize)
+    try partial.context.run(
+      KernelKey("linear", "linear_reduce", defining: macros), over: [items], group: [group], partial.buffer,
+      (base ?? target).buffer, target.buffer, rows, columns, slices)
+  }
+
+  /// Rows of a slice: enough slices to occupy the device beside the tiles, none shorter than 64 rows.
+  private func rowsOfSlice(tiles: Int) -> Int {
+    // A fixed target, not the device's number of units: the same bits wherever the same kernels run.
+    let wanted = variant == .localMemoryTiled ? 256 : 64
+    let slices = max(1, min(divided(wanted, tiles), divided(rows, 64)))
+    return divided(rows, slices)
+  }
+
+  private func divided(_ a: Int, _ b: Int) -> Int { (a + b - 1) / b }
+}

@@ -1,0 +1,102 @@
+import Foundation
+package import GraftRuntime
+
+/// Ways to compute a matrix product.
+public enum MatmulVariant: String, CaseIterable, Sendable, Codable {
+  /// A tile in vector registers, one work-item a group: for CPUs.
+  case cpuRegisterTiled
+  /// A tile in local memory: for GPUs.
+  case localMemoryTiled
+  /// The CLBlast library, where the package was built with the trait of that name.
+  case clblast
+
+  /// True when this build has the variant.
+  public var isAvailable: Bool {
+    #if CLBlast
+      true
+    #else
+      self != .clblast
+    #endif
+  }
+
+  /// The variant to use on a device.
+  ///
+  /// - Parameters:
+  ///   - asked: what the caller wants; `nil` takes `GRAFT_MATMUL` from the environment, and without it the
+  ///     device's own: registers on a CPU, local memory elsewhere.
+  ///   - traits: the device.
+  /// - Throws: ``MatmulError`` when the environment names no variant, or one that this build lacks.
+  package static func choose(_ asked: MatmulVariant?, for traits: DeviceTraits) throws -> MatmulVariant {
+    var choice = asked
+    if choice == nil, let name = ProcessInfo.processInfo.environment["GRAFT_MATMUL"], !name.isEmpty {
+      guard let named = MatmulVariant(rawValue: name) else { throw MatmulError.unknownVariant(name) }
+      choice = named
+    }
+    let variant = choice ?? (traits.isCPU ? .cpuRegisterTiled : .localMemoryTiled)
+    guard variant.isAvailable else { throw MatmulError.unavailable(variant) }
+    return variant
+  }
+}
+
+/// What can go wrong in a matrix product.
+public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// `GRAFT_MATMUL` names no variant.
+  case unknownVariant(String)
+  /// This build lacks the variant.
+  case unavailable(MatmulVariant)
+  /// CLBlast refused, with its status code.
+  case clblast(status: Int)
+
+  /// What happened and what to try.
+  public var description: String {
+    switch self {
+    case .unknownVariant(let name):
+      """
+      GRAFT_MATMUL is "\(name)", which is no way to multiply matrices. Choose one of \
+      \(MatmulVariant.allCases.map(\.rawValue).joined(separator: ", ")), or unset it.
+      """
+    case .unavailable(let variant):
+      "This build of Graft has no \(variant.rawValue): build it with the package trait CLBlast."
+    case .clblast(let status):
+      """
+      CLBlast could not multiply the matrices (status \(status)). Set GRAFT_MATMUL to another variant to do \
+      without it.
+      """
+    }
+  }
+}
+
+/// What follows a product, folded into its last step: `y = activation(A B + bias) + residual`.
+package struct MatmulEpilogue {
+  package var bias: Tensor?
+  package var activation = Activation.none
+  package var residual: Tensor?
+  /// Receives `A B + bias`.
+  package var preactivation: Tensor?
+
+  package init(
+    bias: Tensor? = nil, activation: Activation = .none, residual: Tensor? = nil, preactivation: Tensor? = nil
+  ) {
+    self.bias = bias
+    self.activation = activation
+    self.residual = residual
+    self.preactivation = preactivation
+  }
+
+  var isEmpty: Bool { bias == nil && activation == .none && residual == nil && preactivation == nil }
+
+  /// Macros that switch the parts on in matmul.cl.
+  var macros: [(name: String, value: Int)] {
+    var macros: [(name: String, value: Int)] = []
+    if bias != nil { macros.append(("BIAS", 1)) }
+    if activation != .none { macros.append(("ACTIVATION", activation.macro)) }
+    if residual != nil { macros.append(("RESIDUAL", 1)) }
+    if preactivation != nil { macros.append(("KEEP_PRE", 1)) }
+    return macros
+  }
+
+  /// The operands in the kernels' order; `unused` stands in for those that are switched off.
+  func arguments(unused: Tensor) -> [any KernelArgument] {
+    [(bias ?? unused).buffer, (residual ?? unused).buffer, (preactivation ?? unused).buffer]
+  }
+}

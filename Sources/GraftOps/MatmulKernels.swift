@@ -1,0 +1,83 @@
+package import GraftRuntime
+
+/// Launches of the kernels in matmul.cl.
+package enum MatmulKernels {
+  /// `output (m, n) = epilogue(a (m, k) * panels (k, n))` with a tile in registers.
+  static func registers(
+    _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
+  ) throws {
+    let tile = registerRows(for: m)
+    let kernel = KernelKey("matmul", "matmul_registers", defining: epilogue.macros + [("ROWS", tile)])
+    try a.context.run(
+      kernel, over: [(m + tile - 1) / tile, panels.count], group: [1, 1],
+      arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
+        + [m, panels.columns, panels.inner])
+  }
+
+  /// Rows of a register tile: the full tile, or what a small matrix needs, so that few builds serve all.
+  private static func registerRows(for m: Int) -> Int { [1, 2, 4, 8].first { m <= $0 } ?? 12 }
+
+  /// How the right operand of ``local(_:_:_:rows:columns:inner:isTransposed:slices:epilogue:into:)`` is stored.
+  enum RightLayout: Int {
+    case panels = 0
+    case rowMajor = 1
+    case transposed = 2
+  }
+
+  /// `output (slices, m, n) = epilogue(a (m, k) * b (k, n))` with a tile in local memory.
+  ///
+  /// - Parameters:
+  ///   - isTransposed: `a` is stored (k, m).
+  ///   - perSlice: when given, each slice sums this many steps of `k` only, without an epilogue.
+  static func local(
+    _ a: Tensor, isTransposed: Bool = false, _ b: Tensor, _ layout: RightLayout, rows m: Int, columns n: Int,
+    inner k: Int, perSlice: Int? = nil, epilogue: MatmulEpilogue = .init(), into output: Tensor
+  ) throws {
+    let context = a.context
+    var macros = epilogue.macros + [("LOCAL", 1), ("B_LAYOUT", layout.rawValue)]
+    if isTransposed { macros.append(("A_TRANSPOSED", 1)) }
+    if perSlice != nil { macros.append(("SLICED", 1)) }
+    var tile = LocalTile(columns: n, limit: context.traits.maxWorkGroupSize)
+    var kernel = KernelKey("matmul", "matmul_local", defining: macros + tile.macros)
+    // A kernel that needs many registers may allow fewer items than the device does.
+    while tile.items > 1, try context.maxGroup(of: kernel) < tile.items {
+      tile = LocalTile(columns: n, limit: tile.items / 2)
+      kernel = KernelKey("matmul", "matmul_local", defining: macros + tile.macros)
+    }
+    let slices = perSlice.map { (k + $0 - 1) / $0 } ?? 1
+    let tiles = [(n + tile.columns - 1) / tile.columns, (m + tile.rows - 1) / tile.rows]
+    let items = [tile.columns / LocalTile.perItem, tile.rows / LocalTile.perItem]
+    try context.run(
+      kernel, over: [tiles[0] * items[0], tiles[1] * items[1], slices], group: items + [1],
+      arguments: [a.buffer, b.buffer, output.buffer] + epilogue.arguments(unused: output)
+        + [m, n, k, perSlice ?? k])
+  }
+
+  /// A group's tile; each item computes 4 x 4 elements.
+  private struct LocalTile {
+    static let perItem = 4
+    let rows: Int
+    let columns: Int
+
+    /// The largest tile for a matrix of so many columns in a group of at most `limit` items.
+    init(columns n: Int, limit: Int) {
+      let sides =
+        n <= 16 ? [(64, 16), (32, 16), (16, 16), (8, 8)] : [(64, 64), (32, 64), (32, 32), (16, 16), (8, 8)]
+      let perTile = Self.perItem * Self.perItem
+      (rows, columns) = sides.first { $0.0 * $0.1 / perTile <= limit } ?? (Self.perItem, Self.perItem)
+    }
+
+    var items: Int { rows * columns / (Self.perItem * Self.perItem) }
+    var macros: [(name: String, value: Int)] { [("TILE_M", rows), ("TILE_N", columns)] }
+  }
+
+  /// `output = epilogue(output)`, in place.
+  static func finish(_ output: Tensor, columns n: Int, epilogue: MatmulEpilogue) throws {
+    guard !epilogue.isEmpty else { return }
+    let plan = ElementwisePlan(count: output.count, on: output.context)
+    try output.context.run(
+      KernelKey("matmul", "matmul_finish", defining: epilogue.macros), over: [plan.items],
+      group: [plan.group],
+      arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, plan.perItem])
+  }
+}

@@ -1,0 +1,45 @@
+package import GraftRuntime
+
+/// A matrix (inner, columns) on the device, cut into zero-padded strips of 32 columns.
+///
+/// A product with it on the right reads the strips in order; see Kernels/pack.cl.
+package struct MatmulPanels {
+  /// Columns of a panel.
+  static let width = 32
+
+  package let inner: Int
+  package let columns: Int
+  let tensor: Tensor
+
+  var count: Int { Self.count(columns) }
+
+  private static func count(_ columns: Int) -> Int { (columns + width - 1) / width }
+
+  private init(empty inner: Int, _ columns: Int, on context: Context) throws {
+    self.inner = inner
+    self.columns = columns
+    tensor = try Tensor(empty: [Self.count(columns), inner, Self.width], on: context)
+  }
+
+  /// Packs a row-major matrix (inner, columns), or, transposed, one of (columns, inner).
+  package init(_ matrix: Tensor, inner: Int, columns: Int, transposed: Bool) throws {
+    precondition(matrix.count == inner * columns, "the matrix has another shape")
+    try self.init(empty: inner, columns, on: matrix.context)
+    let (innerStride, columnStride) = transposed ? (1, inner) : (columns, 1)
+    try launch("pack_panels", matrix, tail: [innerStride, columnStride])
+  }
+
+  /// The panels of the transposed matrix.
+  package func transposed() throws -> MatmulPanels {
+    let result = try MatmulPanels(empty: columns, inner, on: tensor.context)
+    try result.launch("pack_transposed", tensor, tail: [])
+    return result
+  }
+
+  private func launch(_ function: String, _ source: Tensor, tail: [Int]) throws {
+    let rowsOfItem = 16
+    try tensor.context.run(
+      KernelKey("pack", function), over: [(inner + rowsOfItem - 1) / rowsOfItem, count], group: [1, 1],
+      arguments: [source.buffer, tensor.buffer, inner, columns] + tail)
+  }
+}

@@ -1,0 +1,64 @@
+public import GraftRuntime
+
+/// What a device can do at best, measured: the scale for every fraction of peak that Graft reports.
+public enum PeakMeasurement {
+  /// Multiply-adds in registers on all compute units, in GFLOP/s; a multiply-add counts as two.
+  ///
+  /// - Parameters:
+  ///   - context: the device.
+  ///   - runs: the best of so many.
+  /// - Throws: `RuntimeError` when the device fails.
+  public static func fmaPeak(on context: Context, runs: Int = 5) throws -> Double {
+    let isCPU = context.traits.isCPU
+    let width = isCPU ? 16 : 1
+    // On a CPU 8 items a core even out the scheduling; on a GPU enough items to fill every unit several times.
+    let group = isCPU ? 1 : min(256, context.traits.maxWorkGroupSize)
+    let items = context.traits.computeUnits * (isCPU ? 8 : 8 * group)
+    let iterations = isCPU ? 20_000 : 4_000
+    let sink = try Tensor(empty: [items], on: context)
+    let kernel = KernelKey("benchmark", "fma_peak", ["WIDE": width])
+    let seconds = try bestTime(of: runs, on: context) {
+      try context.run(
+        kernel, over: [items], group: [group], sink.buffer, Float(0.999), Float(0.001), iterations)
+    }
+    return 2 * 24 * Double(width) * Double(iterations) * Double(items) / seconds * 1e-9
+  }
+
+  /// A copy between two arrays far larger than caches, in GB/s; bytes read and bytes written both count.
+  ///
+  /// - Parameters:
+  ///   - context: the device.
+  ///   - runs: the best of so many.
+  /// - Throws: `RuntimeError` when the device fails.
+  public static func copyBandwidth(on context: Context, runs: Int = 5) throws -> Double {
+    let bytes = min(256 << 20, context.traits.maxAllocation / 4, context.memory.limit / 8) / 65536 * 65536
+    let count = bytes / 4
+    let source = try Tensor.zeros([count], on: context)
+    let target = try Tensor.zeros([count], on: context)
+    let plan = ElementwisePlan(count: count, on: context)
+    let kernel = KernelKey("benchmark", "copy_bandwidth")
+    let seconds = try bestTime(of: runs, on: context) {
+      try context.run(
+        kernel, over: [plan.items], group: [plan.group], source.buffer, target.buffer, count, plan.perItem)
+    }
+    return 2 * Double(bytes) / seconds * 1e-9
+  }
+
+  /// The shortest wall-clock time from queueing `work` to its end, in seconds, after one run to warm up.
+  package static func bestTime(of runs: Int, on context: Context, _ work: () throws -> Void) throws -> Double
+  {
+    try work()
+    try context.finish()
+    let clock = ContinuousClock()
+    var best = Duration.seconds(1_000_000)
+    for _ in 0..<runs {
+      let time = try clock.measure {
+        try work()
+        try context.finish()
+      }
+      best = min(best, time)
+    }
+    let parts = best.components
+    return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
+  }
+}

@@ -1,0 +1,55 @@
+import Foundation
+import GraftOps
+import GraftRuntime
+import Testing
+
+@Suite(.serialized) struct LinearTests {
+  @Test func keepsOneCopyUntilAGradientIsAsked() throws {
+    let context = try TestDevice.context.get()
+    let layer = try PreparedLinear(
+      weight: [Float](repeating: 0.5, count: 64 * 32), bias: nil, outputs: 64, inputs: 32, on: context)
+    #expect(layer.deviceBytes == 64 * 32 * 4)
+    let x = try Tensor([Float](repeating: 1, count: 32), shape: [1, 32], on: context)
+    _ = try Tape().linear(x, layer)
+    #expect(layer.deviceBytes == 64 * 32 * 4)
+    let arena = try ParameterArena([("x", [1, 32], [Float](repeating: 1, count: 32))], on: context)
+    let tape = Tape(.training(seed: 1))
+    let y = try tape.linear(arena.parameters[0].value, layer)
+    try tape.backward(from: y, seed: y)
+    // CLBlast reads one copy both ways.
+    #expect(layer.deviceBytes == 64 * 32 * 4 * (layer.variant == .clblast ? 1 : 2))
+    #expect(try arena.parameters[0].gradient.floats() == [Float](repeating: 64 * 16 * 0.5, count: 32))
+  }
+
+  @Test func gradientsAddUpOverBatches() throws {
+    let context = try TestDevice.context.get()
+    let arena = try ParameterArena([("w", [2, 3], [1, 2, 3, 4, 5, 6]), ("b", [2], [0, 0])], on: context)
+    let x = try Tensor([1, 10, 100], shape: [1, 3], on: context)
+    for _ in 0..<2 {
+      let tape = Tape(.training(seed: 1))
+      let y = try tape.linear(x, weight: arena.parameters[0].value, bias: arena.parameters[1].value)
+      try tape.backward(from: y, seed: Tensor([1, -1], shape: [1, 2], on: context))
+    }
+    #expect(try arena.parameters[0].gradient.floats() == [2, 20, 200, -2, -20, -200])
+    #expect(try arena.parameters[1].gradient.floats() == [2, -2])
+  }
+
+  @Test func variantsAgreeToTheLastBit() throws {
+    let context = try TestDevice.context.get()
+    var weight: [Float] = []
+    for index in 0..<77 * 50 { weight.append(Float((index * 37) % 101) / 101 - 0.5) }
+    let x = try Tensor(weight, shape: [77, 50], on: context)
+    let results = try [MatmulVariant.cpuRegisterTiled, .localMemoryTiled].map { variant in
+      let layer = try PreparedLinear(
+        weight: weight, bias: nil, outputs: 77, inputs: 50, on: context, variant: variant)
+      return try Tape().linear(x, layer).floats()
+    }
+    #expect(results[0] == results[1])
+  }
+
+  @Test func namesVariantsThatAreNotHere() throws {
+    #expect("\(MatmulError.unknownVariant("fast"))".contains("cpuRegisterTiled, localMemoryTiled, clblast"))
+    #expect("\(MatmulError.unavailable(.clblast))".contains("trait CLBlast"))
+    #expect("\(MatmulError.clblast(status: -3))".contains("GRAFT_MATMUL"))
+  }
+}
