@@ -29,7 +29,7 @@ extension OperationCase {
 
   private func outputs(of values: [[Float]], on context: Context) throws -> [Float] {
     let tensors = try zip(values, inputs).map { try Tensor($0, shape: $1.shape, on: context) }
-    return try forward(Tape(), tensors).floats()
+    return try forward(on: context)(Tape(), tensors).floats()
   }
 
   /// Gradients of `sum(upstream * output)` with respect to the differentiable inputs, by input.
@@ -38,7 +38,7 @@ extension OperationCase {
   ) throws -> [(input: Int, values: [Float])] {
     let prepared = try prepare(values, on: context)
     let tape = Tape(.training(seed: 7))
-    let output = try forward(tape, prepared.tensors)
+    let output = try forward(on: context)(tape, prepared.tensors)
     try tape.backward(from: output, seed: Tensor(upstream, shape: output.shape, on: context))
     return try prepared.parameters.map { ($0.input, try $0.parameter.gradient.floats()) }
   }

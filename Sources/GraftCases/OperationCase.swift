@@ -1,4 +1,5 @@
 package import GraftOps
+package import GraftRuntime
 
 /// One operation at one shape: the single description that drives its correctness test, its gradient check and its
 /// microbenchmark.
@@ -55,7 +56,7 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   let terms: Int
   /// What one forward pass costs.
   package let cost: Cost
-  let forward: @Sendable (Tape, [Tensor]) throws -> Tensor
+  private let setUp: @Sendable (Context) throws -> (Tape, [Tensor]) throws -> Tensor
   let reference: @Sendable ([[Double]]) -> Expected
 
   /// - Parameters:
@@ -76,7 +77,27 @@ package struct OperationCase: Sendable, CustomStringConvertible {
     self.inputs = inputs
     self.terms = terms
     self.cost = cost
-    self.forward = forward
+    setUp = { _ in forward }
     self.reference = reference
   }
+
+  /// A case whose frozen weights are prepared once, before anything is timed.
+  ///
+  /// - Parameter prepared: prepares on a device and returns the operation; the others as above.
+  package init(
+    _ operation: String, _ shape: String, inputs: [Input], terms: Int, cost: Cost,
+    prepared: @escaping @Sendable (Context) throws -> (Tape, [Tensor]) throws -> Tensor,
+    reference: @escaping @Sendable ([[Double]]) -> Expected
+  ) {
+    self.operation = operation
+    description = "\(operation) \(shape)"
+    self.inputs = inputs
+    self.terms = terms
+    self.cost = cost
+    setUp = prepared
+    self.reference = reference
+  }
+
+  /// The operation, with whatever it prepares.
+  func forward(on context: Context) throws -> (Tape, [Tensor]) throws -> Tensor { try setUp(context) }
 }

@@ -109,3 +109,20 @@ public final class Tensor {
     return Tensor(context, shape: shape, element: element, buffer: buffer)
   }
 }
+
+/// Floats on their way to the host.
+package struct PendingFloats {
+  fileprivate let read: PendingRead
+  fileprivate let count: Int
+
+  /// Waits for them.
+  package func wait() throws -> [Float] { try read.floats(count) }
+}
+
+extension Tensor {
+  /// Queues a copy to the host behind the work queued so far; work queued later need not be waited for.
+  package func floatsLater() throws -> PendingFloats {
+    precondition(element == .float32, "not a tensor of floats")
+    return PendingFloats(read: try context.readLater(buffer, byteCount: count * 4), count: count)
+  }
+}
