@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Prove that a safetensors file is a plain timm checkpoint: no missing, no unexpected, no misshapen tensor.
 
-Used for the converted backbone and for a merged ALoRE model, which must need no Graft to be read.
+Used for the converted backbone and for a merged ALoRE model, which must need no Graft to be read. With --images it also
+runs timm on a folder of classes and prints one JSON object an image, to be compared with Graft's own answers.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -22,7 +24,11 @@ def main() -> None:
     )
     parser.add_argument("file", type=Path, help="safetensors file")
     parser.add_argument("--arch", default="vit_small_patch14_dinov2", help="timm architecture (default: %(default)s)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of class folders: print timm's logits for each PNG")
+    parser.add_argument("--image-size", type=int, default=224, help="side to which images are resized (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.images and not any(arguments.images.glob("*/*.png")):
+        parser.error(f"{arguments.images} has no CLASS/*.png")
     if not arguments.file.is_file():
         setup.stop(f"{arguments.file} is not a file")
     setup.use_environment("venv-reference")
@@ -53,7 +59,34 @@ def main() -> None:
         more = f"\n  ... and {len(lines) - 6} more" if len(lines) > 6 else ""
         setup.stop("\n  ".join([f"{arguments.file} is no {arguments.arch}", *(line[:300] for line in lines[1:6])]) + more)
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{arguments.arch}: {len(tensors)} tensors, {count:,} parameters, none missing, none unexpected")
+    setup.say(f"{arguments.arch}: {len(tensors)} tensors, {count:,} parameters, none missing, none unexpected")
+    if arguments.images:
+        if not classes:
+            setup.stop(f"{arguments.file} has no head: there is nothing to predict")
+        print_logits(arguments, classes)
+
+
+def print_logits(arguments: argparse.Namespace, classes: int) -> None:
+    """timm's answers alone: the reference implementations of adapters take no part."""
+    import numpy
+    import torch
+    from backbone import load_vit
+    from PIL import Image
+
+    mean, std = (numpy.float32(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    side = arguments.image_size
+    model = load_vit(arguments.arch, arguments.file, side, num_classes=classes).eval()
+    names = sorted(folder.name for folder in arguments.images.iterdir() if folder.is_dir())
+    right = total = 0
+    for path in sorted(arguments.images.glob("*/*.png")):
+        image = Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        pixels = (numpy.asarray(image, numpy.float32).transpose(2, 0, 1) / 255 - mean) / std
+        with torch.no_grad():
+            logits = model(torch.from_numpy(pixels)[None])[0]
+        best = int(logits.argmax())
+        right, total = right + (best == names.index(path.parent.name)), total + 1
+        print(json.dumps({"file": str(path.relative_to(arguments.images)), "class": best, "logits": logits.tolist()}))
+    setup.say(f"top-1 {right / total:.4f} of {total} images")
 
 
 if __name__ == "__main__":

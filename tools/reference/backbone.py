@@ -53,10 +53,10 @@ def resample_positions(positions: torch.Tensor, side: int, resampling: str = "bi
 
 
 def load_vit(architecture: str, path: Path, image_size: int, **options: Any) -> torch.nn.Module:
-    """A timm ViT of the given image size from a safetensors file, all frozen, without a head."""
+    """A timm ViT of the given image size from a safetensors file, all frozen; without a head unless asked for one."""
     from safetensors.torch import load_file
 
-    model = timm.create_model(architecture, num_classes=0, img_size=image_size, **options)
+    model = timm.create_model(architecture, img_size=image_size, **{"num_classes": 0, **options})
     tensors = load_file(path)
     tensors["pos_embed"] = resample_positions(tensors["pos_embed"], model.patch_embed.grid_size[0])
     model.load_state_dict(tensors, strict=True)
