@@ -1,1 +1,306 @@
-// attention
+// Multi-head attention, fused: the tokens x tokens matrix never reaches global memory.
+//
+//   qkv (batch, tokens, 3, heads, HEAD) -> y (batch, tokens, heads, HEAD)
+//   s = scale q k^T,   p = softmax(s) over the keys,   y = p v
+//   lse (batch, heads, tokens) = log sum exp s: all that the gradient needs to compute p again, p = exp(s - lse)
+//
+//   With delta = row sums of dy * y:
+//   dv = p^T dy,   ds = p * (dy v^T - delta),   dq = scale ds k,   dk = scale ds^T q
+//
+// HEAD      width of a head, in floats; at most 128. Default 64.
+// PORTABLE  defined: the variant for GPUs, further down; otherwise the one for CPUs: one work-item a group, whose
+//           scratch in local memory stays in its core's second-level cache.
+
+#ifndef HEAD
+#define HEAD 64
+#endif
+
+#ifndef PORTABLE
+
+// Rows of a register tile. With 4 vectors a row it fills 24 of AVX-512's 32 registers.
+#define ROWS 6
+// Vectors of a head's row, and the floats of a row padded to whole vectors.
+#define HEAD_VECTORS ((HEAD + 15) / 16)
+#define PADDED (HEAD_VECTORS * 16)
+
+// The one inner loop of everything below, for W vectors of columns:
+//   c[r][j] = (adds ? c[r][j] : 0) + sum over k < count of a[r * a_row + k * a_step] * b[k * b_step + j]
+// where column vector w begins at b + w * b_vector; c is contiguous along columns with rows c_row apart.
+#define DEFINE_PRODUCT(W)                                                                                     \
+  inline void product##W(const local float *a, int a_row, int a_step, const local float *b, int b_vector,     \
+                         int b_step, local float *c, int c_row, int count, int adds) {                        \
+    float16 sums[ROWS][W];                                                                                    \
+    _Pragma("unroll") for (int r = 0; r < ROWS; ++r)                                                          \
+        _Pragma("unroll") for (int w = 0; w < W; ++w) sums[r][w] = adds ? VLOAD(c + r * c_row + 16 * w) : 0.0f; \
+    for (int k = 0; k < count; ++k) {                                                                         \
+      float16 columns[W];                                                                                     \
+      _Pragma("unroll") for (int w = 0; w < W; ++w) columns[w] = VLOAD(b + w * b_vector);                     \
+      _Pragma("unroll") for (int r = 0; r < ROWS; ++r) {                                                      \
+        const float16 row = a[r * a_row];                                                                     \
+        _Pragma("unroll") for (int w = 0; w < W; ++w) sums[r][w] = fma(row, columns[w], sums[r][w]);          \
+      }                                                                                                       \
+      a += a_step;                                                                                            \
+      b += b_step;                                                                                            \
+    }                                                                                                         \
+    _Pragma("unroll") for (int r = 0; r < ROWS; ++r)                                                          \
+        _Pragma("unroll") for (int w = 0; w < W; ++w) VSTORE(sums[r][w], c + r * c_row + 16 * w);             \
+  }
+DEFINE_PRODUCT(1)
+DEFINE_PRODUCT(2)
+DEFINE_PRODUCT(3)
+DEFINE_PRODUCT(4)
+
+// The same for any number of column vectors, in passes as even as possible.
+inline void product(const local float *a, int a_row, int a_step, const local float *b, int b_vector, int b_step,
+                    local float *c, int c_row, int count, int adds, int vectors) {
+  while (vectors > 0) {
+    const int passes = (vectors + 3) / 4;
+    const int width = (vectors + passes - 1) / passes;
+    if (width == 4) product4(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
+    if (width == 3) product3(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
+    if (width == 2) product2(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
+    if (width == 1) product1(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
+    vectors -= width;
+    b += width * b_vector;
+    c += width * 16;
+  }
+}
+
+// Rows of `stride` floats in global memory, times factor, to rows of PADDED floats; zeros from `rows` to `padded_rows`
+// and behind HEAD.
+inline void pack_rows(const global float *from, int stride, int rows, int padded_rows, float factor, local float *to) {
+  for (int r = 0; r < padded_rows; ++r, from += stride, to += PADDED) {
+    if (r >= rows) {
+      for (int c = 0; c < PADDED; c += 16) VSTORE((float16)(0.0f), to + c);
+      continue;
+    }
+    for (int c = 0; c < HEAD / 16 * 16; c += 16) VSTORE(factor * VLOAD(from + c), to + c);
+    for (int c = HEAD / 16 * 16; c < PADDED; ++c) to[c] = c < HEAD ? factor * from[c] : 0.0f;
+  }
+}
+
+// The transpose of rows in global memory, in panels of 16 rows: element (row, c) to
+// to[(row / 16) * HEAD * 16 + c * 16 + row % 16]; zeros behind the last row of the last panel.
+inline void pack_transposed(const global float *from, int stride, int rows, local float *to) {
+  for (int first = 0; first < rows; first += 16, from += (size_t)16 * stride, to += HEAD * 16) {
+    const int there = min(rows - first, 16);
+    if (there < 16)
+      for (int c = 0; c < HEAD; ++c) VSTORE((float16)(0.0f), to + 16 * c);
+    for (int r = 0; r < there; ++r)
+      for (int c = 0; c < HEAD; ++c) to[16 * c + r] = from[r * stride + c];
+  }
+}
+
+// Item ((image * heads + head) * chunks + chunk): `chunk_queries` queries of one head of one image. Keys come in tiles
+// of `tile` (a multiple of 16); from one tile to the next the running maximum m and sum l of each query are kept, and
+// what y holds so far is rescaled by exp(m_old - m_new).
+//
+// scratch: HEAD * tile (keys, transposed) + PADDED * tile (values) + 2 * ROWS * PADDED (queries, outputs)
+//          + ROWS * tile (scores) + 2 * chunk_queries (m and l) floats.
+kernel void attention_forward(const global float *qkv, global float *y, global float *lse, local float *scratch,
+                              int tokens, int heads, int tile, int chunks, int chunk_queries, float scale) {
+  const int chunk = get_group_id(0) % chunks;
+  const int head = get_group_id(0) / chunks % heads;
+  const int image = get_group_id(0) / chunks / heads;
+  const int width = heads * HEAD;
+  const int stride = 3 * width;
+  const int begin = chunk * chunk_queries;
+  const int end = min(begin + chunk_queries, tokens);
+  qkv += (size_t)image * tokens * stride + head * HEAD;
+  y += (size_t)image * tokens * width + head * HEAD;
+  lse += ((size_t)image * heads + head) * tokens;
+
+  local float *keys = scratch;
+  local float *values = keys + HEAD * tile;
+  local float *queries = values + PADDED * tile;
+  local float *outputs = queries + ROWS * PADDED;
+  local float *scores = outputs + ROWS * PADDED;
+  local float *most = scores + ROWS * tile;
+  local float *sums = most + chunk_queries;
+
+  for (int from = 0; from < tokens; from += tile) {
+    const int count = min(tile, tokens - from);
+    const int vectors = (count + 15) / 16;
+    const int is_last = from + tile >= tokens;
+    pack_transposed(qkv + (size_t)from * stride + width, stride, count, keys);
+    pack_rows(qkv + (size_t)from * stride + 2 * width, stride, count, count, 1.0f, values);
+
+    for (int first = begin; first < end; first += ROWS) {
+      const int rows = min(ROWS, end - first);
+      pack_rows(qkv + (size_t)first * stride, stride, rows, ROWS, scale, queries);
+      product(queries, PADDED, 1, keys, HEAD * 16, 16, scores, tile, HEAD, 0, vectors);
+
+      float factors[ROWS];
+      for (int r = 0; r < rows; ++r) {
+        local float *row = scores + r * tile;
+        // Padded keys take no part.
+        for (int j = count; j < vectors * 16; ++j) row[j] = -MAXFLOAT;
+        float16 tops = VLOAD(row);
+        for (int j = 16; j < vectors * 16; j += 16) {
+          const float16 s = VLOAD(row + j);
+          tops = s > tops ? s : tops;
+        }
+        float top = max16(tops);
+        const int query = first - begin + r;
+        if (from > 0) top = fmax(top, most[query]);
+        float16 totals = 0.0f;
+        for (int j = 0; j < vectors * 16; j += 16) {
+          const float16 p = exp16(VLOAD(row + j) - top);
+          totals += p;
+          VSTORE(p, row + j);
+        }
+        const float total = sum16(totals);
+        factors[r] = from > 0 ? exp1(most[query] - top) : 0.0f;
+        sums[query] = from > 0 ? fma(sums[query], factors[r], total) : total;
+        most[query] = top;
+      }
+
+      product(scores, tile, 1, values, 16, PADDED, outputs, PADDED, count, 0, HEAD_VECTORS);
+      for (int r = 0; r < rows; ++r) {
+        const int query = first - begin + r;
+        const float inverse = is_last ? 1.0f / sums[query] : 1.0f;
+        global float *to = y + (size_t)(first + r) * width;
+        for (int c = 0; c < HEAD / 16 * 16; c += 16) {
+          float16 v = VLOAD(outputs + r * PADDED + c);
+          if (from > 0) v = fma((float16)(factors[r]), VLOAD(to + c), v);
+          VSTORE(v * inverse, to + c);
+        }
+        for (int c = HEAD / 16 * 16; c < HEAD; ++c) {
+          float v = outputs[r * PADDED + c];
+          if (from > 0) v = fma(factors[r], to[c], v);
+          to[c] = v * inverse;
+        }
+        if (is_last) lse[first + r] = most[query] + log(sums[query]);
+      }
+    }
+  }
+}
+
+// Row sums of dy * y for one head of one row: delta (batch, heads, tokens). Item (row of batch * tokens).
+kernel void attention_delta(const global float *y, const global float *dy, global float *delta, int tokens, int heads,
+                            int rows) {
+  const int row = get_global_id(0);
+  if (row >= rows) return;
+  for (int head = 0; head < heads; ++head) {
+    const size_t at = ((size_t)row * heads + head) * HEAD;
+    float16 sums = 0.0f;
+    for (int c = 0; c < HEAD / 16 * 16; c += 16) sums = fma(VLOAD(y + at + c), VLOAD(dy + at + c), sums);
+    float sum = sum16(sums);
+    for (int c = HEAD / 16 * 16; c < HEAD; ++c) sum = fma(y[at + c], dy[at + c], sum);
+    delta[((size_t)(row / tokens) * heads + head) * tokens + row % tokens] = sum;
+  }
+}
+
+// Item ((image * heads + head) * chunks + chunk): what `chunk_queries` queries contribute. dq of these queries is
+// whole. dk and dv are whole where chunks is 1, and go to dqkv; otherwise to the chunk's part of
+// partials (chunks, batch, tokens, 2, heads, HEAD), which attention_reduce adds up in order.
+//
+// scratch: 2 * HEAD * tile (keys and values, transposed) + PADDED * tile (keys) + 2 * PADDED * (tile + ROWS) (dk, dv)
+//          + 2 * PADDED * block (queries, dy) + 2 * block * (tile + ROWS) (p, ds) + ROWS * PADDED (dq) floats;
+// block: queries at a time, a multiple of ROWS.
+kernel void attention_backward(const global float *qkv, const global float *dy, const global float *lse,
+                               const global float *delta, global float *dqkv, global float *partials,
+                               local float *scratch, int batch, int tokens, int heads, int tile, int block, int chunks,
+                               int chunk_queries, float scale) {
+  const int chunk = get_group_id(0) % chunks;
+  const int head = get_group_id(0) / chunks % heads;
+  const int image = get_group_id(0) / chunks / heads;
+  const int width = heads * HEAD;
+  const int stride = 3 * width;
+  const int begin = chunk * chunk_queries;
+  const int end = min(begin + chunk_queries, tokens);
+  qkv += (size_t)image * tokens * stride + head * HEAD;
+  dqkv += (size_t)image * tokens * stride + head * HEAD;
+  dy += (size_t)image * tokens * width + head * HEAD;
+  lse += ((size_t)image * heads + head) * tokens;
+  delta += ((size_t)image * heads + head) * tokens;
+  const int sum_stride = chunks == 1 ? stride : 2 * width;
+  global float *sums = chunks == 1 ? dqkv + width
+                                   : partials + ((size_t)chunk * batch + image) * tokens * 2 * width + head * HEAD;
+
+  local float *keys_t = scratch;
+  local float *values_t = keys_t + HEAD * tile;
+  local float *keys = values_t + HEAD * tile;
+  local float *dk = keys + PADDED * tile;
+  local float *dv = dk + PADDED * (tile + ROWS);
+  local float *queries = dv + PADDED * (tile + ROWS);
+  local float *dys = queries + PADDED * block;
+  local float *p = dys + PADDED * block;
+  // Rows of p and ds: a register tile of transposed rows reads up to ROWS - 1 columns behind the last key.
+  const int row_length = tile + ROWS;
+  local float *ds = p + block * row_length;
+  local float *dq = ds + block * row_length;
+
+  for (int from = 0; from < tokens; from += tile) {
+    const int count = min(tile, tokens - from);
+    const int vectors = (count + 15) / 16;
+    pack_transposed(qkv + (size_t)from * stride + width, stride, count, keys_t);
+    pack_transposed(qkv + (size_t)from * stride + 2 * width, stride, count, values_t);
+    pack_rows(qkv + (size_t)from * stride + width, stride, count, count, 1.0f, keys);
+
+    for (int first = begin; first < end; first += block) {
+      const int rows = min(block, end - first);
+      const int padded_rows = (rows + ROWS - 1) / ROWS * ROWS;
+      pack_rows(qkv + (size_t)first * stride, stride, rows, padded_rows, scale, queries);
+      pack_rows(dy + (size_t)first * width, width, rows, padded_rows, 1.0f, dys);
+      for (int r = 0; r < padded_rows; r += ROWS) {
+        product(queries + r * PADDED, PADDED, 1, keys_t, HEAD * 16, 16, p + r * row_length, row_length, HEAD, 0,
+                vectors);
+        product(dys + r * PADDED, PADDED, 1, values_t, HEAD * 16, 16, ds + r * row_length, row_length, HEAD, 0,
+                vectors);
+      }
+      for (int r = 0; r < rows; ++r) {
+        const float shift = lse[first + r];
+        const float mean = delta[first + r];
+        for (int j = 0; j < vectors * 16; j += 16) {
+          const float16 e = exp16(VLOAD(p + r * row_length + j) - shift);
+          VSTORE(e, p + r * row_length + j);
+          VSTORE(e * (VLOAD(ds + r * row_length + j) - mean), ds + r * row_length + j);
+        }
+      }
+      for (int r = 0; r < rows; r += ROWS) {
+        product(ds + r * row_length, row_length, 1, keys, 16, PADDED, dq, PADDED, count, 0, HEAD_VECTORS);
+        for (int i = 0; i < min(ROWS, rows - r); ++i) {
+          global float *to = dqkv + (size_t)(first + r + i) * stride;
+          for (int c = 0; c < HEAD / 16 * 16; c += 16) {
+            float16 v = scale * VLOAD(dq + i * PADDED + c);
+            if (from > 0) v += VLOAD(to + c);
+            VSTORE(v, to + c);
+          }
+          for (int c = HEAD / 16 * 16; c < HEAD; ++c)
+            to[c] = scale * dq[i * PADDED + c] + (from > 0 ? to[c] : 0.0f);
+        }
+      }
+      for (int j = 0; j < count; j += ROWS) {
+        product(p + j, 1, row_length, dys, 16, PADDED, dv + j * PADDED, PADDED, rows, first > begin, HEAD_VECTORS);
+        product(ds + j, 1, row_length, queries, 16, PADDED, dk + j * PADDED, PADDED, rows, first > begin,
+                HEAD_VECTORS);
+      }
+    }
+
+    for (int j = 0; j < count; ++j) {
+      global float *to = sums + (size_t)(from + j) * sum_stride;
+      for (int c = 0; c < HEAD / 16 * 16; c += 16) {
+        VSTORE(VLOAD(dk + j * PADDED + c), to + c);
+        VSTORE(VLOAD(dv + j * PADDED + c), to + width + c);
+      }
+      for (int c = HEAD / 16 * 16; c < HEAD; ++c) {
+        to[c] = dk[j * PADDED + c];
+        to[width + c] = dv[j * PADDED + c];
+      }
+    }
+  }
+}
+
+// dk and dv of dqkv: the sum of the chunks' parts, first to last. Item (row of batch * tokens).
+kernel void attention_reduce(const global float *partials, global float *dqkv, int width, int chunks, int rows) {
+  const int row = get_global_id(0);
+  if (row >= rows) return;
+  for (int c = 0; c < 2 * width; ++c) {
+    float sum = 0.0f;
+    for (int chunk = 0; chunk < chunks; ++chunk) sum += partials[((size_t)chunk * rows + row) * 2 * width + c];
+    dqkv[(size_t)row * 3 * width + width + c] = sum;
+  }
+}
+
+#endif

@@ -8,6 +8,7 @@ package enum AllCases {
     TokensCases.checks,
     PatchEmbeddingCases.checks,
     DropoutCases.checks,
+    AttentionCases.checks,
   ].flatMap { $0 }
   /// Shapes of real models, for timing.
   package static let benchmarks: [OperationCase] = [
@@ -17,5 +18,6 @@ package enum AllCases {
     TokensCases.benchmarks,
     PatchEmbeddingCases.benchmarks,
     DropoutCases.benchmarks,
+    AttentionCases.benchmarks,
   ].flatMap { $0 }
 }

@@ -1,0 +1,69 @@
+import Foundation
+import GraftOps
+
+/// Cases of attention.
+package enum AttentionCases {
+  /// Sequences of one token, around the tiles of keys and queries; heads narrower and wider than a vector.
+  package static let checks: [OperationCase] = [
+    (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
+    (1, 33, 1, 128), (1, 6, 4, 15), (1, 197, 1, 8), (1, 300, 1, 4),
+  ].map { make(batch: $0, tokens: $1, heads: $2, headSize: $3) }
+  /// ViT-S and ViT-B at batch 8, at the lengths of ILA's stages and of larger images.
+  package static let benchmarks = [6, 12].flatMap { heads in
+    [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
+  }
+
+  private static func make(batch: Int, tokens: Int, heads: Int, headSize: Int) -> OperationCase {
+    let width = heads * headSize
+    return OperationCase(
+      "attention", "\(batch)x\(heads)x\(tokens)x\(headSize)",
+      inputs: [.init([batch, tokens, 3 * width], in: -2...2, differentiable: true)], terms: tokens + headSize,
+      cost: .init(
+        macs: Double(2 * batch * heads * tokens * tokens * headSize),
+        bytes: Double(16 * batch * tokens * width)),
+      forward: { tape, inputs in try tape.attention(inputs[0], heads: heads) },
+      reference: { inputs in
+        var values = [Double](repeating: 0, count: batch * tokens * width)
+        inputs[0].withUnsafeBufferPointer { qkv in
+          for image in 0..<batch {
+            for head in 0..<heads {
+              attend(
+                qkv, &values, image: image, head: head, tokens: tokens, width: width, headSize: headSize)
+            }
+          }
+        }
+        // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is that of the values.
+        return .init(values, magnitudes: [Double](repeating: 4, count: values.count))
+      })
+  }
+
+  private static func attend(
+    _ qkv: UnsafeBufferPointer<Double>, _ values: inout [Double], image: Int, head: Int, tokens: Int,
+    width: Int,
+    headSize: Int
+  ) {
+    let scale = 1 / Double(headSize).squareRoot()
+    var scores = [Double](repeating: 0, count: tokens)
+    for query in 0..<tokens {
+      let q = (image * tokens + query) * 3 * width + head * headSize
+      for key in 0..<tokens {
+        let k = (image * tokens + key) * 3 * width + width + head * headSize
+        var sum = 0.0
+        for c in 0..<headSize { sum += qkv[q + c] * qkv[k + c] }
+        scores[key] = sum * scale
+      }
+      let most = scores.reduce(-Double.infinity, max)
+      var total = 0.0
+      for key in 0..<tokens {
+        scores[key] = exp(scores[key] - most)
+        total += scores[key]
+      }
+      let y = (image * tokens + query) * width + head * headSize
+      for key in 0..<tokens {
+        let v = (image * tokens + key) * 3 * width + 2 * width + head * headSize
+        let p = scores[key] / total
+        for c in 0..<headSize { values[y + c] += p * qkv[v + c] }
+      }
+    }
+  }
+}
