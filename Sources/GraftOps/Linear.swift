@@ -1,4 +1,4 @@
-public import GraftRuntime
+import GraftRuntime
 
 extension Tape {
   /// A trainable linear layer, `x W^T + b`: rank-r adapters, heads, point-wise convolutions.

@@ -46,11 +46,11 @@ struct LinearProduct {
     _ a: Tensor, _ b: Tensor, inner: Int, columns: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
     let perItem = 16
-    var macros: [(name: String, value: Int)] = [("PER_ITEM", perItem)]
-    if epilogue.bias != nil { macros.append(("BIAS", 1)) }
-    if epilogue.residual != nil { macros.append(("RESIDUAL", 1)) }
+    var macros: [KernelKey.Macro] = [.init("PER_ITEM", perItem)]
+    if epilogue.bias != nil { macros.append(.init("BIAS", 1)) }
+    if epilogue.residual != nil { macros.append(.init("RESIDUAL", 1)) }
     try a.context.run(
-      KernelKey("linear", "linear_narrow", defining: macros), over: [(rows + perItem - 1) / perItem],
+      KernelKey("linear", "linear_narrow", macros: macros), over: [(rows + perItem - 1) / perItem],
       group: [1],
       a.buffer, b.buffer, output.buffer, (epilogue.bias ?? output).buffer,
       (epilogue.residual ?? output).buffer,
@@ -109,12 +109,12 @@ struct LinearProduct {
     let isCPU = partial.context.traits.isCPU
     let perItem = isCPU ? 1024 : 1
     let items = divided(rows * columns, perItem)
-    var macros: [(name: String, value: Int)] = [("PER_ITEM_REDUCE", perItem)]
-    if isTransposed { macros.append(("TRANSPOSED", 1)) }
-    if base != nil { macros.append(("BASE", 1)) }
+    var macros: [KernelKey.Macro] = [.init("PER_ITEM_REDUCE", perItem)]
+    if isTransposed { macros.append(.init("TRANSPOSED", 1)) }
+    if base != nil { macros.append(.init("BASE", 1)) }
     let group = isCPU ? 1 : min(64, partial.context.traits.maxWorkGroupSize)
     try partial.context.run(
-      KernelKey("linear", "linear_reduce", defining: macros), over: [items], group: [group], partial.buffer,
+      KernelKey("linear", "linear_reduce", macros: macros), over: [items], group: [group], partial.buffer,
       (base ?? target).buffer, target.buffer, rows, columns, slices)
   }
 

@@ -86,12 +86,12 @@ package struct MatmulEpilogue {
   var isEmpty: Bool { bias == nil && activation == .none && residual == nil && preactivation == nil }
 
   /// Macros that switch the parts on in matmul.cl.
-  var macros: [(name: String, value: Int)] {
-    var macros: [(name: String, value: Int)] = []
-    if bias != nil { macros.append(("BIAS", 1)) }
-    if activation != .none { macros.append(("ACTIVATION", activation.macro)) }
-    if residual != nil { macros.append(("RESIDUAL", 1)) }
-    if preactivation != nil { macros.append(("KEEP_PRE", 1)) }
+  var macros: [KernelKey.Macro] {
+    var macros: [KernelKey.Macro] = []
+    if bias != nil { macros.append(.init("BIAS", 1)) }
+    if activation != .none { macros.append(.init("ACTIVATION", activation.macro)) }
+    if residual != nil { macros.append(.init("RESIDUAL", 1)) }
+    if preactivation != nil { macros.append(.init("KEEP_PRE", 1)) }
     return macros
   }
 

@@ -1,13 +1,13 @@
-package import GraftRuntime
+import GraftRuntime
 
 /// Launches of the kernels in matmul.cl.
-package enum MatmulKernels {
+enum MatmulKernels {
   /// `output (m, n) = epilogue(a (m, k) * panels (k, n))` with a tile in registers.
   static func registers(
     _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
     let tile = registerRows(for: m)
-    let kernel = KernelKey("matmul", "matmul_registers", defining: epilogue.macros + [("ROWS", tile)])
+    let kernel = KernelKey("matmul", "matmul_registers", macros: epilogue.macros + [.init("ROWS", tile)])
     try a.context.run(
       kernel, over: [(m + tile - 1) / tile, panels.count], group: [1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
@@ -34,15 +34,15 @@ package enum MatmulKernels {
     inner k: Int, perSlice: Int? = nil, epilogue: MatmulEpilogue = .init(), into output: Tensor
   ) throws {
     let context = a.context
-    var macros = epilogue.macros + [("LOCAL", 1), ("B_LAYOUT", layout.rawValue)]
-    if isTransposed { macros.append(("A_TRANSPOSED", 1)) }
-    if perSlice != nil { macros.append(("SLICED", 1)) }
+    var macros = epilogue.macros + [.init("LOCAL", 1), .init("B_LAYOUT", layout.rawValue)]
+    if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
+    if perSlice != nil { macros.append(.init("SLICED", 1)) }
     var tile = LocalTile(columns: n, limit: context.traits.maxWorkGroupSize)
-    var kernel = KernelKey("matmul", "matmul_local", defining: macros + tile.macros)
+    var kernel = KernelKey("matmul", "matmul_local", macros: macros + tile.macros)
     // A kernel that needs many registers may allow fewer items than the device does.
     while tile.items > 1, try context.maxGroup(of: kernel) < tile.items {
       tile = LocalTile(columns: n, limit: tile.items / 2)
-      kernel = KernelKey("matmul", "matmul_local", defining: macros + tile.macros)
+      kernel = KernelKey("matmul", "matmul_local", macros: macros + tile.macros)
     }
     let slices = perSlice.map { (k + $0 - 1) / $0 } ?? 1
     let tiles = [(n + tile.columns - 1) / tile.columns, (m + tile.rows - 1) / tile.rows]
@@ -68,7 +68,7 @@ package enum MatmulKernels {
     }
 
     var items: Int { rows * columns / (Self.perItem * Self.perItem) }
-    var macros: [(name: String, value: Int)] { [("TILE_M", rows), ("TILE_N", columns)] }
+    var macros: [KernelKey.Macro] { [.init("TILE_M", rows), .init("TILE_N", columns)] }
   }
 
   /// `output = epilogue(output)`, in place.
@@ -76,7 +76,7 @@ package enum MatmulKernels {
     guard !epilogue.isEmpty else { return }
     let plan = ElementwisePlan(count: output.count, on: output.context)
     try output.context.run(
-      KernelKey("matmul", "matmul_finish", defining: epilogue.macros), over: [plan.items],
+      KernelKey("matmul", "matmul_finish", macros: epilogue.macros), over: [plan.items],
       group: [plan.group],
       arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, plan.perItem])
   }

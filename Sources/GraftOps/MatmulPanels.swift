@@ -1,14 +1,14 @@
-package import GraftRuntime
+import GraftRuntime
 
 /// A matrix (inner, columns) on the device, cut into zero-padded strips of 32 columns.
 ///
 /// A product with it on the right reads the strips in order; see Kernels/pack.cl.
-package struct MatmulPanels {
+struct MatmulPanels {
   /// Columns of a panel.
   static let width = 32
 
-  package let inner: Int
-  package let columns: Int
+  let inner: Int
+  let columns: Int
   let tensor: Tensor
 
   var count: Int { Self.count(columns) }
@@ -22,7 +22,7 @@ package struct MatmulPanels {
   }
 
   /// Packs a row-major matrix (inner, columns), or, transposed, one of (columns, inner).
-  package init(_ matrix: Tensor, inner: Int, columns: Int, transposed: Bool) throws {
+  init(_ matrix: Tensor, inner: Int, columns: Int, transposed: Bool) throws {
     precondition(matrix.count == inner * columns, "the matrix has another shape")
     try self.init(empty: inner, columns, on: matrix.context)
     let (innerStride, columnStride) = transposed ? (1, inner) : (columns, 1)
@@ -30,7 +30,7 @@ package struct MatmulPanels {
   }
 
   /// The panels of the transposed matrix.
-  package func transposed() throws -> MatmulPanels {
+  func transposed() throws -> MatmulPanels {
     let result = try MatmulPanels(empty: columns, inner, on: tensor.context)
     try result.launch("pack_transposed", tensor, tail: [])
     return result

@@ -32,19 +32,11 @@ package struct KernelKey: Hashable, Sendable {
     self.macros = macros.map { Macro(name: $0.key, value: "\($0.value)") }
   }
 
-<<<<<<< HEAD
   /// The same, for definitions that depend on the call.
   package init(_ file: String, _ function: String, macros: [Macro]) {
     self.file = file
     self.function = function
     self.macros = macros
-=======
-  /// The same with macros that are put together at run time.
-  package init(_ file: String, _ function: String, defining macros: [(name: String, value: Int)]) {
-    self.file = file
-    self.function = function
-    self.macros = macros.map { Macro(name: $0.name, value: "\($0.value)") }
->>>>>>> 2d8be57 (Add linear layers, frozen and trainable, with every way to multiply, and the peak measurement)
   }
 
   var options: String {
