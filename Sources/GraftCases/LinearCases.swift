@@ -98,12 +98,14 @@ package enum LinearCases {
       "matmul", shape.description, inputs: inputs, terms: max(k, n),
       cost: .init(
         macs: Double(m * n * k), bytes: Double(4 * (m * k + n * k + m * n * (shape.hasResidual ? 2 : 1)))),
-      forward: { tape, inputs in
+      prepared: { context in
         let layer = try PreparedLinear(
-          weight: weight, bias: shape.hasBias ? bias : nil, outputs: n, inputs: k, on: inputs[0].context,
+          weight: weight, bias: shape.hasBias ? bias : nil, outputs: n, inputs: k, on: context,
           variant: shape.variant)
-        return try tape.linear(
-          inputs[0], layer, activation: shape.activation, residual: shape.hasResidual ? inputs[1] : nil)
+        return { tape, inputs in
+          try tape.linear(
+            inputs[0], layer, activation: shape.activation, residual: shape.hasResidual ? inputs[1] : nil)
+        }
       },
       reference: { inputs in
         var (values, magnitudes) = product(
