@@ -7,21 +7,27 @@ package enum AttentionCases {
   package static let checks: [OperationCase] = [
     (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
     (1, 33, 1, 128), (1, 6, 4, 15), (1, 197, 1, 8), (1, 300, 1, 4),
-  ].map { make(batch: $0, tokens: $1, heads: $2, headSize: $3) }
+  ].flatMap { batch, tokens, heads, headSize in
+    AttentionVariant.allCases.map {
+      make(batch: batch, tokens: tokens, heads: heads, headSize: headSize, variant: $0)
+    }
+  }
   /// ViT-S and ViT-B at batch 8, at the lengths of ILA's stages and of larger images.
   package static let benchmarks = [6, 12].flatMap { heads in
     [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
   }
 
-  private static func make(batch: Int, tokens: Int, heads: Int, headSize: Int) -> OperationCase {
+  private static func make(
+    batch: Int, tokens: Int, heads: Int, headSize: Int, variant: AttentionVariant? = nil
+  ) -> OperationCase {
     let width = heads * headSize
     return OperationCase(
-      "attention", "\(batch)x\(heads)x\(tokens)x\(headSize)",
+      "attention", "\(batch)x\(heads)x\(tokens)x\(headSize)\(variant.map { " \($0)" } ?? "")",
       inputs: [.init([batch, tokens, 3 * width], in: -2...2, differentiable: true)], terms: tokens + headSize,
       cost: .init(
         macs: Double(2 * batch * heads * tokens * tokens * headSize),
         bytes: Double(16 * batch * tokens * width)),
-      forward: { tape, inputs in try tape.attention(inputs[0], heads: heads) },
+      forward: { tape, inputs in try tape.attention(inputs[0], heads: heads, variant: variant) },
       reference: { inputs in
         var values = [Double](repeating: 0, count: batch * tokens * width)
         inputs[0].withUnsafeBufferPointer { qkv in

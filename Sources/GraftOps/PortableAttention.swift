@@ -1,0 +1,90 @@
+import GraftRuntime
+
+/// Attention with groups of work-items and tiles in local memory, on any device: a pass for the queries' gradient and
+/// one for that of keys and values, so that nothing needs atomics.
+struct PortableAttention: AttentionKernels {
+  private let shape: AttentionShape
+  private let context: Context
+
+  /// The macros GROUP_ROWS, SPLIT and TILE.
+  private struct Tiling {
+    var rows: Int
+    var split: Int
+    var tile: Int
+
+    var group: Int { rows * split }
+  }
+
+  init(_ shape: AttentionShape, _ context: Context) {
+    self.shape = shape
+    self.context = context
+  }
+
+  func forward(_ qkv: Tensor) throws -> (output: Tensor, logSumExp: Tensor) {
+    let output = try Tensor(empty: [shape.batch, shape.tokens, shape.width], on: context)
+    let logSumExp = try Tensor(empty: [shape.batch, shape.heads, shape.tokens], on: context)
+    // One matrix of each side at a time, and the scores.
+    try run(
+      "attention_forward_portable", sides: 1, squares: 1, qkv.buffer, output.buffer, logSumExp.buffer,
+      shape.tokens, shape.heads, shape.scale)
+    return (output, logSumExp)
+  }
+
+  func backward(_ qkv: Tensor, _ output: Tensor, _ logSumExp: Tensor, _ gradient: Tensor) throws -> Tensor {
+    let result = try Tensor(empty: qkv.shape, on: context)
+    let delta = try Tensor(empty: logSumExp.shape, on: context)
+    let rows = shape.batch * shape.tokens
+    let tiling = tiling(sides: 1, squares: 1)
+    try context.run(
+      kernel("attention_delta_portable", tiling), over: [rows * shape.heads],
+      group: [min(64, context.traits.maxWorkGroupSize)], output.buffer, gradient.buffer, delta.buffer,
+      shape.tokens, shape.heads, rows)
+    for function in ["attention_backward_queries", "attention_backward_keys"] {
+      try run(
+        function, sides: 2, squares: 2, qkv.buffer, gradient.buffer, logSumExp.buffer, delta.buffer,
+        result.buffer, shape.tokens, shape.heads, shape.scale)
+    }
+    return result
+  }
+
+  /// - Parameters:
+  ///   - sides: matrices that the kernel holds of the group's rows, and of the other side.
+  ///   - squares: matrices of rows by tile.
+  private func run(
+    _ function: String, sides: Int, squares: Int, _ arguments: any KernelArgument...
+  ) throws {
+    var tiling = tiling(sides: sides, squares: squares)
+    // A driver may allow a kernel fewer items than the device when it takes many registers.
+    while tiling.rows > 1, try context.maxGroup(of: kernel(function, tiling)) < tiling.group {
+      tiling.rows /= 2
+    }
+    let groups = shape.batch * shape.heads * ((shape.tokens + tiling.rows - 1) / tiling.rows)
+    try context.run(
+      kernel(function, tiling), over: [groups * tiling.group], group: [tiling.group], arguments: arguments)
+  }
+
+  private func kernel(_ function: String, _ tiling: Tiling) -> KernelKey {
+    KernelKey(
+      "attention", function,
+      [
+        "PORTABLE": 1, "HEAD": shape.headSize, "GROUP_ROWS": tiling.rows, "SPLIT": tiling.split,
+        "TILE": tiling.tile,
+      ])
+  }
+
+  /// The largest tiling within the device's work-group size and local memory.
+  private func tiling(sides: Int, squares: Int) -> Tiling {
+    let most = min(64, context.traits.maxWorkGroupSize, context.traits.maxWorkItemSizes.first ?? 1)
+    let split = min(4, most)
+    var tiling = Tiling(rows: most / split, split: split, tile: 32)
+    // The kernels' arrays: rows of one float more than a head, squares of one more than a tile.
+    func bytes(_ tiling: Tiling) -> Int {
+      4
+        * (sides * (tiling.rows + tiling.tile) * (shape.headSize + 1) + squares * tiling.rows
+          * (tiling.tile + 1))
+    }
+    while tiling.tile > 1, bytes(tiling) > context.traits.localMemory { tiling.tile /= 2 }
+    while tiling.rows > 1, bytes(tiling) > context.traits.localMemory { tiling.rows /= 2 }
+    return tiling
+  }
+}
