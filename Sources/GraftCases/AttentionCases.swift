@@ -4,14 +4,19 @@ import GraftOps
 /// Cases of attention.
 package enum AttentionCases {
   /// Sequences of one token, around the tiles of keys and queries; heads narrower and wider than a vector.
-  package static let checks: [OperationCase] = [
-    (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
-    (1, 33, 1, 128), (1, 6, 4, 15), (1, 197, 1, 8), (1, 300, 1, 4),
-  ].flatMap { batch, tokens, heads, headSize in
-    AttentionVariant.allCases.map {
-      make(batch: batch, tokens: tokens, heads: heads, headSize: headSize, variant: $0)
-    }
-  }
+  package static let checks: [OperationCase] =
+    [
+      (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
+      (1, 33, 1, 128), (1, 6, 4, 15),
+    ].flatMap { batch, tokens, heads, headSize in
+      AttentionVariant.allCases.map {
+        make(batch: batch, tokens: tokens, heads: heads, headSize: headSize, variant: $0)
+      }
+    } + [
+      // Several tiles of keys for the wide variant, in the backward pass and in both.
+      make(batch: 1, tokens: 197, heads: 1, headSize: 8, variant: .cpu),
+      make(batch: 1, tokens: 300, heads: 1, headSize: 4, variant: .cpu),
+    ]
   /// ViT-S and ViT-B at batch 8, at the lengths of ILA's stages and of larger images.
   package static let benchmarks = [6, 12].flatMap { heads in
     [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }

@@ -1,0 +1,112 @@
+import GraftOps
+import Testing
+
+@Suite(.serialized) struct AttentionTests {
+  /// Queries, keys and values of one batch, as numbers: (batch, tokens, 3, heads, head size).
+  private struct Sequence {
+    let batch: Int
+    let tokens: Int
+    let heads: Int
+    let headSize: Int
+    var values: [Float]
+
+    var width: Int { heads * headSize }
+
+    init(batch: Int, tokens: Int, heads: Int, headSize: Int, in range: ClosedRange<Float> = -2...2) {
+      (self.batch, self.tokens, self.heads, self.headSize) = (batch, tokens, heads, headSize)
+      values = (0..<batch * tokens * 3 * heads * headSize).map { index in
+        // Weyl's sequence: spread over the range and the same on every run.
+        let position = (Float(index) * 0.618034).truncatingRemainder(dividingBy: 1)
+        return range.lowerBound + position * (range.upperBound - range.lowerBound)
+      }
+    }
+
+    func attention(_ variant: AttentionVariant) throws -> [Float] {
+      let qkv = try Tensor(values, shape: [batch, tokens, 3 * width], on: TestDevice.context.get())
+      return try Tape().attention(qkv, heads: heads, variant: variant).floats()
+    }
+
+    /// The gradient of the sum of the outputs, each weighted by its position.
+    func gradient(_ variant: AttentionVariant) throws -> [Float] {
+      let context = try TestDevice.context.get()
+      let arena = try ParameterArena([("qkv", [batch, tokens, 3 * width], values)], on: context)
+      let tape = Tape(.training(seed: 1))
+      let output = try tape.attention(arena.parameters[0].value, heads: heads, variant: variant)
+      let upstream = (0..<output.count).map { Float($0 % 7) - 3 }
+      try tape.backward(from: output, seed: Tensor(upstream, shape: output.shape, on: context))
+      return try arena.parameters[0].gradient.floats()
+    }
+  }
+
+  private func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
+    #expect(a.count == b.count)
+    return zip(a, b).reduce(0) { most, pair in
+      let difference = abs(pair.0 - pair.1)
+      return difference.isNaN ? .infinity : max(most, difference)
+    }
+  }
+
+  @Test(arguments: AttentionVariant.allCases)
+  func aShiftOfAllKeysChangesNothing(_ variant: AttentionVariant) throws {
+    let sequence = Sequence(batch: 1, tokens: 37, heads: 2, headSize: 16)
+    var shifted = sequence
+    for token in 0..<sequence.tokens {
+      for c in 0..<sequence.width { shifted.values[(token * 3 + 1) * sequence.width + c] += Float(c % 5) - 2 }
+    }
+    #expect(try largestDifference(sequence.attention(variant), shifted.attention(variant)) < 1e-5)
+  }
+
+  @Test(arguments: AttentionVariant.allCases)
+  func permutedTokensGivePermutedOutputs(_ variant: AttentionVariant) throws {
+    let sequence = Sequence(batch: 1, tokens: 97, heads: 2, headSize: 8)
+    let order = (0..<97).map { $0 * 31 % 97 }
+    var permuted = sequence
+    for (to, from) in order.enumerated() {
+      let row = 3 * sequence.width
+      permuted.values.replaceSubrange(
+        to * row..<(to + 1) * row, with: sequence.values[from * row..<(from + 1) * row])
+    }
+    let expected = try sequence.attention(variant)
+    let width = sequence.width
+    let reordered = order.flatMap { expected[$0 * width..<($0 + 1) * width] }
+    #expect(try largestDifference(permuted.attention(variant), reordered) < 1e-5)
+  }
+
+  @Test(arguments: AttentionVariant.allCases)
+  func imagesDoNotDependOnTheirBatch(_ variant: AttentionVariant) throws {
+    let both = Sequence(batch: 2, tokens: 101, heads: 3, headSize: 20)
+    let half = both.values.count / 2
+    let alone = try [both.values.prefix(half), both.values.suffix(half)].flatMap { values in
+      var one = Sequence(batch: 1, tokens: 101, heads: 3, headSize: 20)
+      one.values = Array(values)
+      return try one.attention(variant)
+    }
+    #expect(try both.attention(variant) == alone)
+  }
+
+  @Test func variantsAgreeOnLongSequences() throws {
+    // More queries than one work-item takes, and several tiles of keys.
+    let sequence = Sequence(batch: 1, tokens: 1100, heads: 8, headSize: 4)
+    #expect(try largestDifference(sequence.attention(.cpu), sequence.attention(.portable)) < 1e-5)
+    let gradients = try (sequence.gradient(.cpu), sequence.gradient(.portable))
+    let most = gradients.0.reduce(0) { max($0, abs($1)) }
+    #expect(largestDifference(gradients.0, gradients.1) < 4e-5 * most)
+  }
+
+  @Test(arguments: AttentionVariant.allCases)
+  func largeScoresStayFinite(_ variant: AttentionVariant) throws {
+    let sequence = Sequence(batch: 1, tokens: 300, heads: 1, headSize: 16, in: -1000...1000)
+    #expect(try sequence.attention(variant).allSatisfy { abs($0) <= 1001 })
+    #expect(try sequence.gradient(variant).allSatisfy(\.isFinite))
+  }
+
+  @Test func refusesHeadsThatDoNotFit() throws {
+    let qkv = try Tensor(
+      [Float](repeating: 0, count: 3 * 130), shape: [1, 1, 3 * 130], on: TestDevice.context.get())
+    #expect(throws: OperationError.unevenHeads(width: 130, heads: 4)) { try Tape().attention(qkv, heads: 4) }
+    #expect(throws: OperationError.unevenHeads(width: 130, heads: 0)) { try Tape().attention(qkv, heads: 0) }
+    #expect(throws: OperationError.headTooWide(headSize: 130, limit: 128)) {
+      try Tape().attention(qkv, heads: 1)
+    }
+  }
+}
