@@ -1,1 +1,118 @@
-// batch_norm
+// Batch normalisation of each channel of x (rows, channels) over all rows:
+//   y = (x - mean) * inverse * weight + bias,   inverse = 1 / sqrt(variance + epsilon)
+// In training mean and biased variance are the batch's, the variance from centred values in a second pass; in
+// inference they are the running ones.
+//
+// A group works on VEC channels. On a CPU (LANES 1) its one item runs down all rows; elsewhere VEC is 1 and LANES
+// items share the rows. See common.cl for both macros.
+//
+// ADD      defined: dx is added to sum_so_far, what x received elsewhere.
+// INPUT    defined: dx is wanted.
+
+#if LANES == 1
+#define CHANNEL_SUM(value, scratch) (value)
+#else
+#define CHANNEL_SUM(value, scratch) GROUP_SUM(value, scratch)
+#endif
+
+// Sums over rows of what the statement adds to `part`, four independent chains so that additions overlap.
+#define SUM_ROWS(result, expression)                                                       \
+  {                                                                                        \
+    floatv p0 = (floatv)(0.0f), p1 = p0, p2 = p0, p3 = p0;                                  \
+    int row = LANE;                                                                        \
+    for (; row + 3 * LANES < rows; row += 4 * LANES) {                                     \
+      { const size_t at = (size_t)row * channels; p0 += (expression); }                    \
+      { const size_t at = (size_t)(row + LANES) * channels; p1 += (expression); }          \
+      { const size_t at = (size_t)(row + 2 * LANES) * channels; p2 += (expression); }      \
+      { const size_t at = (size_t)(row + 3 * LANES) * channels; p3 += (expression); }      \
+    }                                                                                      \
+    for (; row < rows; row += LANES) {                                                     \
+      const size_t at = (size_t)row * channels;                                            \
+      p0 += (expression);                                                                  \
+    }                                                                                      \
+    result = CHANNEL_SUM((p0 + p1) + (p2 + p3), scratch);                                  \
+  }
+
+// Also moves the running statistics: running = (1 - momentum) * running + momentum * batch, the variance unbiased.
+// statistics (2, channels): mean and inverse, kept for the gradient.
+kernel void batch_norm_training(const global float *x, const global float *weight, const global float *bias,
+                                global float *running_mean, global float *running_variance, global float *y,
+                                global float *statistics, int rows, int channels, float epsilon,
+                                float momentum) {
+  SCRATCH_DECLARE(scratch);
+  const int c = get_group_id(0) * VEC;
+  x += c;
+  y += c;
+  floatv mean, variance;
+  SUM_ROWS(mean, LOADV(x + at));
+  mean /= rows;
+  SUM_ROWS(variance, (LOADV(x + at) - mean) * (LOADV(x + at) - mean));
+  variance /= rows;
+  const floatv inverse = 1.0f / sqrt(variance + epsilon);
+  const floatv factor = inverse * LOADV(weight + c);
+  const floatv shift = LOADV(bias + c);
+  for (int row = LANE; row < rows; row += LANES) {
+    const size_t at = (size_t)row * channels;
+    STOREV((LOADV(x + at) - mean) * factor + shift, y + at);
+  }
+  if (LANE == 0) {
+    STOREV(mean, statistics + c);
+    STOREV(inverse, statistics + channels + c);
+    const floatv unbiased = variance * ((float)rows / (float)(rows - 1));
+    STOREV((1.0f - momentum) * LOADV(running_mean + c) + momentum * mean, running_mean + c);
+    STOREV((1.0f - momentum) * LOADV(running_variance + c) + momentum * unbiased, running_variance + c);
+  }
+}
+
+// Item (c / VEC, block): rows [block * per_item, (block + 1) * per_item).
+kernel void batch_norm_inference(const global float *x, const global float *weight, const global float *bias,
+                                 const global float *running_mean, const global float *running_variance,
+                                 global float *y, int rows, int channels, float epsilon, int per_item) {
+  const int c = get_global_id(0) * VEC;
+  if (c >= channels) return;
+  const int first = get_global_id(1) * per_item;
+  const int last = min(first + per_item, rows);
+  const floatv mean = LOADV(running_mean + c);
+  const floatv factor = LOADV(weight + c) / sqrt(LOADV(running_variance + c) + epsilon);
+  const floatv shift = LOADV(bias + c);
+  for (int row = first; row < last; ++row) {
+    const size_t at = (size_t)row * channels + c;
+    STOREV((LOADV(x + at) - mean) * factor + shift, y + at);
+  }
+}
+
+// With h = (x - mean) * inverse, the means over rows:
+//   dweight += sum(dy * h),  dbias += sum(dy),  dx = weight * inverse * (dy - mean(dy) - h * mean(dy * h))
+kernel void batch_norm_backward(const global float *x, const global float *weight, const global float *dy,
+                                const global float *statistics, const global float *sum_so_far, global float *dx,
+                                global float *dweight, global float *dbias, int rows, int channels,
+                                int adds_weight, int adds_bias) {
+  SCRATCH_DECLARE(scratch);
+  const int c = get_group_id(0) * VEC;
+  x += c;
+  dy += c;
+  dx += c;
+  sum_so_far += c;
+  const floatv mean = LOADV(statistics + c);
+  const floatv inverse = LOADV(statistics + channels + c);
+  floatv g_sum, gh_sum;
+  SUM_ROWS(g_sum, LOADV(dy + at));
+  SUM_ROWS(gh_sum, LOADV(dy + at) * ((LOADV(x + at) - mean) * inverse));
+  if (LANE == 0) {
+    if (adds_weight) STOREV(LOADV(dweight + c) + gh_sum, dweight + c);
+    if (adds_bias) STOREV(LOADV(dbias + c) + g_sum, dbias + c);
+  }
+#ifdef INPUT
+  const floatv factor = inverse * LOADV(weight + c);
+  const floatv g_mean = g_sum / rows;
+  const floatv gh_mean = gh_sum / rows;
+  for (int row = LANE; row < rows; row += LANES) {
+    const size_t at = (size_t)row * channels;
+    floatv d = factor * (LOADV(dy + at) - g_mean - (LOADV(x + at) - mean) * inverse * gh_mean);
+#ifdef ADD
+    d += LOADV(sum_so_far + at);
+#endif
+    STOREV(d, dx + at);
+  }
+#endif
+}

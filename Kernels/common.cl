@@ -144,3 +144,20 @@ inline uint16 random_bits16(uint key0, uint key1, uint key2, uint index) {
   return random_mix16(random_mix16(index + each + random_key(key0, key1, key2, 0x9e3779b9u)) ^
                       random_key(key0, key1, key2, 0x7f4a7c15u));
 }
+
+// VEC  channels that one work-item handles at a time where rows are short: a power of two up to 16 that divides the
+//      number of channels. Unit: floats. Default 16.
+#ifndef VEC
+#define VEC 16
+#endif
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#if VEC == 1
+typedef float floatv;
+#define LOADV(p) (*(p))
+#define STOREV(v, p) (*(p) = (v))
+#else
+typedef JOIN(float, VEC) floatv;
+#define LOADV(p) JOIN(vload, VEC)(0, (p))
+#define STOREV(v, p) JOIN(vstore, VEC)((v), 0, (p))
+#endif

@@ -1,1 +1,70 @@
-// optimizer
+// Steps of optimisers over a flat array of `count` parameters, as PyTorch defines them. Item i covers elements
+// [i * per_item, (i + 1) * per_item). Everything zero (the gaps of an arena) stays zero.
+
+// Runs `body` for each run of 16 elements as float16 and for the rest as float, with i the first element.
+#define FOR_ELEMENTS(body16, body1)                           \
+  int i = get_global_id(0) * per_item;                        \
+  const int end = min(i + per_item, count);                   \
+  for (; i + 16 <= end; i += 16) body16;                      \
+  for (; i < end; ++i) body1
+
+// norm[0] = sqrt(sum_k partials[k]); factor[0] = min(1, limit / (norm + 1e-6)), NaN where the norm is. One item.
+kernel void clip_factor(const global float *partials, global float *norm, global float *factor, int blocks,
+                        float limit) {
+  if (get_global_id(0) > 0) return;
+  float sum = 0.0f;
+  for (int k = 0; k < blocks; ++k) sum += partials[k];
+  const float length = sqrt(sum);
+  const float wanted = limit / (length + 1e-6f);
+  norm[0] = length;
+  factor[0] = wanted > 1.0f ? 1.0f : wanted;
+}
+
+// g *= factor[0]
+kernel void scale_by(global float *g, const global float *factor, int count, int per_item) {
+  const float f = factor[0];
+  FOR_ELEMENTS(VSTORE(f * VLOAD(g + i), g + i), g[i] = f * g[i]);
+}
+
+// With g' = gradient_scale * g:
+//   m = beta1 * m + (1 - beta1) * g',  v = beta2 * v + (1 - beta2) * g'^2
+//   p = keep * p - step * m / (sqrt(v) * root + epsilon)
+// keep = 1 - rate * decay, step = rate / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t), computed on the host.
+#define ADAMW(T, LOAD, STORE)                                                              \
+  {                                                                                        \
+    const T d = gradient_scale * LOAD(g + i);                                              \
+    const T m1 = LOAD(m + i) + (1.0f - beta1) * (d - LOAD(m + i));                         \
+    const T v1 = beta2 * LOAD(v + i) + (1.0f - beta2) * d * d;                             \
+    STORE(m1, m + i);                                                                      \
+    STORE(v1, v + i);                                                                      \
+    STORE(keep * LOAD(p + i) - step * m1 / (sqrt(v1) * root + epsilon), p + i);            \
+  }
+#define LOAD1(a) (*(a))
+#define STORE1(x, a) (*(a) = (x))
+
+kernel void adamw(global float *p, const global float *g, global float *m, global float *v, int count,
+                  int per_item, float beta1, float beta2, float epsilon, float keep, float step, float root,
+                  float gradient_scale) {
+  FOR_ELEMENTS(ADAMW(float16, VLOAD, VSTORE), ADAMW(float, LOAD1, STORE1));
+}
+
+// With d = gradient_scale * g + decay * p:
+//   b = momentum * b + d,  p = p - rate * (NESTEROV ? d + momentum * b : b)
+// NESTEROV  defined: look ahead.
+#ifdef NESTEROV
+#define DIRECTION (d + momentum * b1)
+#else
+#define DIRECTION b1
+#endif
+#define SGD(T, LOAD, STORE)                                            \
+  {                                                                    \
+    const T d = gradient_scale * LOAD(g + i) + decay * LOAD(p + i);    \
+    const T b1 = momentum * LOAD(b + i) + d;                           \
+    STORE(b1, b + i);                                                  \
+    STORE(LOAD(p + i) - rate * DIRECTION, p + i);                      \
+  }
+
+kernel void sgd(global float *p, const global float *g, global float *b, int count, int per_item, float rate,
+                float momentum, float decay, float gradient_scale) {
+  FOR_ELEMENTS(SGD(float16, VLOAD, VSTORE), SGD(float, LOAD1, STORE1));
+}

@@ -9,6 +9,10 @@ package enum AllCases {
     PatchEmbeddingCases.checks,
     DropoutCases.checks,
     AttentionCases.checks,
+    DepthwiseConvCases.checks,
+    BatchNormCases.checks,
+    KroneckerCases.checks,
+    CrossEntropyCases.checks,
   ].flatMap { $0 }
   /// Shapes of real models, for timing.
   package static let benchmarks: [OperationCase] = [
@@ -19,5 +23,9 @@ package enum AllCases {
     PatchEmbeddingCases.benchmarks,
     DropoutCases.benchmarks,
     AttentionCases.benchmarks,
+    DepthwiseConvCases.benchmarks,
+    BatchNormCases.benchmarks,
+    KroneckerCases.benchmarks,
+    CrossEntropyCases.benchmarks,
   ].flatMap { $0 }
 }

@@ -33,7 +33,8 @@ package enum DropoutCases {
     return x ^ (x >> 15)
   }
 
-  private static func bits(_ key: (UInt32, UInt32, UInt32), _ index: UInt32) -> UInt32 {
+  /// `random_bits` of common.cl.
+  static func bits(_ key: (UInt32, UInt32, UInt32), _ index: UInt32) -> UInt32 {
     func word(_ salt: UInt32) -> UInt32 { mix(mix(mix(key.0 &+ salt) &+ key.1) &+ key.2) }
     return mix(mix(index &+ word(0x9e37_79b9)) ^ word(0x7f4a_7c15))
   }

@@ -1,0 +1,166 @@
+package import GraftRuntime
+
+extension Tape {
+  /// Depth-wise two-dimensional convolution, channels last.
+  ///
+  /// - Parameters:
+  ///   - input: (B, H, W, C).
+  ///   - weight: (C, 1, k, k) with an odd k.
+  ///   - bias: (C), if any.
+  ///   - stride: pixels between neighbouring outputs.
+  ///   - padding: zeros around the grid, in pixels.
+  /// - Returns: (B, H', W', C) with H' = (H + 2 padding - k) / stride + 1.
+  /// - Throws: ``OperationError`` for an even kernel and when nothing would be left of the grid.
+  package func depthwiseConv(
+    _ input: Tensor, weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0
+  ) throws -> Tensor {
+    precondition(input.shape.count == 4, "(B, H, W, C)")
+    let shape = input.shape
+    let plan = try DepthwiseConv(
+      images: shape[0], grid: (shape[1], shape[2]), front: 0, weight: weight, bias: bias, stride: stride,
+      padding: padding)
+    return try depthwise(
+      input, weight: weight, bias: bias, plan,
+      shape: [shape[0], plan.output.height, plan.output.width, shape[3]])
+  }
+
+  /// The same on tokens: the class token in front passes unchanged, and so does its gradient.
+  ///
+  /// - Parameters:
+  ///   - input: (B, 1 + H*W, C).
+  ///   - grid: H and W.
+  /// - Returns: (B, 1 + H'*W', C).
+  /// - Throws: ``OperationError`` for an even kernel and when nothing would be left of the grid.
+  package func depthwiseConvOnTokens(
+    _ input: Tensor, grid: (Int, Int), weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0
+  ) throws -> Tensor {
+    precondition(input.shape.count == 3 && input.shape[1] == 1 + grid.0 * grid.1, "(B, 1 + H*W, C)")
+    let plan = try DepthwiseConv(
+      images: input.shape[0], grid: grid, front: 1, weight: weight, bias: bias, stride: stride,
+      padding: padding)
+    let tokens = 1 + plan.output.height * plan.output.width
+    return try depthwise(
+      input, weight: weight, bias: bias, plan, shape: [input.shape[0], tokens, input.width])
+  }
+
+  private func depthwise(
+    _ input: Tensor, weight: Tensor, bias: Tensor?, _ plan: DepthwiseConv, shape: [Int]
+  ) throws -> Tensor {
+    precondition(input.width == plan.channels, "one kernel a channel")
+    let taps = try plan.prepare(weight)
+    let output = try Tensor(empty: shape, on: input.context)
+    try plan.forward(input, taps: taps, bias: bias, into: output)
+    guard needsGradient(input, weight, bias) else { return output }
+    record(output) { gradient, gradients in
+      try plan.addWeightGradients(input: input, gradient: gradient, weight: weight, bias: bias)
+      try gradients.accumulate(into: input) { sum in
+        let result = try Tensor(empty: input.shape, on: input.context)
+        try plan.inputGradient(gradient, taps: taps, addingTo: sum, into: result)
+        return result
+      }
+    }
+    return output
+  }
+}
+
+/// The geometry of a depth-wise convolution and its kernels.
+private struct DepthwiseConv {
+  typealias Grid = (height: Int, width: Int)
+
+  let context: Context
+  let images: Int
+  let input: Grid
+  let output: Grid
+  let front: Int
+  let side: Int
+  let stride: Int
+  let padding: Int
+  let channels: Int
+  let plan: ChannelPlan
+
+  init(
+    images: Int, grid: (Int, Int), front: Int, weight: Tensor, bias: Tensor?, stride: Int, padding: Int
+  ) throws {
+    precondition(weight.shape.count == 4 && weight.shape[1] == 1, "(C, 1, k, k)")
+    precondition(weight.shape[2] == weight.shape[3], "a square kernel")
+    precondition(stride > 0 && padding >= 0, "a stride of one or more, no negative padding")
+    precondition(bias == nil || bias?.count == weight.shape[0], "one bias a channel")
+    let side = weight.shape[2]
+    guard side % 2 == 1 else { throw OperationError.kernelSide(side) }
+    let room = (height: grid.0 + 2 * padding - side, width: grid.1 + 2 * padding - side)
+    guard room.height >= 0, room.width >= 0 else {
+      throw OperationError.kernelLargerThanImage(side: side, height: grid.0, width: grid.1, padding: padding)
+    }
+    context = weight.context
+    self.images = images
+    input = grid
+    output = (room.height / stride + 1, room.width / stride + 1)
+    self.front = front
+    self.side = side
+    self.stride = stride
+    self.padding = padding
+    channels = weight.shape[0]
+    plan = ChannelPlan(channels: channels, on: context)
+  }
+
+  /// Pixels along a row that share taps in registers; a row must hold them all.
+  private func tile(_ width: Int) -> Int { context.traits.isCPU && width >= 4 && side <= 3 ? 4 : 1 }
+
+  private func key(_ function: String, tile: Int, isPadded: Bool, _ flags: [String]) -> KernelKey {
+    KernelKey(
+      "depthwise_conv", function,
+      macros: [
+        .init("SIDE", side), .init("STRIDE", stride), .init("PADDED", isPadded ? 1 : 0), .init("TILE", tile),
+        .init("FRONT", front), .init("VEC", plan.vector),
+      ] + flags.map { .init($0, 1) })
+  }
+
+  func prepare(_ weight: Tensor) throws -> Tensor {
+    let taps = try Tensor(empty: [side * side, channels], on: context)
+    try context.run(
+      KernelKey("depthwise_conv", "depthwise_prepare", macros: [.init("SIDE", side)]), over: [channels],
+      group: [min(64, context.traits.maxWorkGroupSize)], weight.buffer, taps.buffer, channels)
+    return taps
+  }
+
+  func forward(_ x: Tensor, taps: Tensor, bias: Tensor?, into y: Tensor) throws {
+    let kernel = key(
+      "depthwise_forward", tile: tile(output.width), isPadded: padding > 0, bias == nil ? [] : ["BIAS"])
+    // Without a bias the kernel does not read it: any buffer stands in.
+    try context.run(
+      kernel, over: [plan.items, images * output.height], group: group, x.buffer, taps.buffer,
+      (bias ?? taps).buffer, y.buffer, images, input.height, input.width, output.height, output.width,
+      channels,
+      padding)
+  }
+
+  func inputGradient(_ dy: Tensor, taps: Tensor, addingTo sum: Tensor?, into dx: Tensor) throws {
+    let kernel = key(
+      "depthwise_input_gradient", tile: tile(input.width), isPadded: stride > 1 || padding < side - 1,
+      sum == nil ? [] : ["ADD"])
+    try context.run(
+      kernel, over: [plan.items, images * input.height], group: group, dy.buffer, taps.buffer,
+      (sum ?? dy).buffer, dx.buffer, images, input.height, input.width, output.height, output.width, channels,
+      padding)
+  }
+
+  func addWeightGradients(input x: Tensor, gradient dy: Tensor, weight: Tensor, bias: Tensor?) throws {
+    let weightSum = weight.requiresGradient ? weight.gradientSum : nil
+    let biasSum = bias?.requiresGradient == true ? bias?.gradientSum : nil
+    guard let target = weightSum ?? biasSum else { return }
+    let rows = images * output.height
+    let rowsPerBlock = (rows + 15) / 16
+    let blocks = (rows + rowsPerBlock - 1) / rowsPerBlock
+    let partials = try Tensor(empty: [blocks, side * side + 1, channels], on: context)
+    try context.run(
+      key("depthwise_weight_partials", tile: 1, isPadded: padding > 0, []), over: [plan.items, blocks],
+      group: group, x.buffer, dy.buffer, partials.buffer, images, input.height, input.width, output.height,
+      output.width, channels, padding, rowsPerBlock, blocks)
+    try context.run(
+      KernelKey("depthwise_conv", "depthwise_weight_finish", macros: [.init("SIDE", side)]), over: [channels],
+      group: [min(64, context.traits.maxWorkGroupSize)], partials.buffer, (weightSum ?? target).buffer,
+      (biasSum ?? target).buffer, channels, blocks, weightSum == nil ? 0 : 1, biasSum == nil ? 0 : 1)
+  }
+
+  private var group: [Int] { context.traits.isCPU ? [1, 1] : [min(64, context.traits.maxWorkGroupSize), 1] }
+}
