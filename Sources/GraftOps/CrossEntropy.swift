@@ -1,4 +1,4 @@
-package import GraftRuntime
+import GraftRuntime
 
 extension Tape {
   /// Mean cross-entropy of a batch.

@@ -1,4 +1,4 @@
-package import GraftRuntime
+import GraftRuntime
 
 extension Tape {
   /// Depth-wise two-dimensional convolution, channels last.

@@ -1,4 +1,4 @@
-package import GraftRuntime
+import GraftRuntime
 
 extension Tape {
   /// The Kronecker adapter of ALoRE, `x + scale * (sum_i (A_i kron U_i V_i) x + bias)`, without forming the matrix.

@@ -1,4 +1,4 @@
-package import GraftRuntime
+import GraftRuntime
 
 /// Sums over many rows, in two stages and always in the same order.
 package enum Reduction {

@@ -1,0 +1,120 @@
+import GraftOps
+
+/// A scion: trainable modules that join a frozen backbone at its sites.
+///
+/// A conforming type holds settings only. ``plan(for:)`` turns them into declared tensors, costs and, once the tensors
+/// exist, modules; backbone and trainer know no adapter by name.
+public protocol Adapter: Codable, Sendable, Hashable {
+  /// The name on the command line and in `adapter_config.json`.
+  static var name: String { get }
+  /// What the adapter declares on a backbone of this shape.
+  ///
+  /// - Throws: ``GraftError`` when settings are out of range or the backbone lacks a site.
+  func plan(for shape: VisionTransformerShape) throws -> AdapterPlan
+  /// Names of the settings, as `--set` and `adapter_config.json` have them.
+  var settingNames: [String] { get }
+}
+
+/// What an adapter needs and costs on one backbone; nothing here touches a device.
+public struct AdapterPlan: Sendable {
+  /// A trainable tensor.
+  public struct Declaration: Sendable {
+    let name: String
+    let shape: [Int]
+    let initializer: Initializer
+    var count: Int { shape.reduce(1, *) }
+  }
+
+  /// What happens to the tokens at a site: the grid after it and its multiply-accumulates.
+  public struct SiteCost: Sendable {
+    let site: Site
+    /// Cells cut off each border of the grid.
+    let border: Int
+    /// Multiply-accumulates for so many tokens before and after.
+    let macs: @Sendable (_ tokensBefore: Int, _ tokensAfter: Int) -> Int
+  }
+
+  /// Trainable tensors.
+  var declarations: [Declaration] = []
+  /// Channels of each batch normalisation, by the name under which its running statistics are saved.
+  var statistics: [(name: String, channels: Int)] = []
+  /// Costs in the order of the sites.
+  var costs: [SiteCost] = []
+  /// Whether the class token is trained too.
+  var trainsClassToken = false
+  /// How the classification head starts.
+  var head: HeadInitializer = .truncatedNormal
+  /// Joins the modules, given the tensors.
+  var join: @Sendable (_ tensors: TensorLookup, _ sites: inout GraftedSites) throws -> Void = { _, _ in }
+
+  /// How a classification head starts.
+  enum HeadInitializer: Sendable {
+    /// Weights N(0, 0.02) within two deviations, bias 0: timm's.
+    case truncatedNormal
+    /// Weights Xavier uniform, bias N(0, 1e-6): the ILA code's.
+    case xavier
+  }
+
+  /// Scalars that the adapter trains, without head and class token.
+  public var parameterCount: Int { declarations.reduce(0) { $0 + $1.count } }
+
+  mutating func declare(_ name: String, _ shape: [Int], _ initializer: Initializer) {
+    declarations.append(Declaration(name: name, shape: shape, initializer: initializer))
+  }
+
+  /// Declares a linear layer's weight (outputs, inputs) and bias.
+  mutating func declareLinear(
+    _ name: String, outputs: Int, inputs: Int, kernel: [Int] = [], weight: Initializer, bias: Initializer
+  ) {
+    declare("\(name).weight", [outputs, inputs] + kernel, weight)
+    declare("\(name).bias", [outputs], bias)
+  }
+
+  /// Declares a batch normalisation and its running statistics.
+  mutating func declareBatchNorm(_ name: String, channels: Int) {
+    declare("\(name).weight", [channels], .constant(1))
+    declare("\(name).bias", [channels], .constant(0))
+    statistics.append((name, channels))
+  }
+}
+
+/// Finds a plan's tensors once they are on the device.
+package struct TensorLookup {
+  let tensors: [String: Tensor]
+  let statistics: [String: BatchNormStatistics]
+
+  subscript(_ name: String) -> Tensor {
+    guard let tensor = tensors[name] else { preconditionFailure("\(name) was not declared") }
+    return tensor
+  }
+
+  func linear(_ name: String) -> TrainableLinear {
+    TrainableLinear(weight: self["\(name).weight"], bias: self["\(name).bias"])
+  }
+
+  func batchNorm(_ name: String) -> TrainableBatchNorm {
+    guard let running = statistics[name] else { preconditionFailure("\(name) was not declared") }
+    return TrainableBatchNorm(weight: self["\(name).weight"], bias: self["\(name).bias"], running: running)
+  }
+}
+
+/// `x W^T + b` with trainable weight and bias.
+struct TrainableLinear {
+  let weight: Tensor
+  let bias: Tensor
+
+  func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
+    try tape.linear(input, weight: weight, bias: bias)
+  }
+}
+
+/// Batch normalisation with trainable scale and shift.
+struct TrainableBatchNorm {
+  let weight: Tensor
+  let bias: Tensor
+  let running: BatchNormStatistics
+
+  func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
+    try tape.batchNorm(input, weight: weight, bias: bias, running: running)
+  }
+}

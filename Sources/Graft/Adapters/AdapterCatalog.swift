@@ -1,0 +1,65 @@
+import Foundation
+
+/// The adapters by their names on the command line.
+public enum AdapterCatalog {
+  /// All names, in the order of the documentation.
+  public static let names = ["linear", "ila", "ila+", "ila++", "alore"]
+
+  /// The adapter of that name with the default settings.
+  ///
+  /// - Throws: ``GraftError/unknownAdapter(_:nearest:known:)`` with the most similar name.
+  public static func named(_ name: String) throws -> any Adapter {
+    switch name.lowercased() {
+    case "linear": return LinearProbe()
+    case "alore": return ALoRE()
+    default:
+      if let variant = ILA.Variant(rawValue: name.lowercased()) { return ILA(variant) }
+      let nearest = names.min { distance($0, name.lowercased()) < distance($1, name.lowercased()) }
+      let isNear = nearest.map { distance($0, name.lowercased()) <= 2 } ?? false
+      throw GraftError.unknownAdapter(name, nearest: isNear ? nearest : nil, known: names)
+    }
+  }
+
+  /// The name that ``named(_:)`` takes for an adapter.
+  public static func name(of adapter: any Adapter) -> String {
+    (adapter as? ILA)?.variant.rawValue ?? type(of: adapter).name
+  }
+
+  /// The adapter with one of its settings changed, by the name under which `adapter_config.json` has it.
+  ///
+  /// - Throws: ``GraftError/badSetting(name:value:reason:)`` naming the settings that there are.
+  public static func setting(_ name: String, to value: String, of adapter: any Adapter) throws -> any Adapter {
+    func changed<A: Adapter>(_ adapter: A) throws -> any Adapter {
+      var settings = try JSONValue(encoding: adapter).objectValue ?? [:]
+      let known = adapter.settingNames
+      guard known.contains(name) else {
+        let list = known.isEmpty ? "none" : known.joined(separator: ", ")
+        throw GraftError.badSetting(name: name, value: value, reason: "the adapter's settings are: \(list).")
+      }
+      let parsed = try? JSONDecoder().decode(JSONValue.self, from: Data(value.utf8))
+      settings[name] = parsed ?? .string(value)
+      do {
+        return try JSONValue.object(settings).decoded(as: A.self)
+      } catch {
+        throw GraftError.badSetting(name: name, value: value, reason: "it is not of the right kind.")
+      }
+    }
+    return try changed(adapter)
+  }
+
+  /// Number of insertions, deletions and replacements between two words (Levenshtein).
+  private static func distance(_ first: String, _ second: String) -> Int {
+    let b = Array(second)
+    var row = Array(0...b.count)
+    for (i, x) in first.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for j in b.indices {
+        let cost = x == b[j] ? diagonal : min(diagonal, row[j], row[j + 1]) + 1
+        diagonal = row[j + 1]
+        row[j + 1] = cost
+      }
+    }
+    return row[b.count]
+  }
+}

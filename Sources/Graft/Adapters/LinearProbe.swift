@@ -1,0 +1,15 @@
+/// Trains the classification head alone.
+public struct LinearProbe: Adapter {
+  /// `linear`.
+  public static let name = "linear"
+  /// Names of the settings.
+  public var settingNames: [String] {
+    []
+  }
+
+  /// Creates the probe; there is nothing to set.
+  public init() {}
+
+  /// No tensors and no cost beside the head's.
+  public func plan(for shape: VisionTransformerShape) -> AdapterPlan { AdapterPlan() }
+}

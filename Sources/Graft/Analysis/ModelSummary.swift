@@ -1,0 +1,64 @@
+/// Parameters, operations and token counts of a model, computed from its shape; nothing is run.
+public struct ModelSummary: Codable, Sendable, Hashable {
+  /// Scalars of the frozen backbone, without a head.
+  public let backboneParameters: Int
+  /// Scalars that the adapter trains, without head and class token.
+  public let adapterParameters: Int
+  /// Scalars of the classification head.
+  public let headParameters: Int
+  /// All scalars that training changes: adapter, head and, where it is trained, the class token.
+  public let trainableParameters: Int
+  /// Tokens that the blocks see, each new count once.
+  public let tokens: [Int]
+  /// Multiply-accumulates an image, in units of 10^9, without norms, activations and head: the literature's "GFLOPs".
+  public let gmac: Double
+
+  enum CodingKeys: String, CodingKey {
+    case backboneParameters = "backbone_parameters"
+    case adapterParameters = "adapter_parameters"
+    case headParameters = "head_parameters"
+    case trainableParameters = "trainable_parameters"
+    case tokens, gmac
+  }
+
+  /// Sums up a model.
+  ///
+  /// - Parameters:
+  ///   - shape: the backbone.
+  ///   - adapter: the adapter.
+  ///   - classes: number of classes.
+  ///   - isMerged: the adapter's products are folded into the backbone and cost nothing.
+  /// - Throws: ``GraftError`` when the adapter does not fit.
+  public init(
+    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, isMerged: Bool = false
+  ) throws {
+    let plan = try adapter.plan(for: shape)
+    backboneParameters = shape.parameterCount
+    adapterParameters = plan.parameterCount
+    headParameters = (shape.width + 1) * classes
+    trainableParameters = adapterParameters + headParameters + (plan.trainsClassToken ? shape.width : 0)
+
+    var costs: [Site: [AdapterPlan.SiteCost]] = [:]
+    for cost in plan.costs { costs[cost.site, default: []].append(cost) }
+    var side = shape.grid
+    var macs = shape.embeddingMACs
+    var counts = [side * side + 1]
+    func add(at site: Site) {
+      for cost in costs[site] ?? [] {
+        let before = side * side + 1
+        side -= 2 * cost.border
+        macs += isMerged ? 0 : cost.macs(before, side * side + 1)
+      }
+    }
+    for block in 0..<shape.depth {
+      macs += shape.blockMACs(tokens: side * side + 1)
+      for site in [
+        Site.beforeAttention(block: block), .besideAttention(block: block), .beforeMLP(block: block),
+        .besideMLP(block: block), .afterBlock(block),
+      ] { add(at: site) }
+      if counts.last != side * side + 1 { counts.append(side * side + 1) }
+    }
+    tokens = counts
+    gmac = Double(macs) / 1e9
+  }
+}

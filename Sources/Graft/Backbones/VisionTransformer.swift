@@ -1,0 +1,180 @@
+package import GraftOps
+public import GraftRuntime
+
+/// A frozen Vision Transformer on a device, its weights prepared once for that device.
+///
+///     t = [cls ; patches(image)] + pos
+///     t = t + ls1 * proj(attention(qkv(LN1(t))));   t = t + ls2 * fc2(GELU(fc1(LN2(t))))    for each block
+///     feature = LN(t)[0]
+///
+/// Layer scale is folded into `proj` and `fc2` at load. One backbone serves any number of models at once.
+/// Source: arXiv 2010.11929, tensor names and conventions of timm.
+public final class VisionTransformer {
+  /// Sizes and conventions.
+  public let shape: VisionTransformerShape
+  /// The file the weights came from; `nil` for random weights.
+  public let file: SafetensorsFile?
+  /// The device.
+  public let context: Context
+
+  private let patches: PreparedLinear
+  private let position: Tensor
+  private let blocks: [Block]
+  private let norm: FrozenNorm
+  let classToken: Tensor
+  let classTokenValues: [Float]
+
+  /// Loads a timm-named checkpoint.
+  ///
+  /// - Parameters:
+  ///   - path: a safetensors file (fp32, fp16 or bf16).
+  ///   - options: what the file cannot tell.
+  ///   - context: the device.
+  /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors; ``GraftError`` for an image size that
+  ///   does not fit; `RuntimeError` when the device has no memory.
+  public convenience init(path: String, options: BackboneOptions = .init(), on context: Context) throws {
+    let file = try SafetensorsFile(path: path)
+    let shape = try VisionTransformerShape(reading: file, options: options)
+    try self.init(shape, weights: file, file: file, resampling: options.positionResampling, on: context)
+  }
+
+  /// Makes a backbone with seeded random weights, for measurements.
+  ///
+  /// - Throws: `RuntimeError` when the device has no memory.
+  public convenience init(randomly shape: VisionTransformerShape, seed: UInt64 = 0, on context: Context) throws {
+    try self.init(
+      shape, weights: RandomWeights(seed: seed), file: nil, resampling: .bicubicAntialias, on: context)
+  }
+
+  init(
+    _ shape: VisionTransformerShape, weights: any WeightSource, file: SafetensorsFile?,
+    resampling: PositionResampling, on context: Context
+  ) throws {
+    self.shape = shape
+    self.file = file
+    self.context = context
+    let d = shape.width
+    let names = shape.tensorShapes
+    func read(_ name: String) throws -> [Float] {
+      guard let size = names[name] else { preconditionFailure("\(name) is not a tensor of this shape") }
+      return try weights.floats(name, size)
+    }
+    func norm(_ name: String) throws -> FrozenNorm {
+      FrozenNorm(
+        weight: try Tensor(read("\(name).weight"), shape: [d], on: context),
+        bias: try Tensor(read("\(name).bias"), shape: [d], on: context), epsilon: shape.epsilon)
+    }
+    func linear(_ name: String, _ outputs: Int, _ inputs: Int, layerScale: String? = nil) throws -> PreparedLinear {
+      var weight = try read("\(name).weight")
+      var bias = try read("\(name).bias")
+      if let layerScale, shape.hasLayerScale {
+        let gamma = try read("\(layerScale).gamma")
+        for row in 0..<outputs {
+          bias[row] *= gamma[row]
+          for column in 0..<inputs { weight[row * inputs + column] *= gamma[row] }
+        }
+      }
+      return try PreparedLinear(weight: weight, bias: bias, outputs: outputs, inputs: inputs, on: context)
+    }
+
+    patches = try linear("patch_embed.proj", d, 3 * shape.patchSize * shape.patchSize)
+    classTokenValues = try read("cls_token")
+    classToken = try Tensor(classTokenValues, shape: [d], on: context)
+    let stored = try read("pos_embed")
+    let grid = PositionEmbedding.Grid(height: shape.grid, width: shape.grid)
+    let storedGrid = PositionEmbedding.Grid(height: shape.positionGrid, width: shape.positionGrid)
+    let resampled = PositionEmbedding.resample(
+      Array(stored[d...]), from: storedGrid, to: grid, dimension: d, convention: resampling)
+    position = try Tensor(stored[..<d] + resampled, shape: [shape.tokens, d], on: context)
+    blocks = try (0..<shape.depth).map { index in
+      let name = "blocks.\(index)"
+      return Block(
+        index: index, heads: shape.heads,
+        norm1: try norm("\(name).norm1"), qkv: try linear("\(name).attn.qkv", 3 * d, d),
+        projection: try linear("\(name).attn.proj", d, d, layerScale: "\(name).ls1"),
+        norm2: try norm("\(name).norm2"), fc1: try linear("\(name).mlp.fc1", shape.hiddenWidth, d),
+        fc2: try linear("\(name).mlp.fc2", d, shape.hiddenWidth, layerScale: "\(name).ls2"))
+    }
+    self.norm = try norm("norm")
+  }
+
+  /// The class token's feature of each image, (B, D).
+  ///
+  /// - Parameters:
+  ///   - patches: from ``patchMatrix(_:)``.
+  ///   - sites: the adapters' modules.
+  ///   - classToken: a trained class token in place of the backbone's.
+  ///   - dropout: on the outputs of the frozen branches in training, as the ILA paper's recipe has it.
+  package func features(
+    of patches: Tensor, sites: GraftedSites = .init(), classToken: Tensor? = nil, dropout: Float = 0,
+    on tape: Tape
+  ) throws -> Tensor {
+    let grid = shape.grid
+    let batch = patches.rows / (grid * grid)
+    let embedded = try tape.linear(patches, self.patches).reshaped([batch, grid * grid, shape.width])
+    let sequence = try tape.prependClassToken(embedded, cls: classToken ?? self.classToken, position: position)
+    var tokens = Tokens(sequence, rows: grid, columns: grid)
+    for block in blocks { tokens = try block(tokens, sites: sites, dropout: dropout, on: tape) }
+    return try norm(tape.classToken(tokens.values), on: tape)
+  }
+
+  /// Images as the matrix of flattened patches that the embedding multiplies, (B * grid^2, 3 * patch^2).
+  package func patchMatrix(_ images: ImageBatch) throws -> Tensor {
+    guard images.imageSize == shape.imageSize else {
+      throw GraftError.badSetting(
+        name: "image size", value: "\(images.imageSize)",
+        reason: "the backbone was prepared for \(shape.imageSize) pixels.")
+    }
+    let bytes = try Tensor(
+      bytes: images.pixels, shape: [images.count, images.imageSize, images.imageSize, 3], on: context)
+    return try Patches.extract(
+      bytes: bytes, patch: shape.patchSize, mean: shape.normalization.mean, std: shape.normalization.std)
+  }
+
+  /// The same from pixels that are normalised already, (B, 3, S, S).
+  package func patchMatrix(normalized images: Tensor) throws -> Tensor {
+    try Patches.extract(normalized: images, patch: shape.patchSize)
+  }
+}
+
+/// A frozen layer normalisation.
+struct FrozenNorm {
+  let weight: Tensor
+  let bias: Tensor
+  let epsilon: Float
+
+  func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
+    try tape.layerNorm(input, weight: weight, bias: bias, epsilon: epsilon)
+  }
+}
+
+/// One pre-norm block with its graft sites.
+struct Block {
+  let index: Int
+  let heads: Int
+  let norm1: FrozenNorm
+  let qkv, projection: PreparedLinear
+  let norm2: FrozenNorm
+  let fc1, fc2: PreparedLinear
+
+  func callAsFunction(_ tokens: Tokens, sites: GraftedSites, dropout: Float, on tape: Tape) throws -> Tokens {
+    func branch(_ input: Tensor, _ layer: PreparedLinear, addedTo residual: Tensor) throws -> Tensor {
+      guard dropout > 0, tape.isTraining else { return try tape.linear(input, layer, residual: residual) }
+      return try tape.add(residual, tape.dropout(tape.linear(input, layer), probability: dropout))
+    }
+    func like(_ values: Tensor) -> Tokens { Tokens(values, rows: tokens.rows, columns: tokens.columns) }
+
+    let u = like(try norm1(tokens.values, on: tape))
+    let attended = try sites.apply(at: .beforeAttention(block: index), to: u, on: tape)
+    let heads = try tape.attention(tape.linear(attended.values, qkv), heads: heads)
+    var x = try branch(heads, projection, addedTo: tokens.values)
+    x = try sites.add(at: .besideAttention(block: index), reading: u, to: x, on: tape)
+
+    let v = like(try norm2(x, on: tape))
+    let mixed = try sites.apply(at: .beforeMLP(block: index), to: v, on: tape)
+    let hidden = try tape.linear(mixed.values, fc1, activation: .gelu)
+    x = try branch(hidden, fc2, addedTo: x)
+    x = try sites.add(at: .besideMLP(block: index), reading: v, to: x, on: tape)
+    return try sites.apply(at: .afterBlock(index), to: like(x), on: tape)
+  }
+}

@@ -1,0 +1,8 @@
+// Devices and contexts are part of what a user of Graft works with.
+@_exported public import GraftRuntime
+
+/// The library's own facts.
+public enum Graft {
+  /// The version, as written into adapter folders.
+  public static let version = "0.1.0"
+}

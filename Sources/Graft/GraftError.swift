@@ -1,0 +1,87 @@
+/// What can go wrong with models, adapters and training; each says what was asked and what to try.
+public enum GraftError: Error, Equatable, Sendable {
+  /// The image does not divide into whole patches.
+  case imageSizeNotDivisible(imageSize: Int, patchSize: Int)
+  /// No such architecture.
+  case unknownArchitecture(String, known: [String])
+  /// No such adapter; `nearest` is the most similar name.
+  case unknownAdapter(String, nearest: String?, known: [String])
+  /// A setting is out of its range.
+  case badSetting(name: String, value: String, reason: String)
+  /// The adapter does not fit the backbone's shape.
+  case adapterDoesNotFit(adapter: String, reason: String)
+  /// Two adapters take a place that only one can have.
+  case siteTaken(site: String, adapter: String)
+  /// The loss is not a number any more.
+  case lossNotFinite(step: Int, checkpoint: String?)
+  /// A trained tensor holds NaN or infinity and is not saved.
+  case notFinite(tensor: String)
+  /// The device has no memory for this batch; `fitting` is a batch that should fit, 0 if none does.
+  case batchDoesNotFit(batch: Int, fitting: Int, reason: String)
+  /// The data and the model disagree about the classes.
+  case wrongClasses(model: [String], data: [String])
+  /// A run's folder cannot be continued.
+  case cannotResume(folder: String, reason: String)
+  /// The adapter's work cannot be folded into the backbone's weights.
+  case notMergeable(adapter: String, reason: String)
+  /// The output folder cannot be used.
+  case badOutput(folder: String, reason: String)
+}
+
+extension GraftError: CustomStringConvertible {
+  /// What happened and what to try.
+  public var description: String {
+    switch self {
+    case .imageSizeNotDivisible(let size, let patch):
+      let below = size / patch * patch
+      return """
+        An image of \(size) pixels does not divide into patches of \(patch). Use --image-size \
+        \(max(below, patch)) or \(below + patch).
+        """
+    case .unknownArchitecture(let name, let known):
+      return """
+        "\(name)" is neither a file nor a timm architecture that Graft knows. Known are \
+        vit_{tiny,small,base,large,huge}_patch{8,14,16,32}_SIZE and the DINOv2 ones, for example: \
+        \(known.joined(separator: ", ")).
+        """
+    case .unknownAdapter(let name, let nearest, let known):
+      let hint = nearest.map { " Did you mean \"\($0)\"?" } ?? ""
+      return "There is no adapter called \"\(name)\".\(hint) Known are: \(known.joined(separator: ", "))."
+    case .badSetting(let name, let value, let reason):
+      return "\(name) = \(value) does not work: \(reason)"
+    case .adapterDoesNotFit(let adapter, let reason):
+      return "The adapter \(adapter) does not fit this backbone: \(reason)"
+    case .siteTaken(let site, let adapter):
+      return "\(adapter) wants the site \(site), which another adapter has taken. Leave one of them out."
+    case .lossNotFinite(let step, let checkpoint):
+      let kept = checkpoint.map { "The last good checkpoint is kept in \($0)." } ?? "No checkpoint was written yet."
+      return """
+        The loss is not finite at step \(step); training stopped. \(kept) Try a lower --learning-rate or a \
+        smaller --clip.
+        """
+    case .notFinite(let tensor):
+      return "The tensor \(tensor) holds NaN or infinity; it was not saved. Try a lower --learning-rate."
+    case .batchDoesNotFit(let batch, let fitting, let reason):
+      let advice =
+        fitting > 0 ? "A batch of about \(fitting) fits: --batch-size \(fitting)." : "Not even one image fits: use smaller images."
+      return "A batch of \(batch) does not fit the device. \(advice) (\(reason))"
+    case .wrongClasses(let model, let data):
+      let missing = model.filter { !data.contains($0) }
+      let extra = data.filter { !model.contains($0) }
+      return """
+        The classes differ. Only in the model: \(list(missing)). Only in the data: \(list(extra)). Give the data \
+        the folders that the model was trained on.
+        """
+    case .cannotResume(let folder, let reason):
+      return "The run in \(folder) cannot be continued: \(reason)"
+    case .notMergeable(let adapter, let reason):
+      return "The adapter \(adapter) cannot be merged: \(reason)"
+    case .badOutput(let folder, let reason):
+      return "\(folder) cannot be used for output: \(reason)"
+    }
+  }
+}
+
+private func list(_ names: [String]) -> String {
+  names.isEmpty ? "none" : names.prefix(8).joined(separator: ", ") + (names.count > 8 ? ", ..." : "")
+}

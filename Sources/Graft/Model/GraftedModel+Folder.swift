@@ -1,0 +1,112 @@
+import Foundation
+public import GraftRuntime
+
+extension GraftedModel {
+  /// Saves adapter and head as a folder with `adapter_config.json` and `adapter_model.safetensors`.
+  ///
+  /// - Parameters:
+  ///   - path: the folder; made if need be.
+  ///   - transform: how images are prepared, kept for whoever loads the folder.
+  /// - Throws: `CheckpointError` when it cannot be written.
+  public func save(to path: String, transform: JSONValue = .object([:])) throws {
+    try AdapterFolder.write(manifest(transform: transform), tensors: state(), to: path)
+  }
+
+  /// Loads an adapter folder onto a backbone that is in memory.
+  ///
+  /// - Parameters:
+  ///   - folder: what ``save(to:transform:)`` wrote.
+  ///   - backbone: the backbone it was trained on, prepared for the same image size.
+  /// - Throws: `CheckpointError` when backbone and adapter are no pair or tensors do not fit.
+  public convenience init(_ folder: AdapterFolder, on backbone: VisionTransformer) throws {
+    let manifest = folder.manifest
+    if let file = backbone.file {
+      try folder.requireBackbone(hash: file.contentHash, width: backbone.shape.width)
+    }
+    try self.init(backbone, adapter: AdapterCatalog.decode(manifest), classes: manifest.classes)
+    try folder.weights.requireTensors(stateShapes)
+    try restore(from: folder.weights)
+  }
+
+  /// Loads an adapter folder and its backbone.
+  ///
+  /// - Parameters:
+  ///   - path: the folder.
+  ///   - backbonePath: the backbone's file; by default where it was in training.
+  ///   - context: the device.
+  /// - Throws: `CheckpointError` when files are missing, damaged or no pair.
+  public convenience init(path: String, backbonePath: String? = nil, on context: Context) throws {
+    let folder = try AdapterFolder(path: path)
+    let (file, options) = try folder.backbone(override: backbonePath)
+    try self.init(folder, on: VisionTransformer(path: file, options: options, on: context))
+  }
+
+  func manifest(transform: JSONValue) throws -> AdapterManifest {
+    let shape = backbone.shape
+    var settings = try JSONValue(encoding: adapter).objectValue ?? [:]
+    settings["backbone_path"] = .string(backbone.file?.path ?? "")
+    settings["backbone_heads"] = .integer(shape.heads)
+    settings["backbone_epsilon"] = .number(Double(shape.epsilon))
+    return AdapterManifest(
+      peftType: AdapterCatalog.name(of: adapter).uppercased(), adapter: AdapterCatalog.name(of: adapter),
+      settings: settings,
+      backbone: .init(
+        architecture: shape.architectureName, contentHash: backbone.file?.contentHash ?? "random",
+        width: shape.width, depth: shape.depth, imageSize: shape.imageSize, patchSize: shape.patchSize),
+      classes: classes, normalization: .init(mean: shape.normalization.mean, std: shape.normalization.std),
+      transform: transform, graftVersion: Graft.version)
+  }
+}
+
+extension AdapterFolder {
+  /// The backbone's file and the options it was prepared with.
+  func backbone(override: String?) throws -> (path: String, options: BackboneOptions) {
+    let recorded = manifest.settings["backbone_path"]?.stringValue ?? ""
+    let file = override ?? recorded
+    guard !file.isEmpty else { throw CheckpointError.missingFile(path: "the backbone's file (say --backbone)") }
+    let normalization = manifest.normalization
+    return (
+      file,
+      BackboneOptions(
+        imageSize: manifest.backbone.imageSize, heads: manifest.settings["backbone_heads"]?.intValue,
+        epsilon: manifest.settings["backbone_epsilon"]?.doubleValue.map(Float.init),
+        normalization: Normalization(mean: normalization.mean, std: normalization.std))
+    )
+  }
+}
+
+extension AdapterCatalog {
+  /// The adapter that a manifest describes.
+  static func decode(_ manifest: AdapterManifest) throws -> any Adapter {
+    let settings = JSONValue.object(manifest.settings)
+    do {
+      switch try named(manifest.adapter) {
+      case is ILA: return try settings.decoded(as: ILA.self)
+      case is ALoRE: return try settings.decoded(as: ALoRE.self)
+      default: return LinearProbe()
+      }
+    } catch let error as DecodingError {
+      throw CheckpointError.malformedManifest(path: AdapterFolder.manifestName, detail: "\(error)")
+    }
+  }
+}
+
+extension JSONValue {
+  /// Any encodable value as JSON, with names in snake_case.
+  ///
+  /// - Throws: `EncodingError` for a value that JSON cannot hold.
+  public init(encoding value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    self = try JSONDecoder().decode(JSONValue.self, from: encoder.encode(value))
+  }
+
+  /// The value that ``init(encoding:)`` encoded.
+  ///
+  /// - Throws: `DecodingError` when it is another kind of value.
+  public func decoded<Value: Decodable>(as type: Value.Type) throws -> Value {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(type, from: JSONEncoder().encode(self))
+  }
+}

@@ -1,0 +1,146 @@
+import Foundation
+import GraftOps
+public import GraftRuntime
+
+/// An adapter that is linear at inference and can be folded into the weights behind it.
+protocol MergeableAdapter: Adapter {
+  /// The backbone's tensors that change, by timm's names.
+  ///
+  /// - Parameters:
+  ///   - shape: the backbone.
+  ///   - adapter: values of the adapter's tensors by name.
+  ///   - backbone: values of the backbone's tensors by name.
+  func merged(
+    into shape: VisionTransformerShape, adapter: (String) throws -> [Float], backbone: (String) throws -> [Float]
+  ) throws -> [String: [Float]]
+}
+
+extension LinearProbe: MergeableAdapter {
+  func merged(
+    into shape: VisionTransformerShape, adapter: (String) throws -> [Float], backbone: (String) throws -> [Float]
+  ) -> [String: [Float]] { [:] }
+}
+
+extension ALoRE: MergeableAdapter {
+  /// `W' = W (I + s Delta)`, `b' = b + s W c` for qkv and fc1, in the blocked form that never makes a D x D matrix.
+  func merged(
+    into shape: VisionTransformerShape, adapter: (String) throws -> [Float], backbone: (String) throws -> [Float]
+  ) throws -> [String: [Float]] {
+    var changed: [String: [Float]] = [:]
+    for block in 0..<shape.depth {
+      for place in Place.allCases {
+        let name = "blocks.\(block).\(place.rawValue)"
+        let linear = place.following(block)
+        let outputs = place == .attention ? 3 * shape.width : shape.hiddenWidth
+        let merged = Kronecker.merged(
+          weight: try backbone("\(linear).weight"), bias: try backbone("\(linear).bias"),
+          a: try adapter(sharesA ? "alore.A" : "\(name).A"), u: try adapter("\(name).U"),
+          v: try adapter("\(name).V"), adapterBias: hasBias ? try adapter("\(name).bias") : nil, scale: scale,
+          outputs: outputs, experts: experts, rank: rank)
+        changed["\(linear).weight"] = merged.weight
+        changed["\(linear).bias"] = merged.bias
+      }
+    }
+    return changed
+  }
+}
+
+extension GraftedModel {
+  /// Writes backbone, adapter and head as one plain timm checkpoint that costs what the backbone costs.
+  ///
+  /// The sums are made in float64. Tensors that do not change keep their bits and type.
+  ///
+  /// - Parameters:
+  ///   - path: the safetensors file to write.
+  ///   - transform: how images are prepared; recorded in the file's metadata.
+  /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear or shrinks the grid;
+  ///   `CheckpointError` when the file cannot be written.
+  public func merge(to path: String, transform: JSONValue = .object([:])) throws {
+    let name = AdapterCatalog.name(of: adapter)
+    guard let mergeable = adapter as? any MergeableAdapter else {
+      throw GraftError.notMergeable(
+        adapter: name, reason: "it is not linear, or changes the number of tokens. ALoRE and the linear probe can be.")
+    }
+    guard let file = backbone.file else {
+      throw GraftError.notMergeable(adapter: name, reason: "its backbone has random weights and no file.")
+    }
+    let values = Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) })
+    let changed = try mergeable.merged(
+      into: backbone.shape,
+      adapter: { name in
+        guard let tensor = values[name] else { preconditionFailure("\(name) was not declared") }
+        return try tensor.floats()
+      }, backbone: { try file.floats($0) })
+    var tensors: [Safetensors.TensorData] = []
+    for name in file.names where !name.hasPrefix("head.") {
+      if let merged = changed[name], let info = file.tensors[name] {
+        tensors.append(.init(name: name, shape: info.shape, values: merged))
+      } else {
+        tensors.append(try .init(copying: name, from: file))
+      }
+    }
+    for name in ["head.weight", "head.bias"] {
+      guard let tensor = values[name] else { preconditionFailure("every model has a head") }
+      tensors.append(.init(name: name, shape: tensor.shape, values: try tensor.floats()))
+    }
+    let description = try JSONEncoder().encode(manifest(transform: transform))
+    try Safetensors.write(
+      tensors, metadata: ["format": "pt", Self.mergedKey: String(decoding: description, as: UTF8.self)], to: path)
+  }
+
+  /// Metadata entry of a merged checkpoint: the manifest of the adapter that went in.
+  static let mergedKey = "graft"
+
+  /// Loads a merged checkpoint as a backbone with its head.
+  ///
+  /// - Parameters:
+  ///   - path: what ``merge(to:transform:)`` wrote.
+  ///   - context: the device.
+  /// - Throws: `CheckpointError` when the file is damaged or was not written by Graft.
+  public convenience init(merged path: String, on context: Context) throws {
+    let file = try SafetensorsFile(path: path)
+    let manifest = try Self.manifest(ofMerged: file)
+    let normalization = manifest.normalization
+    let options = BackboneOptions(
+      imageSize: manifest.backbone.imageSize, heads: manifest.settings["backbone_heads"]?.intValue,
+      epsilon: manifest.settings["backbone_epsilon"]?.doubleValue.map(Float.init),
+      normalization: Normalization(mean: normalization.mean, std: normalization.std))
+    try self.init(
+      VisionTransformer(path: path, options: options, on: context), adapter: LinearProbe(),
+      classes: manifest.classes)
+    for parameter in arena.parameters {
+      guard let info = file.tensors[parameter.name], info.shape == parameter.value.shape else {
+        throw CheckpointError.tensorMismatch(path: path, missing: [parameter.name], unexpected: [], misshapen: [])
+      }
+      try parameter.value.assign(file.floats(parameter.name, requireFinite: true))
+    }
+  }
+
+  /// The manifest in a merged checkpoint's metadata.
+  ///
+  /// - Throws: `CheckpointError` when there is none.
+  public static func manifest(ofMerged file: SafetensorsFile) throws -> AdapterManifest {
+    guard let text = file.metadata[mergedKey],
+      let manifest = try? JSONDecoder().decode(AdapterManifest.self, from: Data(text.utf8))
+    else {
+      throw CheckpointError.malformedManifest(
+        path: file.path, detail: "the file holds no description of a merged model; give a file that graft merge wrote")
+    }
+    return manifest
+  }
+}
+
+extension GraftedModel {
+  /// Largest difference between two models' logits on an image of noise, over the largest logit.
+  ///
+  /// - Throws: `RuntimeError` when the device fails.
+  public func relativeDifference(from other: GraftedModel) throws -> Double {
+    var generator = SplitMix64(seed: 1)
+    let size = backbone.shape.imageSize
+    let noise = (0..<size * size * 3).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    let image = ImageBatch(count: 1, imageSize: size, pixels: noise)
+    let (a, b) = (try logits(image)[0], try other.logits(image)[0])
+    let most = a.reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }
+    return Double(zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) } / most)
+  }
+}

@@ -1,0 +1,253 @@
+import Foundation
+package import GraftOps
+
+/// Trains a model's adapter and head; the backbone never changes.
+///
+/// A run is determined by recipe, seed and data: repeating it gives the same bits, and so does stopping and resuming it.
+public final class Trainer {
+  /// What happens during a run.
+  public enum Event: Sendable {
+    /// A step is done; `loss` is that of the step.
+    case step(epoch: Int, step: Int, steps: Int, loss: Double, learningRate: Double, imagesPerSecond: Double)
+    /// A pass is done and was evaluated.
+    case epoch(epoch: Int, epochs: Int, trainingLoss: Double, validation: Evaluation)
+  }
+
+  /// What a finished or interrupted run amounts to.
+  public struct Result: Sendable {
+    /// Validation after the last pass; `nil` when the run was interrupted before the first.
+    public var validation: Evaluation?
+    /// Best validation accuracy of all passes.
+    public var bestTop1: Double
+    /// Steps done.
+    public var steps: Int
+    /// Training images a second, decoding included and evaluation excluded.
+    public var trainingImagesPerSecond: Double
+    /// Most bytes held on the device.
+    public var peakDeviceBytes: Int
+    /// True when the run was asked to stop; it can be resumed.
+    public var wasInterrupted: Bool
+  }
+
+  /// The file in the output folder that a run is resumed from.
+  public static let checkpointName = "checkpoint.safetensors"
+
+  let model: GraftedModel
+  let recipe: TrainingRecipe
+  private let seed: UInt64
+  private let output: String?
+  private let transform: JSONValue
+  private let optimizer: any Optimizer
+
+  /// Prepares a run.
+  ///
+  /// - Parameters:
+  ///   - model: the model; trained in place.
+  ///   - recipe: how.
+  ///   - seed: determines order, augmentation and dropout.
+  ///   - output: folder for the adapter (last, and best in `best/`), the checkpoint and `metrics.jsonl`; `nil` keeps
+  ///     everything in memory.
+  ///   - transform: how images are prepared; recorded in the adapter's folder.
+  /// - Throws: ``GraftError`` for a bad recipe; `CheckpointError` when the folder cannot be written: now, not after
+  ///   hours of training.
+  public init(
+    _ model: GraftedModel, recipe: TrainingRecipe, seed: UInt64 = 0, output: String? = nil,
+    transform: JSONValue = .object([:])
+  ) throws {
+    try recipe.validate()
+    self.model = model
+    self.recipe = recipe
+    self.seed = seed
+    self.output = output
+    self.transform = transform
+    optimizer =
+      switch recipe.optimizer {
+      case .adamW(let beta1, let beta2, let epsilon):
+        try AdamW(
+          model.arena,
+          .init(beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: recipe.weightDecay))
+      case .sgd(let momentum, let nesterov):
+        try SGD(
+          model.arena, .init(momentum: momentum, isNesterov: nesterov, weightDecay: recipe.weightDecay))
+      }
+    if let output {
+      // Adapter twice (last and best) and the checkpoint with two moments.
+      try AtomicFile.createFolder(output)
+      try AtomicFile.requireWritable(folder: output, neededBytes: model.arena.count * 4 * 6)
+    }
+  }
+
+  /// Runs the recipe.
+  ///
+  /// - Parameters:
+  ///   - training: images to learn from.
+  ///   - validation: images to judge by, after every pass.
+  ///   - resumes: continue from the output folder's checkpoint, if there is one.
+  ///   - shouldStop: asked after every step; `true` saves and ends the run.
+  ///   - onEvent: told of every step and pass.
+  /// - Throws: ``GraftError/lossNotFinite(step:checkpoint:)`` (the last good checkpoint stays),
+  ///   ``GraftError/batchDoesNotFit(batch:fitting:reason:)``, ``GraftError/cannotResume(folder:reason:)``, and whatever
+  ///   the sources or the device throw.
+  nonisolated(nonsending) public func run(
+    training: any BatchSource, validation: any BatchSource, resumes: Bool = false,
+    shouldStop: @Sendable () -> Bool = { false }, onEvent: (Event) throws -> Void = { _ in }
+  ) async throws -> Result {
+    for source in [training, validation] where source.classNames != model.classes {
+      throw GraftError.wrongClasses(model: model.classes, data: source.classNames)
+    }
+    let identity = TrainingState.Identity(
+      recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
+      backboneHash: model.backbone.file?.contentHash ?? "random", imageSize: model.backbone.shape.imageSize,
+      classes: model.classes, trainingImages: training.count)
+    var state = TrainingState(identity: identity)
+    if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {
+      state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)
+    }
+    let metrics = try MetricsFile(folder: output, keepingStepsThrough: state.step)
+    model.backbone.context.memory.resetPeak()
+
+    let batches = max(1, training.count / recipe.batchSize)
+    let stepsPerEpoch = (batches + recipe.accumulation - 1) / recipe.accumulation
+    let steps = stepsPerEpoch * recipe.epochs
+    var throughput = Throughput()
+    var lastValidation: Evaluation?
+    var interrupted = false
+
+    passes: while state.epoch < recipe.epochs {
+      throughput.resume()
+      var losses: [Double] = []
+      var micro: [PendingFloats] = []
+      var images = 0
+      var unread: UnreadStep?
+      /// Looks at the losses of the last step whose work was queued.
+      func settle() throws {
+        guard let step = unread else { return }
+        unread = nil
+        let loss = try step.losses.map { Double(try $0.wait()[0]) }.reduce(0, +) / Double(step.losses.count)
+        guard loss.isFinite else { throw GraftError.lossNotFinite(step: step.number, checkpoint: checkpoint) }
+        losses.append(loss)
+        throughput.finished(step.images)
+        let event = Event.step(
+          epoch: state.epoch, step: step.number, steps: steps, loss: loss, learningRate: step.learningRate,
+          imagesPerSecond: throughput.imagesPerSecond)
+        try metrics.write(event)
+        try onEvent(event)
+      }
+      func finishStep() throws {
+        let rate = recipe.schedule.rate(
+          step: state.step, of: steps, stepsPerEpoch: stepsPerEpoch, peak: recipe.learningRate)
+        try update(learningRate: rate)
+        // The host looks at the loss of the step before while the device works on this one.
+        try settle()
+        state.step += 1
+        unread = UnreadStep(number: state.step, losses: micro, images: images, learningRate: rate)
+        micro = []
+        images = 0
+      }
+      let stream = training.batches(
+        epoch: state.epoch, batchSize: recipe.batchSize, imageSize: model.backbone.shape.imageSize, seed: seed,
+        training: true)
+      var position = 0
+      for try await batch in stream {
+        defer { position += 1 }
+        if position < state.batchesDone { continue }
+        let group = position / recipe.accumulation * recipe.accumulation
+        let groupSize = min(recipe.accumulation, batches - group)
+        micro.append(try accumulate(batch, share: 1 / Float(groupSize), step: state.step, part: position - group))
+        images += batch.count
+        guard position - group == groupSize - 1 else { continue }
+        try finishStep()
+        state.batchesDone = position + 1
+        if shouldStop(), state.batchesDone < batches {
+          interrupted = true
+          try settle()
+          try save(state)
+          break passes
+        }
+      }
+      // Skipped images can leave the last group incomplete.
+      if !micro.isEmpty { try finishStep() }
+      try settle()
+      state.epoch += 1
+      state.batchesDone = 0
+
+      let evaluation = try await fitting { try await model.evaluate(validation, batchSize: recipe.batchSize) }
+      lastValidation = evaluation
+      state.lastTop1 = evaluation.top1
+      let isBest = evaluation.top1 > state.bestTop1
+      state.bestTop1 = max(state.bestTop1, evaluation.top1)
+      let event = Event.epoch(
+        epoch: state.epoch, epochs: recipe.epochs,
+        trainingLoss: losses.reduce(0, +) / Double(max(losses.count, 1)), validation: evaluation)
+      try metrics.write(event)
+      if let output {
+        if isBest { try model.save(to: output + "/best", transform: transform) }
+        try model.save(to: output, transform: transform)
+      }
+      try save(state)
+      try onEvent(event)
+      if shouldStop(), state.epoch < recipe.epochs {
+        interrupted = true
+        break
+      }
+    }
+    if lastValidation == nil, !interrupted {
+      // A resumed run that was already complete.
+      lastValidation = try await model.evaluate(validation, batchSize: recipe.batchSize)
+    }
+    return Result(
+      validation: lastValidation, bestTop1: max(state.bestTop1, 0), steps: state.step,
+      trainingImagesPerSecond: throughput.imagesPerSecond,
+      peakDeviceBytes: model.backbone.context.memory.peakBytes, wasInterrupted: interrupted)
+  }
+
+  /// A step whose work is queued and whose losses the host has not looked at yet.
+  private struct UnreadStep {
+    let number: Int
+    let losses: [PendingFloats]
+    let images: Int
+    let learningRate: Double
+  }
+
+  private var checkpoint: String? { output.map { $0 + "/" + Self.checkpointName } }
+
+  private func save(_ state: TrainingState) throws {
+    guard let checkpoint else { return }
+    try state.write(model: model, optimizer: optimizer, to: checkpoint)
+  }
+
+  /// Adds a batch's gradients, times `share`; returns its loss.
+  private func accumulate(_ batch: ImageBatch, share: Float, step: Int, part: Int) throws -> PendingFloats {
+    try fittingBatch(batch.count) {
+      let loss = try Self.loss(
+        model, batch, recipe: recipe, seed: stepSeed(step, part), share: share)
+      return try loss.floatsLater()
+    }
+  }
+
+  /// Forward and backward of one batch. Gradients are added to the model's arena.
+  package static func loss(
+    _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float
+  ) throws -> Tensor {
+    let context = model.backbone.context
+    let tape = Tape(.training(seed: seed))
+    let logits = try model.logits(
+      of: model.backbone.patchMatrix(batch), dropout: recipe.backboneDropout, on: tape)
+    let labels = try Tensor(indices: batch.labels, on: context)
+    let loss = try tape.crossEntropy(logits, labels: labels, smoothing: recipe.labelSmoothing)
+    try tape.backward(from: loss, seed: Tensor([share], shape: [1], on: context))
+    return loss
+  }
+
+  private func update(learningRate: Double) throws {
+    if recipe.clip > 0 { _ = try GradientClipping.clip(model.arena, to: recipe.clip) }
+    try optimizer.step(learningRate: Float(learningRate))
+    try model.arena.clearGradients()
+  }
+
+  /// Random numbers of a step depend on the run's seed and the step alone.
+  private func stepSeed(_ step: Int, _ part: Int) -> UInt64 {
+    var generator = SplitMix64(seed: seed ^ (UInt64(step) << 20) ^ UInt64(part))
+    return generator.next()
+  }
+}

@@ -1,0 +1,80 @@
+import Foundation
+import GraftOps
+
+/// Where a run stands; with the model's and the optimiser's tensors it is enough to go on to the same bits.
+struct TrainingState: Codable, Equatable {
+  /// What must be equal for a run to be continued.
+  struct Identity: Codable, Equatable {
+    var recipe: TrainingRecipe
+    var seed: UInt64
+    var adapter: JSONValue
+    var backboneHash: String
+    var imageSize: Int
+    var classes: [String]
+    var trainingImages: Int
+  }
+
+  var identity: Identity
+  /// Optimiser steps done.
+  var step = 0
+  /// Passes completed.
+  var epoch = 0
+  /// Batches of the current pass that are done.
+  var batchesDone = 0
+  /// Best validation accuracy so far.
+  var bestTop1 = -1.0
+  /// Last validation accuracy.
+  var lastTop1 = 0.0
+}
+
+extension TrainingState {
+  private static let key = "graft_training_state"
+
+  /// Writes state, model and optimiser as one file: a crash leaves the old one or the new one.
+  func write(model: GraftedModel, optimizer: any Optimizer, to path: String) throws {
+    var tensors = try model.state()
+    for (name, tensor) in optimizer.state {
+      tensors.append(
+        .init(name: "optimizer.\(name)", shape: tensor.shape, values: try tensor.floats()))
+    }
+    let text = String(decoding: try JSONEncoder().encode(self), as: UTF8.self)
+    try Safetensors.write(
+      tensors, metadata: [Self.key: text, "optimizer_steps": "\(optimizer.stepCount)"], to: path)
+  }
+
+  /// Reads a state back into a model and an optimiser that were made from the same settings.
+  static func read(
+    from path: String, expecting identity: Identity, into model: GraftedModel, _ optimizer: any Optimizer
+  ) throws -> TrainingState {
+    let file = try SafetensorsFile(path: path)
+    guard let text = file.metadata[key], let steps = file.metadata["optimizer_steps"].flatMap(Int.init),
+      let state = try? JSONDecoder().decode(TrainingState.self, from: Data(text.utf8))
+    else { throw GraftError.cannotResume(folder: path, reason: "the file is not a training checkpoint.") }
+    if let difference = state.identity.difference(from: identity) {
+      throw GraftError.cannotResume(folder: path, reason: "\(difference) differs from the interrupted run's.")
+    }
+    var expected = model.stateShapes
+    for (name, tensor) in optimizer.state { expected["optimizer.\(name)"] = tensor.shape }
+    try file.requireTensors(expected)
+    try model.restore(from: file)
+    for (name, tensor) in optimizer.state {
+      try tensor.assign(file.floats("optimizer.\(name)", requireFinite: true))
+    }
+    optimizer.stepCount = steps
+    return state
+  }
+}
+
+extension TrainingState.Identity {
+  /// What differs, in words.
+  func difference(from other: Self) -> String? {
+    if recipe != other.recipe { return "the recipe (epochs, batch size, learning rate, ...)" }
+    if seed != other.seed { return "the seed" }
+    if adapter != other.adapter { return "the adapter or its settings" }
+    if backboneHash != other.backboneHash { return "the backbone" }
+    if imageSize != other.imageSize { return "the image size" }
+    if classes != other.classes { return "the set of classes" }
+    if trainingImages != other.trainingImages { return "the number of training images" }
+    return nil
+  }
+}

@@ -1,0 +1,225 @@
+import ArgumentParser
+import Graft
+import GraftCases
+import GraftOps
+import GraftRuntime
+
+struct BenchCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Time operations and models against the device's own measured peak.",
+    discussion: """
+      EXAMPLES
+        graft bench                      every operation
+        graft bench matmul               operations whose name contains "matmul"
+        graft bench peak                 the device's peak alone
+        graft bench --backbone vit_base_patch16_224 --adapter alore
+
+      Each operation is first compared with float64 on small shapes; one that
+      is wrong is not timed. Times are wall clock from an idle queue to an idle
+      queue, caches warm. The peak is a multiply-add loop in registers and a
+      large copy, measured in the same run. With --backbone (a file, or a timm
+      architecture name, which gets random weights) inference and training
+      steps of whole models are timed instead.
+      """)
+
+  @Argument(help: "Only operations whose description contains this.")
+  var filter: String?
+  @Option(help: "Time a whole model: a safetensors file or a timm architecture name.")
+  var backbone: String?
+  @Option(help: "Adapters for --backbone, separated by commas.")
+  var adapter = "linear,ila,alore"
+  @Option(help: "Images a batch, for --backbone.")
+  var batchSize = 8
+  @Option(help: "Side of the images in pixels, for --backbone.")
+  var imageSize: Int?
+  @Flag(help: "Print the device time of each kernel of a training step, for --backbone.")
+  var profile = false
+  @OptionGroup var device: DeviceOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let reporter = Reporter(isJSON: output.json)
+    try await reporter.run {
+      guard batchSize > 0 else { throw ValidationError("--batch-size must be at least 1.") }
+      let context = try device.context()
+      let peak = try Peak(on: context)
+      reporter.say(
+        """
+        \(context.traits.name): \(format(peak.gigaflops)) GFLOP/s multiply-add, \(format(peak.gigabytes)) GB/s copy \
+        (measured)
+        """)
+      reporter.emit(
+        "peak", ["gflops": .number(peak.gigaflops), "gbytes_per_second": .number(peak.gigabytes)])
+      let failures: Int
+      if let backbone {
+        try benchmarkModels(backbone, peak, on: context, reporter)
+        failures = 0
+      } else {
+        failures = try benchmarkOperations(peak, on: context, reporter)
+      }
+      reporter.emit("done", ["failures": .integer(failures)])
+      if failures > 0 { throw ExitCode.failure }
+    }
+  }
+
+  private struct Peak {
+    let gigaflops: Double
+    let gigabytes: Double
+
+    init(on context: Context) throws {
+      gigaflops = try PeakMeasurement.fmaPeak(on: context)
+      gigabytes = try PeakMeasurement.copyBandwidth(on: context)
+    }
+  }
+
+  // MARK: Operations
+
+  /// Returns the number of operations that were wrong.
+  private func benchmarkOperations(_ peak: Peak, on context: Context, _ reporter: Reporter) throws -> Int {
+    let chosen = AllCases.benchmarks.filter { filter.map($0.description.contains) ?? true }
+    if chosen.isEmpty, filter != "peak" {
+      throw ValidationError("No operation's name contains \"\(filter ?? "")\".")
+    }
+    if !chosen.isEmpty {
+      reporter.say(
+        pad("operation", 58) + " pass      median      min      max    GFLOP/s  of peak     GB/s  of copy")
+    }
+    var verified: [String: Bool] = [:]
+    var failures = 0
+    for operation in chosen {
+      let name = operation.operation
+      if verified[name] == nil {
+        verified[name] = try verify(name, on: context, reporter)
+        if verified[name] == false { failures += 1 }
+      }
+      guard verified[name] == true else { continue }
+      let (forward, training) = try operation.measure(on: context)
+      show(operation, "forward", forward, operation.cost, peak, reporter)
+      if let training { show(operation, "training", training, nil, peak, reporter) }
+    }
+    return failures
+  }
+
+  private func verify(_ name: String, on context: Context, _ reporter: Reporter) throws -> Bool {
+    for check in AllCases.checks where check.operation == name {
+      let failures = try check.verify(on: context)
+      guard failures.isEmpty else {
+        reporter.note("WRONG \(check): \(failures.joined(separator: "; ")). Not timed.")
+        reporter.emit("wrong", ["case": .string("\(check)"), "failures": .array(failures.map { .string($0) })])
+        return false
+      }
+    }
+    return true
+  }
+
+  private func show(
+    _ operation: OperationCase, _ pass: String, _ timing: Timing, _ cost: OperationCase.Cost?, _ peak: Peak,
+    _ reporter: Reporter
+  ) {
+    let gigaflops = cost.map { 2 * $0.macs / timing.median * 1e-9 } ?? 0
+    let gigabytes = cost.map { $0.bytes / timing.median * 1e-9 } ?? 0
+    func column(_ value: Double, _ text: String) -> String { value > 0 ? text : "" }
+    reporter.say(
+      pad("\(operation)", 58) + " " + pad(pass, 8) + right(microseconds(timing.median), 10)
+        + right(microseconds(timing.range.lowerBound), 9) + right(microseconds(timing.range.upperBound), 9)
+        + right(column(gigaflops, format(gigaflops)), 10)
+        + right(column(gigaflops, format(100 * gigaflops / peak.gigaflops, 0) + " %"), 9)
+        + right(column(gigabytes, format(gigabytes)), 9)
+        + right(column(gigabytes, format(100 * gigabytes / peak.gigabytes, 0) + " %"), 9))
+    var fields: [String: JSONValue] = [
+      "case": .string("\(operation)"), "operation": .string(operation.operation), "pass": .string(pass),
+      "median_seconds": .number(timing.median), "min_seconds": .number(timing.range.lowerBound),
+      "max_seconds": .number(timing.range.upperBound), "samples": .integer(timing.samples),
+    ]
+    if cost != nil {
+      fields["gflops"] = .number(gigaflops)
+      fields["fraction_of_peak"] = .number(gigaflops / peak.gigaflops)
+      fields["gbytes_per_second"] = .number(gigabytes)
+      fields["fraction_of_copy"] = .number(gigabytes / peak.gigabytes)
+    }
+    reporter.emit("operation", fields)
+  }
+
+  // MARK: Models
+
+  private func benchmarkModels(_ backbone: String, _ peak: Peak, on context: Context, _ reporter: Reporter) throws {
+    let shape = try backboneShape(backbone, imageSize: imageSize, heads: nil)
+    let vit =
+      backbone.hasSuffix(".safetensors")
+      ? try VisionTransformer(path: backbone, options: .init(imageSize: shape.imageSize), on: context)
+      : try VisionTransformer(randomly: shape, on: context)
+    let side = shape.imageSize
+    let batch = ImageBatch(
+      count: batchSize, imageSize: side,
+      pixels: (0..<batchSize * side * side * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) },
+      labels: (0..<Int32(batchSize)).map { $0 % 10 })
+    for name in adapter.split(separator: ",").map(String.init) {
+      let adapter = try AdapterCatalog.named(name)
+      let model = try GraftedModel(vit, adapter: adapter, classes: (0..<10).map { "\($0)" })
+      context.memory.resetPeak()
+      let inference = try Timing(on: context, seconds: 3) { _ = try model.logits(batch) }
+      report(name, "inference", inference, model.summary.gmac, peak, context, reporter)
+      let recipe = try TrainingRecipe.preset("quick", for: adapter)
+      context.memory.resetPeak()
+      let step = {
+        _ = try Trainer.loss(model, batch, recipe: recipe, seed: 1, share: 1)
+        try model.arena.clearGradients()
+      }
+      report(
+        name, "training", try Timing(on: context, seconds: 5, step), nil, peak, context, reporter)
+      if profile { try show(profileOf: step, on: context, reporter) }
+    }
+  }
+
+  private func report(
+    _ name: String, _ pass: String, _ timing: Timing, _ gmac: Double?, _ peak: Peak, _ context: Context,
+    _ reporter: Reporter
+  ) {
+    let speed = Double(batchSize) / timing.median
+    let gigaflops = gmac.map { 2 * $0 * speed }
+    reporter.say(
+      pad("\(name) \(pass), batch \(batchSize)", 34) + right(format(speed, 2), 9) + " images/s  "
+        + "(\(format(Double(batchSize) / timing.range.upperBound, 2)) to "
+        + "\(format(Double(batchSize) / timing.range.lowerBound, 2)))  "
+        + (gigaflops.map { "\(format($0)) GFLOP/s, \(format(100 * $0 / peak.gigaflops, 0)) % of peak  " } ?? "")
+        + "peak memory \(formatBytes(context.memory.peakBytes))")
+    var fields: [String: JSONValue] = [
+      "adapter": .string(name), "pass": .string(pass), "batch_size": .integer(batchSize),
+      "images_per_second": .number(speed), "median_seconds": .number(timing.median),
+      "min_seconds": .number(timing.range.lowerBound), "max_seconds": .number(timing.range.upperBound),
+      "peak_device_bytes": .integer(context.memory.peakBytes),
+    ]
+    if let gigaflops {
+      fields["gflops"] = .number(gigaflops)
+      fields["fraction_of_peak"] = .number(gigaflops / peak.gigaflops)
+    }
+    reporter.emit("model", fields)
+  }
+
+  private func show(profileOf step: () throws -> Void, on context: Context, _ reporter: Reporter) throws {
+    try context.finish()
+    context.profiler.start()
+    try step()
+    try context.finish()
+    for entry in context.profiler.stop() {
+      reporter.say(
+        "    " + pad(entry.kernel, 36) + right("\(entry.launches)", 5) + right(microseconds(entry.seconds), 12))
+      reporter.emit(
+        "kernel",
+        [
+          "kernel": .string(entry.kernel), "launches": .integer(entry.launches), "seconds": .number(entry.seconds),
+        ])
+    }
+  }
+}
+
+private func pad(_ text: String, _ width: Int) -> String {
+  text + String(repeating: " ", count: max(0, width - text.count))
+}
+
+private func right(_ text: String, _ width: Int) -> String {
+  String(repeating: " ", count: max(0, width - text.count)) + text
+}
+
+private func microseconds(_ seconds: Double) -> String { format(seconds * 1e6, 0) + " us" }

@@ -1,0 +1,142 @@
+import ArgumentParser
+import Foundation
+import Graft
+import GraftData
+import GraftOps
+import GraftRuntime
+
+/// Options of every verb.
+struct OutputOptions: ParsableArguments {
+  @Flag(help: "Print one JSON object a line on standard output; text goes to standard error.")
+  var json = false
+}
+
+/// Options of the verbs that use a device.
+struct DeviceOptions: ParsableArguments {
+  @Option(help: "Device: its index, its type (cpu, gpu, accelerator) or part of its name. Default: GRAFT_DEVICE, else a GPU.")
+  var device: String?
+
+  @Option(help: "Most device memory to use, such as 512M or 4G.")
+  var memoryLimit: String?
+
+  func context() throws -> Context {
+    try Context(Device.select(device), memoryLimit: memoryLimit.map(bytes))
+  }
+
+  private func bytes(_ text: String) throws -> Int {
+    let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+    let unit = text.last.flatMap { units[Character($0.uppercased())] }
+    let digits = unit == nil ? text : String(text.dropLast())
+    guard let number = Int(digits), number > 0, number < 1 << 30 else {
+      throw ValidationError("--memory-limit \(text) is no size; write 512M or 4G.")
+    }
+    return number * (unit ?? 1)
+  }
+}
+
+/// Options that say how a backbone is read.
+struct BackboneArguments: ParsableArguments {
+  @Option(help: "A safetensors file with timm's names.")
+  var backbone: String
+
+  @Option(help: "Side of the images in pixels; a multiple of the patch.")
+  var imageSize: Int?
+
+  @Option(help: "Attention heads, where they are not 64 channels wide.")
+  var heads: Int?
+
+  @Option(help: "Epsilon of layer normalisation (default 1e-6, as in timm).")
+  var epsilon: Float?
+
+  @Option(help: "Pixel scaling the weights were trained with: imagenet or half.")
+  var normalization: NormalizationName?
+
+  @Option(help: "How the position embedding is resized.")
+  var positionResampling: Named<PositionResampling> = Named(.bicubicAntialias)
+
+  enum NormalizationName: String, ExpressibleByArgument, CaseIterable {
+    case imagenet, half
+    var value: Normalization { self == .imagenet ? .imageNet : .half }
+  }
+
+  var options: BackboneOptions {
+    BackboneOptions(
+      imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value,
+      positionResampling: positionResampling.value)
+  }
+}
+
+/// A value with a fixed list of names, read off the command line.
+struct Named<Value: RawRepresentable & CaseIterable & Sendable>: ExpressibleByArgument
+where Value.RawValue == String {
+  let value: Value
+
+  init(_ value: Value) { self.value = value }
+
+  init?(argument: String) {
+    guard let value = Value(rawValue: argument) else { return nil }
+    self.value = value
+  }
+
+  var defaultValueDescription: String { value.rawValue }
+  static var allValueStrings: [String] { Value.allCases.map(\.rawValue) }
+}
+
+/// An adapter's name and settings.
+struct AdapterArguments: ParsableArguments {
+  @Option(help: "\(AdapterCatalog.names.joined(separator: ", ")).")
+  var adapter: String
+
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp(
+      "A setting of the adapter, such as rank=8 or trains_class_token=false; may be repeated.",
+      valueName: "name=value"))
+  var settings: [String] = []
+
+  func make() throws -> any Adapter {
+    try settings.reduce(AdapterCatalog.named(adapter)) { adapter, text in
+      let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2 else { throw ValidationError("--set \(text): write NAME=VALUE.") }
+      return try AdapterCatalog.setting(parts[0], to: parts[1], of: adapter)
+    }
+  }
+}
+
+/// The folder of images under `DIR/train` or `DIR/val`.
+func imageFolder(
+  _ data: String, _ part: String, transform: ImageTransform, skipsBroken: Bool, reporter: Reporter
+) throws -> ImageFolder {
+  try ImageFolder(
+    data + "/" + part, transform: transform,
+    onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse)
+}
+
+/// How images are prepared under a recipe.
+func imageTransform(_ augmentation: TrainingRecipe.Augmentation, imageSize: Int) -> ImageTransform {
+  switch augmentation {
+  case .none: .squash(imageSize: imageSize)
+  case .ila: .ila(imageSize: imageSize)
+  case .vtab: .timm(imageSize: imageSize, cropFraction: 1)
+  case .fgvc: .timm(imageSize: imageSize, trainingCrop: .randomResized, flipProbability: 0.5)
+  }
+}
+
+/// A model from a folder that `graft train` wrote or a file that `graft merge` wrote, and how its images are prepared.
+func loadModel(_ path: String, backbone: String?, on context: Context) throws -> (GraftedModel, ImageTransform) {
+  var isFolder: ObjCBool = false
+  guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+    throw CheckpointError.missingFile(path: path)
+  }
+  let model: GraftedModel
+  let transform: JSONValue
+  if isFolder.boolValue {
+    transform = try AdapterFolder(path: path).manifest.transform
+    model = try GraftedModel(path: path, backbonePath: backbone, on: context)
+  } else {
+    transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform
+    model = try GraftedModel(merged: path, on: context)
+  }
+  let decoded = try? transform.decoded(as: ImageTransform.self)
+  return (model, decoded ?? .squash(imageSize: model.backbone.shape.imageSize))
+}

@@ -1,0 +1,33 @@
+import ArgumentParser
+import Foundation
+import Graft
+
+/// The `graft` command.
+@main
+struct GraftCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "graft",
+    abstract: "Fine-tune small adapters on frozen vision backbones, on any OpenCL device.",
+    discussion: """
+      EXAMPLES
+        graft devices
+        graft info --backbone vit_base_patch16_224 --adapter ila --classes 80
+        graft train --backbone dinov2_small.safetensors --data flowers --adapter alore --out runs/alore
+        graft eval --model runs/alore --data flowers
+        graft predict --model runs/alore photo.jpg
+        graft merge --model runs/alore --out merged.safetensors
+
+      DATA is a folder with train/CLASS/*.jpg and val/CLASS/*.jpg. Every verb takes --json for scripts: one JSON object a
+      line on standard output, the last with "event":"done"; text for people then goes to standard error.
+
+      GRAFT_DEVICE chooses a device like --device does.
+
+      EXIT STATUS  0 done; 64 wrong arguments or settings; 65 unusable data or files; 69 no such OpenCL device; 70 the
+      device failed; 73 output cannot be written; 130 interrupted, and saved.
+      """,
+    version: Graft.version,
+    subcommands: [
+      DevicesCommand.self, InfoCommand.self, TrainCommand.self, EvalCommand.self, PredictCommand.self,
+      MergeCommand.self, BenchCommand.self,
+    ])
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Graft
+import GraftRuntime
+
+struct MergeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "merge", abstract: "Fold an adapter into its backbone: a plain timm checkpoint.",
+    discussion: """
+      EXAMPLE
+        graft merge --model runs/alore --out merged.safetensors
+
+      The merged model costs what the plain backbone costs. ALoRE and the linear probe can be merged; ILA is not linear
+      and changes the number of tokens. The result is compared with the unmerged model before the verb ends well.
+      """)
+
+  @Option(help: "A folder that graft train wrote.")
+  var model: String
+  @Option(help: "The safetensors file to write.")
+  var out: String
+  @Option(help: "The backbone's file, if it has moved since training.")
+  var backbone: String?
+  @OptionGroup var device: DeviceOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let reporter = Reporter(isJSON: output.json)
+    try await reporter.run {
+      let context = try device.context()
+      let transform = try AdapterFolder(path: model).manifest.transform
+      let original = try GraftedModel(path: model, backbonePath: backbone, on: context)
+      try original.merge(to: out, transform: transform)
+      let merged = try GraftedModel(merged: out, on: context)
+      let difference = try original.relativeDifference(from: merged)
+      reporter.say(
+        "Merged into \(out); logits differ by \(difference) of their size on a random image.")
+      reporter.emit("done", ["out": .string(out), "relative_difference": .number(difference)])
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import Foundation
+
+@testable import Graft
+
+/// Files under Tests/Fixtures and the device that the model tests run on.
+enum Fixtures {
+  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures").path
+  static let checkout = URL(fileURLWithPath: folder).deletingLastPathComponent().deletingLastPathComponent().path
+
+  static let context = Result { try Context(Device.select()) }
+
+  static func open(_ name: String) throws -> SafetensorsFile {
+    try SafetensorsFile(path: "\(folder)/\(name).safetensors")
+  }
+
+  /// The small timm ViT: width 64, 6 blocks, 4 heads, patch 8, 48 pixels.
+  static let smallPath = folder + "/vit/vit_w64_d6.safetensors"
+
+  static func smallViT(imageSize: Int? = nil, resampling: PositionResampling = .bicubicAntialias) throws -> VisionTransformer {
+    try VisionTransformer(
+      path: smallPath, options: .init(imageSize: imageSize, heads: 4, positionResampling: resampling),
+      on: context.get())
+  }
+
+  /// The DINOv2 ViT-S/14 that `tools/weights.py` fetches; tests that need it are skipped without it.
+  static let dinov2Path = checkout + "/.cache/graft/dinov2_small.safetensors"
+  static var hasDINOv2: Bool { FileManager.default.fileExists(atPath: dinov2Path) }
+
+  static func dinov2(imageSize: Int) throws -> VisionTransformer {
+    try VisionTransformer(path: dinov2Path, options: .init(imageSize: imageSize), on: context.get())
+  }
+
+  /// The images that tools/fixtures/common.py makes by the same formula.
+  static func formula(seed: UInt64, count: Int) -> [Float] {
+    (0..<UInt64(count)).map { index in
+      var generator = SplitMix64(seed: seed &+ index)
+      return Float(generator.next() >> 40) / Float(1 << 24) * 4 - 2
+    }
+  }
+
+  /// A fresh folder that is removed at the end of `body`.
+  static func withFolder<Value>(_ body: (String) async throws -> Value) async throws -> Value {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    return try await body(path)
+  }
+}
+
+/// Euclidean norm of a difference over the norm of what is expected.
+func relativeError(_ actual: [Float], _ expected: [Float]) -> Double {
+  precondition(actual.count == expected.count, "\(actual.count) values, \(expected.count) expected")
+  let difference = zip(actual, expected).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
+  let norm = expected.reduce(0.0) { $0 + pow(Double($1), 2) }
+  return (difference / max(norm, 1e-300)).squareRoot()
+}

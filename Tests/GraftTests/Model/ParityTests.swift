@@ -1,0 +1,134 @@
+// swift-format-ignore-file: NeverForceUnwrap
+import Foundation
+import GraftOps
+import Testing
+
+@testable import Graft
+
+/// Agreement with PyTorch and timm, by golden files that tools/fixtures/ made.
+@Suite(.serialized) struct ParityTests {
+  @Test(arguments: [("48", PositionResampling.bicubicAntialias)] + resampled)
+  func smallViTEqualsTimm(_ name: String, _ resampling: PositionResampling) throws {
+    let golden = try Fixtures.open("vit/logits")
+    let size = Int(name.prefix(2))!
+    let vit = try Fixtures.smallViT(imageSize: size, resampling: resampling)
+    let images = try golden.tensor("images.\(size)")
+    try checkLogits(vit, images, golden, name)
+  }
+
+  static let resampled: [(String, PositionResampling)] = [32, 64].flatMap { size in
+    [
+      ("\(size).bicubic_antialias", PositionResampling.bicubicAntialias),
+      ("\(size).bilinear_aligned", .bilinearAlignedCorners), ("\(size).bilinear", .bilinearHalfPixel),
+      ("\(size).bicubic", .bicubicHalfPixel),
+    ]
+  }
+
+  @Test(.enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"), arguments: [(112, 11), (224, 22)])
+  func dinov2EqualsTimm(_ size: Int, _ seed: Int) throws {
+    let vit = try Fixtures.dinov2(imageSize: size)
+    let pixels = Fixtures.formula(seed: UInt64(seed), count: 4 * 3 * size * size)
+    let images = try Tensor(pixels, shape: [4, 3, size, size], on: vit.context)
+    try checkLogits(vit, images, Fixtures.open("dinov2/logits"), "\(size)")
+  }
+
+  private func checkLogits(
+    _ vit: VisionTransformer, _ images: Tensor, _ golden: SafetensorsFile, _ name: String
+  ) throws {
+    let features = try vit.features(of: vit.patchMatrix(normalized: images), on: Tape())
+    #expect(try relativeError(features.floats(), golden.floats("features.\(name)")) < 1e-4)
+    let logits = try Tape().linear(
+      features, weight: golden.tensor("head.weight"), bias: golden.tensor("head.bias"))
+    #expect(try relativeError(logits.floats(), golden.floats("logits.\(name)")) < 1e-4)
+  }
+
+  @Test(arguments: ["ila", "ila++", "alore"])
+  func smallViTTrainsAsPyTorch(_ method: String) throws {
+    let golden = try Fixtures.open("adapters/\(method)")
+    let images = try (0..<2).map { try golden.tensor("images.\($0)") }
+    try checkTraining(Fixtures.smallViT(), method, images, golden)
+  }
+
+  @Test(.enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"), arguments: ["ila", "ila++", "alore"])
+  func dinov2TrainsAsPyTorch(_ method: String) throws {
+    let vit = try Fixtures.dinov2(imageSize: 112)
+    let images = try [101, 102_000_000].map {
+      try Tensor(
+        Fixtures.formula(seed: UInt64($0), count: 4 * 3 * 112 * 112), shape: [4, 3, 112, 112], on: vit.context)
+    }
+    try checkTraining(vit, method, images, Fixtures.open("dinov2/\(method)"))
+  }
+
+  /// Gradients of the first step and the losses of 20 AdamW steps, then the logits in use.
+  private func checkTraining(
+    _ vit: VisionTransformer, _ method: String, _ images: [Tensor], _ golden: SafetensorsFile
+  ) throws {
+    let about = try Golden.About(golden)
+    let model = try GraftedModel(
+      vit, adapter: AdapterCatalog.setting("dropout", to: "0", of: AdapterCatalog.named(method)),
+      classes: (0..<about.classes).map { "\($0)" })
+    let names = Set(model.stateShapes.keys.map { "init.\($0)" })
+    #expect(names == Set(golden.names.filter { $0.hasPrefix("init.") }), "every saved tensor, and no other")
+    for parameter in model.arena.parameters {
+      try parameter.value.assign(golden.floats("init.\(parameter.name)"))
+    }
+    let optimizer = try AdamW(model.arena)
+    let patches = try images.map { try vit.patchMatrix(normalized: $0) }
+    let labels = try (0..<2).map { try Tensor(indices: golden.int32s("labels.\($0)"), on: vit.context) }
+    let expected = try golden.floats("losses")
+    for step in 0..<expected.count {
+      let tape = Tape(.training(seed: 0))
+      let loss = try tape.crossEntropy(model.logits(of: patches[step % 2], on: tape), labels: labels[step % 2])
+      try tape.backward(from: loss, seed: Tensor([1], shape: [1], on: vit.context))
+      if step == 0 { try checkGradients(model, golden, about) }
+      _ = try GradientClipping.clip(model.arena, to: 1)
+      try optimizer.step(learningRate: 1e-3)
+      try model.arena.clearGradients()
+      let value = try loss.floats()[0]
+      #expect(abs(value - expected[step]) <= 1e-3 * abs(expected[step]), "loss of step \(step + 1)")
+    }
+    let logits = try patches.flatMap { try model.logits(of: $0, on: Tape()).floats() }
+    // After 20 steps, running statistics of a handful of images amplify rounding: the fixture records by how much
+    // float32 and float64 in PyTorch differ.
+    #expect(try relativeError(logits, golden.floats("eval_logits")) < max(1e-3, 4 * about.evalDeviation))
+  }
+
+  private func checkGradients(_ model: GraftedModel, _ golden: SafetensorsFile, _ about: Golden.About) throws {
+    for parameter in model.arena.parameters where golden.tensors["grad.\(parameter.name)"] != nil {
+      let actual = try parameter.gradient.floats()
+      let expected = try golden.floats("grad.\(parameter.name)")
+      if about.vanishing.contains(parameter.name) {
+        // A bias in front of a batch normalisation has no gradient but rounding errors.
+        let norm = actual.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+        #expect(norm < 1e-4 * about.globalNorm, "\(parameter.name)")
+      } else {
+        #expect(relativeError(actual, expected) < 1e-3, "gradient of \(parameter.name)")
+      }
+    }
+  }
+}
+
+/// What a fixture says of itself.
+enum Golden {
+  struct About {
+    let classes: Int
+    let vanishing: Set<String>
+    let globalNorm: Double
+    let evalDeviation: Double
+
+    init(_ file: SafetensorsFile) throws {
+      let about = try JSONDecoder().decode(JSONValue.self, from: Data(file.metadata["about"]!.utf8)).objectValue!
+      classes = about["classes"]!.intValue!
+      vanishing = Set(about["vanishing_gradients"]!.arrayValue!.compactMap(\.stringValue))
+      globalNorm = about["gradient_global_norm"]!.doubleValue!
+      evalDeviation = about["float32_deviation"]!.objectValue!["eval_logits"]!.doubleValue!
+    }
+  }
+}
+
+extension SafetensorsFile {
+  /// A tensor of the file on the tests' device.
+  func tensor(_ name: String) throws -> Tensor {
+    try Tensor(floats(name), shape: tensors[name]!.shape, on: Fixtures.context.get())
+  }
+}
