@@ -50,8 +50,11 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 
 // One work-item computes ROWS x 32 elements of y in registers; the work-group size is 1, because on a CPU runtime the
 // work-item loop is ours. Per step of k it reads two vectors of the panel in order, broadcasts one value of each
-// row of A and issues 2 * ROWS multiply-adds. Neighbouring items (dimension 0 runs along m) read the same panel while
-// it is in cache.
+// row of A and issues 2 * ROWS multiply-adds.
+//
+// Dimension 0 of the range runs along the tiles of one block of rows, dimension 1 along the panels, dimension 2 along
+// the blocks. Runtimes hand out groups in that order, so a panel is read by all tiles of a block while it is in the
+// nearest cache, and the block's rows of A stay in the next one while all panels pass.
 //
 // ROWS  rows of a tile, 1 to 14: 2 * ROWS accumulators, 2 panel vectors and a broadcast must fit the vector registers.
 //       Default 12, for 32 registers.
@@ -173,7 +176,8 @@ inline void finish_some(float16 sum, int count, size_t at, int column, global fl
 kernel void matmul_registers(const global float *a, const global float *b, global float *y,
                              const global float *bias, const global float *residual, global float *pre, int m,
                              int n, int k) {
-  const int first = get_global_id(0) * ROWS;
+  const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
+  if (first >= m) return;
   const int column = get_global_id(1) * PANEL;
   const global float *panel = b + (size_t)column * k;
   EACH_ROW(DECLARE)

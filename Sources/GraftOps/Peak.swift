@@ -9,6 +9,15 @@ public enum PeakMeasurement {
   ///   - runs: the best of so many.
   /// - Throws: `RuntimeError` when the device fails.
   public static func fmaPeak(on context: Context, runs: Int = 5) throws -> Double {
+    var operations = 0.0
+    let seconds = try bestTime(of: runs, on: context) { operations = try queueFMALoop(on: context) }
+    return operations / seconds * 1e-9
+  }
+
+  /// Queues the loop of ``fmaPeak(on:runs:)`` once.
+  ///
+  /// - Returns: its floating-point operations.
+  package static func queueFMALoop(on context: Context) throws -> Double {
     let isCPU = context.traits.isCPU
     let width = isCPU ? 16 : 1
     // On a CPU 8 items a core even out the scheduling; on a GPU enough items to fill every unit several times.
@@ -16,12 +25,11 @@ public enum PeakMeasurement {
     let items = context.traits.computeUnits * (isCPU ? 8 : 8 * group)
     let iterations = isCPU ? 20_000 : 4_000
     let sink = try Tensor(empty: [items], on: context)
-    let kernel = KernelKey("benchmark", "fma_peak", ["WIDE": width])
-    let seconds = try bestTime(of: runs, on: context) {
-      try context.run(
-        kernel, over: [items], group: [group], sink.buffer, Float(0.999), Float(0.001), iterations)
-    }
-    return 2 * 24 * Double(width) * Double(iterations) * Double(items) / seconds * 1e-9
+    try context.run(
+      KernelKey("benchmark", "fma_peak", ["WIDE": width]), over: [items], group: [group], sink.buffer,
+      Float(0.999),
+      Float(0.001), iterations)
+    return 2 * 24 * Double(width) * Double(iterations) * Double(items)
   }
 
   /// A copy between two arrays far larger than caches, in GB/s; bytes read and bytes written both count.
