@@ -80,15 +80,36 @@ inline void pack_rows(const global float *from, int stride, int rows, int padded
   }
 }
 
+// One round of a 16 x 16 transpose: row 2i of `to` interleaves the first halves of rows i and i + 8 of `from`, row
+// 2i + 1 the second halves. That rotates the 8 bits of an element's place (row, column) by one; four rounds swap them.
+#define INTERLEAVE(from, to)                                                                                  \
+  _Pragma("unroll") for (int i = 0; i < 8; ++i) {                                                             \
+    const float16 a = from[i], b = from[i + 8];                                                               \
+    to[2 * i] = (float16)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, \
+                          a.s7, b.s7);                                                                        \
+    to[2 * i + 1] = (float16)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se,   \
+                              b.se, a.sf, b.sf);                                                              \
+  }
+
 // The transpose of rows in global memory, in panels of 16 rows: element (row, c) to
 // to[(row / 16) * HEAD * 16 + c * 16 + row % 16]; zeros behind the last row of the last panel.
 inline void pack_transposed(const global float *from, int stride, int rows, local float *to) {
   for (int first = 0; first < rows; first += 16, from += (size_t)16 * stride, to += HEAD * 16) {
     const int there = min(rows - first, 16);
-    if (there < 16)
-      for (int c = 0; c < HEAD; ++c) VSTORE((float16)(0.0f), to + 16 * c);
-    for (int r = 0; r < there; ++r)
-      for (int c = 0; c < HEAD; ++c) to[16 * c + r] = from[r * stride + c];
+    for (int c = 0; c < HEAD / 16 * 16; c += 16) {
+      float16 x[16], y[16];
+      _Pragma("unroll") for (int r = 0; r < 16; ++r) {
+        x[r] = 0.0f;
+        if (r < there) x[r] = VLOAD(from + (size_t)r * stride + c);
+      }
+      INTERLEAVE(x, y)
+      INTERLEAVE(y, x)
+      INTERLEAVE(x, y)
+      INTERLEAVE(y, x)
+      _Pragma("unroll") for (int r = 0; r < 16; ++r) VSTORE(x[r], to + 16 * (c + r));
+    }
+    for (int c = HEAD / 16 * 16; c < HEAD; ++c)
+      for (int r = 0; r < 16; ++r) to[16 * c + r] = r < there ? from[(size_t)r * stride + c] : 0.0f;
   }
 }
 

@@ -8,7 +8,18 @@
 #endif
 
 #define VLOAD(p) vload16(0, (p))
+
+// PoCL's vstore16 becomes four stores of a quarter, which are slow and cannot be forwarded to a load of the whole. Its
+// compiler, clang, also takes a store to a vector type that is aligned as its elements.
+#if LANES == 1 && defined(__clang__)
+typedef float16 float16_anywhere __attribute__((aligned(4)));
+inline void __attribute__((overloadable)) store16(float16 v, global float *p) { *(global float16_anywhere *)p = v; }
+inline void __attribute__((overloadable)) store16(float16 v, local float *p) { *(local float16_anywhere *)p = v; }
+inline void __attribute__((overloadable)) store16(float16 v, private float *p) { *(private float16_anywhere *)p = v; }
+#define VSTORE(v, p) store16((v), (p))
+#else
 #define VSTORE(v, p) vstore16((v), 0, (p))
+#endif
 
 // Sum over the 16 elements of a vector, in a fixed order.
 inline float sum16(float16 v) {
