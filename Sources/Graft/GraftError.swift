@@ -54,7 +54,8 @@ extension GraftError: CustomStringConvertible {
     case .siteTaken(let site, let adapter):
       return "\(adapter) wants the site \(site), which another adapter has taken. Leave one of them out."
     case .lossNotFinite(let step, let checkpoint):
-      let kept = checkpoint.map { "The last good checkpoint is kept in \($0)." } ?? "No checkpoint was written yet."
+      let kept =
+        checkpoint.map { "The last good checkpoint is kept in \($0)." } ?? "No checkpoint was written yet."
       return """
         The loss is not finite at step \(step); training stopped. \(kept) Try a lower --learning-rate or a \
         smaller --clip.
@@ -63,7 +64,9 @@ extension GraftError: CustomStringConvertible {
       return "The tensor \(tensor) holds NaN or infinity; it was not saved. Try a lower --learning-rate."
     case .batchDoesNotFit(let batch, let fitting, let reason):
       let advice =
-        fitting > 0 ? "A batch of about \(fitting) fits: --batch-size \(fitting)." : "Not even one image fits: use smaller images."
+        fitting > 0
+        ? "A batch of about \(fitting) fits: --batch-size \(fitting)."
+        : "Not even one image fits: use smaller images."
       return "A batch of \(batch) does not fit the device. \(advice) (\(reason))"
     case .wrongClasses(let model, let data):
       let missing = model.filter { !data.contains($0) }

@@ -11,8 +11,10 @@ package struct Timing: Sendable {
   /// Number of samples.
   package let samples: Int
 
-  /// Times `body` from an idle queue to an idle queue; short bodies run several times a sample, so that the clock and
-  /// the wait count for little. Caches are as the run before left them ("warm").
+  /// Times `body` from an idle queue to an idle queue; short bodies run several times a sample, so that the
+  /// clock and the wait count for little.
+  ///
+  /// Caches are as the run before left them ("warm").
   package init(on context: Context, seconds: Double = 0.6, _ body: () throws -> Void) throws {
     let clock = ContinuousClock()
     func time(_ repeats: Int) throws -> Double {

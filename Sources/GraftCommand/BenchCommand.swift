@@ -106,7 +106,8 @@ struct BenchCommand: AsyncParsableCommand {
       let failures = try check.verify(on: context)
       guard failures.isEmpty else {
         reporter.note("WRONG \(check): \(failures.joined(separator: "; ")). Not timed.")
-        reporter.emit("wrong", ["case": .string("\(check)"), "failures": .array(failures.map { .string($0) })])
+        reporter.emit(
+          "wrong", ["case": .string("\(check)"), "failures": .array(failures.map { .string($0) })])
         return false
       }
     }
@@ -143,7 +144,9 @@ struct BenchCommand: AsyncParsableCommand {
 
   // MARK: Models
 
-  private func benchmarkModels(_ backbone: String, _ peak: Peak, on context: Context, _ reporter: Reporter) throws {
+  private func benchmarkModels(_ backbone: String, _ peak: Peak, on context: Context, _ reporter: Reporter)
+    throws
+  {
     let shape = try backboneShape(backbone, imageSize: imageSize, heads: nil)
     let vit =
       backbone.hasSuffix(".safetensors")
@@ -182,7 +185,8 @@ struct BenchCommand: AsyncParsableCommand {
       pad("\(name) \(pass), batch \(batchSize)", 34) + right(format(speed, 2), 9) + " images/s  "
         + "(\(format(Double(batchSize) / timing.range.upperBound, 2)) to "
         + "\(format(Double(batchSize) / timing.range.lowerBound, 2)))  "
-        + (gigaflops.map { "\(format($0)) GFLOP/s, \(format(100 * $0 / peak.gigaflops, 0)) % of peak  " } ?? "")
+        + (gigaflops.map { "\(format($0)) GFLOP/s, \(format(100 * $0 / peak.gigaflops, 0)) % of peak  " }
+          ?? "")
         + "peak memory \(formatBytes(context.memory.peakBytes))")
     var fields: [String: JSONValue] = [
       "adapter": .string(name), "pass": .string(pass), "batch_size": .integer(batchSize),
@@ -204,11 +208,13 @@ struct BenchCommand: AsyncParsableCommand {
     try context.finish()
     for entry in context.profiler.stop() {
       reporter.say(
-        "    " + pad(entry.kernel, 36) + right("\(entry.launches)", 5) + right(microseconds(entry.seconds), 12))
+        "    " + pad(entry.kernel, 36) + right("\(entry.launches)", 5)
+          + right(microseconds(entry.seconds), 12))
       reporter.emit(
         "kernel",
         [
-          "kernel": .string(entry.kernel), "launches": .integer(entry.launches), "seconds": .number(entry.seconds),
+          "kernel": .string(entry.kernel), "launches": .integer(entry.launches),
+          "seconds": .number(entry.seconds),
         ])
     }
   }

@@ -13,7 +13,10 @@ struct OutputOptions: ParsableArguments {
 
 /// Options of the verbs that use a device.
 struct DeviceOptions: ParsableArguments {
-  @Option(help: "Device: its index, its type (cpu, gpu, accelerator) or part of its name. Default: GRAFT_DEVICE, else a GPU.")
+  @Option(
+    help:
+      "Device: its index, its type (cpu, gpu, accelerator) or part of its name. Default: GRAFT_DEVICE, else a GPU."
+  )
   var device: String?
 
   @Option(help: "Most device memory to use, such as 512M or 4G.")
@@ -123,7 +126,9 @@ func imageTransform(_ augmentation: TrainingRecipe.Augmentation, imageSize: Int)
 }
 
 /// A model from a folder that `graft train` wrote or a file that `graft merge` wrote, and how its images are prepared.
-func loadModel(_ path: String, backbone: String?, on context: Context) throws -> (GraftedModel, ImageTransform) {
+func loadModel(_ path: String, backbone: String?, on context: Context) throws -> (
+  GraftedModel, ImageTransform
+) {
   var isFolder: ObjCBool = false
   guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
     throw CheckpointError.missingFile(path: path)

@@ -15,7 +15,8 @@ struct DevicesCommand: AsyncParsableCommand {
       for device in devices {
         let traits = device.traits
         reporter.say("\(device.index): \(traits.name)")
-        reporter.say("   \(traits.kind.rawValue), \(traits.platform), \(traits.version), driver \(traits.driverVersion)")
+        reporter.say(
+          "   \(traits.kind.rawValue), \(traits.platform), \(traits.version), driver \(traits.driverVersion)")
         reporter.say(
           """
              \(traits.computeUnits) compute units; memory \(formatBytes(traits.globalMemory)), \

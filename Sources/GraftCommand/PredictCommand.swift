@@ -28,7 +28,9 @@ struct PredictCommand: AsyncParsableCommand {
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
-      guard top > 0, batchSize > 0 else { throw ValidationError("--top and --batch-size must be at least 1.") }
+      guard top > 0, batchSize > 0 else {
+        throw ValidationError("--top and --batch-size must be at least 1.")
+      }
       let context = try device.context()
       let (model, transform) = try loadModel(model, backbone: backbone, on: context)
       let size = model.backbone.shape.imageSize
@@ -40,7 +42,8 @@ struct PredictCommand: AsyncParsableCommand {
           let best = predictions.prefix(top)
           reporter.say(
             "\(path): "
-              + best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }.joined(separator: ", "))
+              + best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }.joined(
+                separator: ", "))
           reporter.emit(
             "prediction",
             ["image": .string(path), "predictions": try JSONValue(encoding: Array(best))])

@@ -71,7 +71,7 @@ private func exitCode(for error: any Error) -> ExitCode {
   }
 }
 
-/// `[#####-----]`
+/// A progress bar, such as `[#####-----]`.
 func bar(_ done: Int, of total: Int, width: Int = 24) -> String {
   let filled = total > 0 ? min(width, width * done / total) : 0
   return "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: width - filled) + "]"

@@ -39,6 +39,8 @@ struct TrainCommand: AsyncParsableCommand {
   @Option(help: "Label smoothing.") var labelSmoothing: Float?
   @Option(help: "Dropout on the frozen branches' outputs.") var backboneDropout: Float?
   @Option(help: "What happens to training images.") var augmentation: Named<TrainingRecipe.Augmentation>?
+  @Option(help: "Passes from one evaluation to the next; the last is always evaluated.")
+  var evaluateEvery = 1
   @Option(help: "Determines initial values, order, augmentation and dropout.") var seed: UInt64 = 0
   @Flag(help: "Continue the run in OUT to the same bits as if it had not stopped.") var resume = false
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.") var skipBroken = false
@@ -59,7 +61,8 @@ struct TrainCommand: AsyncParsableCommand {
     let stored = try VisionTransformerShape(path: backbone.backbone, options: options)
     if options.imageSize == nil {
       // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
-      options.imageSize = min(stored.imageSize, max(stored.patchSize, 224 / stored.patchSize * stored.patchSize))
+      options.imageSize = min(
+        stored.imageSize, max(stored.patchSize, 224 / stored.patchSize * stored.patchSize))
     }
     if options.normalization == nil { options.normalization = recipe.normalization }
     let imageSize = options.imageSize ?? stored.imageSize
@@ -86,12 +89,14 @@ struct TrainCommand: AsyncParsableCommand {
 
     StopSignal.install()
     let result = try await trainer.run(
-      training: training, validation: validation, resumes: resume, shouldStop: { StopSignal.isRaised }
+      training: training, validation: validation, evaluatesEvery: evaluateEvery, resumes: resume,
+      shouldStop: { StopSignal.isRaised }
     ) { event in show(event, reporter) }
     reporter.endProgress()
 
     if result.wasInterrupted {
-      reporter.note("Interrupted after step \(result.steps) and saved. Continue with the same command and --resume.")
+      reporter.note(
+        "Interrupted after step \(result.steps) and saved. Continue with the same command and --resume.")
       reporter.emit("interrupted", ["steps": .integer(result.steps)])
       throw ExitCode(130)
     }
@@ -111,7 +116,8 @@ struct TrainCommand: AsyncParsableCommand {
         "train_images_per_second": .number(result.trainingImagesPerSecond),
         "inference_images_per_second": .number(result.validation?.imagesPerSecond ?? 0),
         "peak_device_bytes": .integer(result.peakDeviceBytes), "steps": .integer(result.steps),
-        "image_size": .integer(imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)), "out": .string(out),
+        "image_size": .integer(imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
+        "out": .string(out),
       ])
   }
 
@@ -149,22 +155,23 @@ struct TrainCommand: AsyncParsableCommand {
       reporter.emit(
         "step",
         [
-          "epoch": .integer(epoch + 1), "step": .integer(step), "steps": .integer(steps), "loss": .number(loss),
+          "epoch": .integer(epoch + 1), "step": .integer(step), "steps": .integer(steps),
+          "loss": .number(loss),
           "learning_rate": .number(rate), "images_per_second": .number(speed),
         ])
     case .epoch(let epoch, let epochs, let loss, let validation):
       reporter.endProgress()
-      reporter.say(
-        """
-        epoch \(epoch)/\(epochs)  training loss \(format(loss, 3))  validation loss \(format(validation.loss, 3))  \
-        top-1 \(format(100 * validation.top1)) %
-        """)
-      reporter.emit(
-        "epoch",
-        [
-          "epoch": .integer(epoch), "epochs": .integer(epochs), "training_loss": .number(loss),
-          "validation_loss": .number(validation.loss), "top1": .number(validation.top1),
-        ])
+      var text = "epoch \(epoch)/\(epochs)  training loss \(format(loss, 3))"
+      var fields: [String: JSONValue] = [
+        "epoch": .integer(epoch), "epochs": .integer(epochs), "training_loss": .number(loss),
+      ]
+      if let validation {
+        text += "  validation loss \(format(validation.loss, 3))  top-1 \(format(100 * validation.top1)) %"
+        fields["validation_loss"] = .number(validation.loss)
+        fields["top1"] = .number(validation.top1)
+      }
+      reporter.say(text)
+      reporter.emit("epoch", fields)
     }
   }
 }

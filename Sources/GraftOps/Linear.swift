@@ -21,7 +21,8 @@ extension Tape {
   package func linear(_ x: Tensor, weight: Tensor, bias: Tensor?, variant: MatmulVariant?) throws -> Tensor {
     let inputs = x.width
     let outputs = weight.count / inputs
-    precondition(weight.count == outputs * inputs && weight.shape.first == outputs, "the weight has another shape")
+    precondition(
+      weight.count == outputs * inputs && weight.shape.first == outputs, "the weight has another shape")
     precondition(bias.map { $0.count == outputs } ?? true, "one bias an output")
     var variant = try MatmulVariant.choose(variant, for: x.context.traits)
     if variant == .clblast { variant = x.context.traits.isCPU ? .cpuRegisterTiled : .localMemoryTiled }

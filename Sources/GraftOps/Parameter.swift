@@ -5,7 +5,9 @@
 public final class Parameter {
   /// Name in the adapter's file, such as `blocks.3.ila.down.weight`.
   public let name: String
-  /// The values. Updated in place by an optimiser.
+  /// The values.
+  ///
+  /// Updated in place by an optimiser.
   public let value: Tensor
   /// Where gradients are summed; kernels add to it, so that batches can be accumulated.
   package let gradient: Tensor

@@ -6,7 +6,9 @@ public import GraftRuntime
 public final class ParameterArena {
   /// The parameters, in the order they were declared.
   public let parameters: [Parameter]
-  /// All values; parameters are windows onto it. Gaps between parameters stay zero.
+  /// All values; parameters are windows onto it.
+  ///
+  /// Gaps between parameters stay zero.
   package let values: Tensor
   /// All gradients.
   package let gradients: Tensor

@@ -80,7 +80,9 @@ package final class Gradients {
   /// Takes a gradient out: nothing will be added to it any more.
   func take(_ identifier: ObjectIdentifier) -> Tensor? { sums.removeValue(forKey: identifier) }
 
-  /// Adds `gradient` to what `tensor` has received so far. Nothing happens where no gradient is wanted.
+  /// Adds `gradient` to what `tensor` has received so far.
+  ///
+  /// Nothing happens where no gradient is wanted.
   package func add(_ gradient: @autoclosure () throws -> Tensor, to tensor: Tensor) throws {
     guard tensor.requiresGradient else { return }
     let gradient = try gradient()

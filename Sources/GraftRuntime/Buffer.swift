@@ -1,6 +1,8 @@
 import COpenCL
 
-/// A stretch of device memory. It goes back to its allocator when the last reference is gone.
+/// A stretch of device memory.
+///
+/// It goes back to its allocator when the last reference is gone.
 public final class Buffer: Sendable {
   package let handle: Handle
   /// Usable bytes.
@@ -38,7 +40,8 @@ public final class Buffer: Sendable {
         &region, &$0)
     }
     guard let slice else {
-      throw RuntimeError.openCL(function: "clCreateSubBuffer", status: OpenCLStatus(rawValue: CL_INVALID_VALUE))
+      throw RuntimeError.openCL(
+        function: "clCreateSubBuffer", status: OpenCLStatus(rawValue: CL_INVALID_VALUE))
     }
     return Buffer(
       slice: Handle(owning: slice) { clReleaseMemObject($0) }, byteCount: byteCount, of: self)

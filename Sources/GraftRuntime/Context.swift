@@ -69,8 +69,9 @@ public final class Context: Sendable {
     return buffer
   }
 
-  /// Bytes behind a buffer that some kernel overwrote since the last call, as a count of damaged buffers. Only for
-  /// a context that checks its memory.
+  /// Bytes behind a buffer that some kernel overwrote since the last call, as a count of damaged buffers.
+  ///
+  /// Only for a context that checks its memory.
   package func damagedBuffers() throws -> Int {
     try finish()
     return try guards?.damaged { try read($0, into: $1) } ?? 0

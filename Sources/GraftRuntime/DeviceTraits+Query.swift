@@ -2,7 +2,9 @@ import COpenCL
 import Foundation
 
 extension DeviceTraits {
-  /// Asks the driver. Nothing here is assumed: what cannot be queried is the smallest that OpenCL 1.2 allows.
+  /// Asks the driver.
+  ///
+  /// Nothing here is assumed: what cannot be queried is the smallest that OpenCL 1.2 allows.
   init(of device: cl_device_id, on platform: cl_platform_id) throws {
     func text(_ parameter: Int32) throws -> String {
       var size = 0
@@ -55,7 +57,8 @@ extension DeviceTraits {
     var sizes = [Int](repeating: 1, count: dimensions)
     try openCL("clGetDeviceInfo") {
       $0 = clGetDeviceInfo(
-        device, cl_device_info(CL_DEVICE_MAX_WORK_ITEM_SIZES), dimensions * MemoryLayout<Int>.size, &sizes, nil)
+        device, cl_device_info(CL_DEVICE_MAX_WORK_ITEM_SIZES), dimensions * MemoryLayout<Int>.size, &sizes,
+        nil)
     }
     maxWorkItemSizes = sizes
     localMemory = try number(CL_DEVICE_LOCAL_MEM_SIZE, cl_ulong.self)

@@ -33,7 +33,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   public var subBufferAlignment: Int
   /// Vector width the device prefers for `float`.
   public var vectorWidth: Int
-  /// `half` arithmetic (cl_khr_fp16). Storage as half needs no extension.
+  /// `half` arithmetic (cl_khr_fp16).
+  ///
+  /// Storage as half needs no extension.
   public var hasHalf: Bool
   /// Subgroups (cl_khr_subgroups or cl_intel_subgroups).
   public var hasSubgroups: Bool

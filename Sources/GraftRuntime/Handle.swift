@@ -9,7 +9,9 @@ package final class Handle: @unchecked Sendable {
   package let pointer: OpaquePointer
   private let release: @Sendable (OpaquePointer) -> Void
 
-  /// Takes over a reference (+1) that `release` gives back. A destructor never throws: a status is ignored.
+  /// Takes over a reference (+1) that `release` gives back.
+  ///
+  /// A destructor never throws: a status is ignored.
   package init(owning pointer: OpaquePointer, release: @escaping @Sendable (OpaquePointer) -> Void) {
     self.pointer = pointer
     self.release = release

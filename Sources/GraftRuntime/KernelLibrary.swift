@@ -130,8 +130,10 @@ package final class KernelLibrary: Sendable {
   }
 }
 
-/// Carries a value out of a lock. `@unchecked Sendable`: `withKernel`'s callers return values that do not refer to
-/// the locked state (sizes, or nothing).
+/// Carries a value out of a lock.
+///
+/// `@unchecked Sendable`: `withKernel`'s callers return values that do not refer to the locked state (sizes,
+/// or nothing).
 private struct UncheckedResult<Value>: @unchecked Sendable {
   let value: Value
   init(_ value: Value) { self.value = value }

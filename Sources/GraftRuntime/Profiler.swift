@@ -32,7 +32,9 @@ package final class Profiler: Sendable {
   /// Starts to record launches.
   package func start() { state.withLock { $0.isEnabled = true } }
 
-  /// Stops and sums up; the queue must be finished. Longest first.
+  /// Stops and sums up; the queue must be finished.
+  ///
+  /// Longest first.
   package func stop() -> [Entry] {
     state.withLock { state in
       state.isEnabled = false

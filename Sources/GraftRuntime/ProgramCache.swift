@@ -68,7 +68,8 @@ struct ProgramCache: Sendable {
     let copied = binary.withUnsafeMutableBufferPointer { bytes -> cl_int in
       var pointer = bytes.baseAddress
       return clGetProgramInfo(
-        program.pointer, cl_program_info(CL_PROGRAM_BINARIES), MemoryLayout<UnsafeMutablePointer<UInt8>?>.size,
+        program.pointer, cl_program_info(CL_PROGRAM_BINARIES),
+        MemoryLayout<UnsafeMutablePointer<UInt8>?>.size,
         &pointer, nil)
     }
     guard copied == CL_SUCCESS else { return }

@@ -6,7 +6,8 @@ import Foundation
 enum Fixtures {
   static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("Fixtures").path
-  static let checkout = URL(fileURLWithPath: folder).deletingLastPathComponent().deletingLastPathComponent().path
+  static let checkout = URL(fileURLWithPath: folder).deletingLastPathComponent().deletingLastPathComponent()
+    .path
 
   static let context = Result { try Context(Device.select()) }
 
@@ -17,7 +18,9 @@ enum Fixtures {
   /// The small timm ViT: width 64, 6 blocks, 4 heads, patch 8, 48 pixels.
   static let smallPath = folder + "/vit/vit_w64_d6.safetensors"
 
-  static func smallViT(imageSize: Int? = nil, resampling: PositionResampling = .bicubicAntialias) throws -> VisionTransformer {
+  static func smallViT(imageSize: Int? = nil, resampling: PositionResampling = .bicubicAntialias) throws
+    -> VisionTransformer
+  {
     try VisionTransformer(
       path: smallPath, options: .init(imageSize: imageSize, heads: 4, positionResampling: resampling),
       on: context.get())
@@ -41,7 +44,8 @@ enum Fixtures {
 
   /// A fresh folder that is removed at the end of `body`.
   static func withFolder<Value>(_ body: (String) async throws -> Value) async throws -> Value {
-    let path = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID().uuidString)").path
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID().uuidString)")
+      .path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: path) }
     return try await body(path)

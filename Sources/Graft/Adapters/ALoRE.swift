@@ -42,8 +42,10 @@ public struct ALoRE: Adapter {
     self.dropout = dropout
   }
 
-  /// Declares the factors. U starts at zero, so the model starts as the plain backbone; no other factor is zero, or
-  /// every gradient would be.
+  /// Declares the factors.
+  ///
+  /// U starts at zero, so the model starts as the plain backbone; no other factor is zero, or every gradient
+  /// would be.
   ///
   /// - Throws: ``GraftError`` when n does not divide the width or a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
@@ -70,7 +72,9 @@ public struct ALoRE: Adapter {
         plan.declare("\(name).V", [n, r, m], .xavier(fanIn: m, fanOut: r))
         if hasBias { plan.declare("\(name).bias", [width], .constant(0)) }
         plan.costs.append(
-          .init(site: place.site(block), border: 0) { tokens, _ in tokens * (2 * n * width * r + n * n * n * r) })
+          .init(site: place.site(block), border: 0) { tokens, _ in
+            tokens * (2 * n * width * r + n * n * n * r)
+          })
       }
     }
     let settings = self

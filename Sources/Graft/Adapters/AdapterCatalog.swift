@@ -28,7 +28,8 @@ public enum AdapterCatalog {
   /// The adapter with one of its settings changed, by the name under which `adapter_config.json` has it.
   ///
   /// - Throws: ``GraftError/badSetting(name:value:reason:)`` naming the settings that there are.
-  public static func setting(_ name: String, to value: String, of adapter: any Adapter) throws -> any Adapter {
+  public static func setting(_ name: String, to value: String, of adapter: any Adapter) throws -> any Adapter
+  {
     func changed<A: Adapter>(_ adapter: A) throws -> any Adapter {
       var settings = try JSONValue(encoding: adapter).objectValue ?? [:]
       let known = adapter.settingNames

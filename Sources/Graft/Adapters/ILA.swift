@@ -43,8 +43,9 @@ public struct ILA: Adapter {
   public var kernel: Int
   /// Dropout on what a module adds.
   public var dropout: Float
-  /// Whether the class token is trained. Then gradients run through all blocks; frozen, those below the first module
-  /// leave no record.
+  /// Whether the class token is trained.
+  ///
+  /// Then gradients run through all blocks; frozen, those below the first module leave no record.
   public var trainsClassToken: Bool
   /// How the residual branch starts.
   public var residual: ResidualInitializer
@@ -105,7 +106,8 @@ public struct ILA: Adapter {
           BottleneckModule("blocks.\(block).adapter_attn", dropout: dropout, tensors),
           at: .besideAttention(block: block))
         sites.join(
-          BottleneckModule("blocks.\(block).adapter_mlp", dropout: dropout, tensors), at: .besideMLP(block: block))
+          BottleneckModule("blocks.\(block).adapter_mlp", dropout: dropout, tensors),
+          at: .besideMLP(block: block))
       }
     }
     return plan
@@ -113,7 +115,8 @@ public struct ILA: Adapter {
 
   private func check(_ shape: VisionTransformerShape, _ shrinking: [Int]) throws {
     guard bottleneck > 0 else {
-      throw GraftError.badSetting(name: "bottleneck", value: "\(bottleneck)", reason: "it must be at least 1.")
+      throw GraftError.badSetting(
+        name: "bottleneck", value: "\(bottleneck)", reason: "it must be at least 1.")
     }
     guard kernel > 0, kernel % 2 == 1 else {
       throw GraftError.badSetting(name: "kernel", value: "\(kernel)", reason: "it must be odd.")
@@ -121,7 +124,8 @@ public struct ILA: Adapter {
     guard dropout >= 0, dropout < 1 else {
       throw GraftError.badSetting(name: "dropout", value: "\(dropout)", reason: "it must be in 0..<1.")
     }
-    guard shrinking.allSatisfy({ (0..<shape.depth).contains($0) }), Set(shrinking).count == shrinking.count else {
+    guard shrinking.allSatisfy({ (0..<shape.depth).contains($0) }), Set(shrinking).count == shrinking.count
+    else {
       throw GraftError.adapterDoesNotFit(
         adapter: variant.rawValue,
         reason: "it shrinks the grid after blocks \(shrinking), but there are \(shape.depth) blocks.")

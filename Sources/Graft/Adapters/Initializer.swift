@@ -16,9 +16,12 @@ public enum Initializer: Sendable, Hashable {
     .uniform(bound: (6 / Float(fanIn + fanOut)).squareRoot())
   }
 
-  /// Draws `count` values. They depend on the seed and the tensor's name alone, not on what else a model holds.
+  /// Draws `count` values.
+  ///
+  /// They depend on the seed and the tensor's name alone, not on what else a model holds.
   func values(count: Int, name: String, seed: UInt64) -> [Float] {
-    var generator = SplitMix64(seed: name.utf8.reduce(seed ^ 0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
+    var generator = SplitMix64(
+      seed: name.utf8.reduce(seed ^ 0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
     switch self {
     case .constant(let value): return [Float](repeating: value, count: count)
     case .uniform(let bound):

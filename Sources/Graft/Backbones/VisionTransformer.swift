@@ -41,7 +41,9 @@ public final class VisionTransformer {
   /// Makes a backbone with seeded random weights, for measurements.
   ///
   /// - Throws: `RuntimeError` when the device has no memory.
-  public convenience init(randomly shape: VisionTransformerShape, seed: UInt64 = 0, on context: Context) throws {
+  public convenience init(randomly shape: VisionTransformerShape, seed: UInt64 = 0, on context: Context)
+    throws
+  {
     try self.init(
       shape, weights: RandomWeights(seed: seed), file: nil, resampling: .bicubicAntialias, on: context)
   }
@@ -64,7 +66,9 @@ public final class VisionTransformer {
         weight: try Tensor(read("\(name).weight"), shape: [d], on: context),
         bias: try Tensor(read("\(name).bias"), shape: [d], on: context), epsilon: shape.epsilon)
     }
-    func linear(_ name: String, _ outputs: Int, _ inputs: Int, layerScale: String? = nil) throws -> PreparedLinear {
+    func linear(_ name: String, _ outputs: Int, _ inputs: Int, layerScale: String? = nil) throws
+      -> PreparedLinear
+    {
       var weight = try read("\(name).weight")
       var bias = try read("\(name).bias")
       if let layerScale, shape.hasLayerScale {
@@ -112,7 +116,8 @@ public final class VisionTransformer {
     let grid = shape.grid
     let batch = patches.rows / (grid * grid)
     let embedded = try tape.linear(patches, self.patches).reshaped([batch, grid * grid, shape.width])
-    let sequence = try tape.prependClassToken(embedded, cls: classToken ?? self.classToken, position: position)
+    let sequence = try tape.prependClassToken(
+      embedded, cls: classToken ?? self.classToken, position: position)
     var tokens = Tokens(sequence, rows: grid, columns: grid)
     for block in blocks { tokens = try block(tokens, sites: sites, dropout: dropout, on: tape) }
     return try norm(tape.classToken(tokens.values), on: tape)

@@ -59,7 +59,8 @@ extension VisionTransformerShape {
     let hidden = tensors["blocks.0.mlp.fc1.weight"]?.shape.first ?? 4 * width
     let heads = try options.heads ?? Self.usualHeads(width: width)
     guard heads > 0, width % heads == 0 else {
-      throw GraftError.badSetting(name: "heads", value: "\(heads)", reason: "it must divide the width, \(width).")
+      throw GraftError.badSetting(
+        name: "heads", value: "\(heads)", reason: "it must divide the width, \(width).")
     }
     self.init(
       imageSize: grid * patch[2], patchSize: patch[2], width: width, depth: depth, heads: heads,

@@ -110,7 +110,9 @@ extension VisionTransformerShape {
 
   /// The nearest timm name, for messages and for the adapter's configuration file.
   public var architectureName: String {
-    let size = [192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"][width] ?? "w\(width)_d\(depth)"
-    return hasLayerScale ? "vit_\(size)_patch\(patchSize)_dinov2" : "vit_\(size)_patch\(patchSize)_\(positionGrid * patchSize)"
+    let size =
+      [192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"][width] ?? "w\(width)_d\(depth)"
+    return hasLayerScale
+      ? "vit_\(size)_patch\(patchSize)_dinov2" : "vit_\(size)_patch\(patchSize)_\(positionGrid * patchSize)"
   }
 }

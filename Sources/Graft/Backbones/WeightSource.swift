@@ -21,6 +21,7 @@ struct RandomWeights: WeightSource {
     }
     if name.hasSuffix("bias") { return [Float](repeating: 0, count: count) }
     // Uniform with timm's deviation 0.02: drawing is quick, and only sizes matter here.
-    return Initializer.uniform(bound: 0.02 * Float(3).squareRoot()).values(count: count, name: name, seed: seed)
+    return Initializer.uniform(bound: 0.02 * Float(3).squareRoot()).values(
+      count: count, name: name, seed: seed)
   }
 }

@@ -63,7 +63,9 @@ extension AdapterFolder {
   func backbone(override: String?) throws -> (path: String, options: BackboneOptions) {
     let recorded = manifest.settings["backbone_path"]?.stringValue ?? ""
     let file = override ?? recorded
-    guard !file.isEmpty else { throw CheckpointError.missingFile(path: "the backbone's file (say --backbone)") }
+    guard !file.isEmpty else {
+      throw CheckpointError.missingFile(path: "the backbone's file (say --backbone)")
+    }
     let normalization = manifest.normalization
     return (
       file,

@@ -31,7 +31,8 @@ public final class GraftedModel {
   ///   - classes: names of at least two classes.
   ///   - seed: determines the initial values.
   /// - Throws: ``GraftError`` when the adapter does not fit; `RuntimeError` when the device has no memory.
-  public init(_ backbone: VisionTransformer, adapter: any Adapter, classes: [String], seed: UInt64 = 0) throws {
+  public init(_ backbone: VisionTransformer, adapter: any Adapter, classes: [String], seed: UInt64 = 0) throws
+  {
     guard classes.count >= 2 else {
       throw GraftError.badSetting(
         name: "classes", value: "\(classes.count)", reason: "a classifier needs at least two.")
@@ -39,7 +40,10 @@ public final class GraftedModel {
     let plan = try adapter.plan(for: backbone.shape)
     let width = backbone.shape.width
     var declared = plan.declarations.map {
-      (name: $0.name, shape: $0.shape, values: $0.initializer.values(count: $0.count, name: $0.name, seed: seed))
+      (
+        name: $0.name, shape: $0.shape,
+        values: $0.initializer.values(count: $0.count, name: $0.name, seed: seed)
+      )
     }
     let (weight, bias): (Initializer, Initializer) =
       switch plan.head {
@@ -47,14 +51,19 @@ public final class GraftedModel {
       case .xavier: (.xavier(fanIn: width, fanOut: classes.count), .normal(mean: 0, deviation: 1e-6))
       }
     declared.append(
-      ("head.weight", [classes.count, width],
-        weight.values(count: classes.count * width, name: "head.weight", seed: seed)))
-    declared.append(("head.bias", [classes.count], bias.values(count: classes.count, name: "head.bias", seed: seed)))
+      (
+        "head.weight", [classes.count, width],
+        weight.values(count: classes.count * width, name: "head.weight", seed: seed)
+      ))
+    declared.append(
+      ("head.bias", [classes.count], bias.values(count: classes.count, name: "head.bias", seed: seed)))
     if plan.trainsClassToken { declared.append(("cls_token", [1, 1, width], backbone.classTokenValues)) }
 
     let context = backbone.context
     arena = try ParameterArena(declared, on: context)
-    statistics = try plan.statistics.map { ($0.name, try BatchNormStatistics(channels: $0.channels, on: context)) }
+    statistics = try plan.statistics.map {
+      ($0.name, try BatchNormStatistics(channels: $0.channels, on: context))
+    }
     let tensors = TensorLookup(
       tensors: Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) }),
       statistics: Dictionary(uniqueKeysWithValues: statistics.map { ($0.name, $0.values) }))

@@ -11,20 +11,23 @@ protocol MergeableAdapter: Adapter {
   ///   - adapter: values of the adapter's tensors by name.
   ///   - backbone: values of the backbone's tensors by name.
   func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float], backbone: (String) throws -> [Float]
+    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
+    backbone: (String) throws -> [Float]
   ) throws -> [String: [Float]]
 }
 
 extension LinearProbe: MergeableAdapter {
   func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float], backbone: (String) throws -> [Float]
+    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
+    backbone: (String) throws -> [Float]
   ) -> [String: [Float]] { [:] }
 }
 
 extension ALoRE: MergeableAdapter {
   /// `W' = W (I + s Delta)`, `b' = b + s W c` for qkv and fc1, in the blocked form that never makes a D x D matrix.
   func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float], backbone: (String) throws -> [Float]
+    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
+    backbone: (String) throws -> [Float]
   ) throws -> [String: [Float]] {
     var changed: [String: [Float]] = [:]
     for block in 0..<shape.depth {
@@ -59,7 +62,8 @@ extension GraftedModel {
     let name = AdapterCatalog.name(of: adapter)
     guard let mergeable = adapter as? any MergeableAdapter else {
       throw GraftError.notMergeable(
-        adapter: name, reason: "it is not linear, or changes the number of tokens. ALoRE and the linear probe can be.")
+        adapter: name,
+        reason: "it is not linear, or changes the number of tokens. ALoRE and the linear probe can be.")
     }
     guard let file = backbone.file else {
       throw GraftError.notMergeable(adapter: name, reason: "its backbone has random weights and no file.")
@@ -85,7 +89,8 @@ extension GraftedModel {
     }
     let description = try JSONEncoder().encode(manifest(transform: transform))
     try Safetensors.write(
-      tensors, metadata: ["format": "pt", Self.mergedKey: String(decoding: description, as: UTF8.self)], to: path)
+      tensors, metadata: ["format": "pt", Self.mergedKey: String(decoding: description, as: UTF8.self)],
+      to: path)
   }
 
   /// Metadata entry of a merged checkpoint: the manifest of the adapter that went in.
@@ -110,7 +115,8 @@ extension GraftedModel {
       classes: manifest.classes)
     for parameter in arena.parameters {
       guard let info = file.tensors[parameter.name], info.shape == parameter.value.shape else {
-        throw CheckpointError.tensorMismatch(path: path, missing: [parameter.name], unexpected: [], misshapen: [])
+        throw CheckpointError.tensorMismatch(
+          path: path, missing: [parameter.name], unexpected: [], misshapen: [])
       }
       try parameter.value.assign(file.floats(parameter.name, requireFinite: true))
     }
@@ -124,7 +130,8 @@ extension GraftedModel {
       let manifest = try? JSONDecoder().decode(AdapterManifest.self, from: Data(text.utf8))
     else {
       throw CheckpointError.malformedManifest(
-        path: file.path, detail: "the file holds no description of a merged model; give a file that graft merge wrote")
+        path: file.path,
+        detail: "the file holds no description of a merged model; give a file that graft merge wrote")
     }
     return manifest
   }

@@ -64,7 +64,9 @@ extension GraftedModel {
   }
 }
 
-func logSoftmax(_ logits: [Float], at index: Int) -> Float { log(max(softmax(logits)[index], .leastNormalMagnitude)) }
+func logSoftmax(_ logits: [Float], at index: Int) -> Float {
+  log(max(softmax(logits)[index], .leastNormalMagnitude))
+}
 
 /// Images a second over a run of batches, without the first.
 struct Throughput {

@@ -52,7 +52,7 @@ final class MetricsFile {
       line = Line(event: "step", epoch: epoch + 1, step: step, loss: loss, learningRate: rate, top1: nil)
     case .epoch(let epoch, _, let loss, let validation):
       line = Line(
-        event: "epoch", epoch: epoch, step: lastStep, loss: loss, learningRate: nil, top1: validation.top1)
+        event: "epoch", epoch: epoch, step: lastStep, loss: loss, learningRate: nil, top1: validation?.top1)
     }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]

@@ -7,7 +7,8 @@ extension Trainer {
     do {
       return try body()
     } catch let error as RuntimeError where error.isOutOfMemory {
-      throw GraftError.batchDoesNotFit(batch: count, fitting: fittingBatchSize(below: count), reason: "\(error)")
+      throw GraftError.batchDoesNotFit(
+        batch: count, fitting: fittingBatchSize(below: count), reason: "\(error)")
     }
   }
 
@@ -19,8 +20,10 @@ extension Trainer {
     }
   }
 
-  /// The largest batch whose training step fits, by trying: memory grows as a straight line with the batch, so two
-  /// small steps tell the rest. 0 when not even one image fits.
+  /// The largest batch whose training step fits, by trying: memory grows as a straight line with the batch,
+  /// so two small steps tell the rest.
+  ///
+  /// 0 when not even one image fits.
   private func fittingBatchSize(below count: Int) -> Int {
     guard let one = peakBytes(of: 1) else { return 0 }
     guard let two = peakBytes(of: 2), two > one else { return 1 }
@@ -36,7 +39,9 @@ extension Trainer {
     let memory = model.backbone.context.memory
     memory.resetPeak()
     // Gradients are spoilt, but the run has failed already.
-    guard (try? Self.loss(model, batch, recipe: recipe, seed: 0, share: 0).floats()) != nil else { return nil }
+    guard (try? Self.loss(model, batch, recipe: recipe, seed: 0, share: 0).floats()) != nil else {
+      return nil
+    }
     return memory.peakBytes
   }
 }

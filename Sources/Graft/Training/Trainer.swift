@@ -9,8 +9,8 @@ public final class Trainer {
   public enum Event: Sendable {
     /// A step is done; `loss` is that of the step.
     case step(epoch: Int, step: Int, steps: Int, loss: Double, learningRate: Double, imagesPerSecond: Double)
-    /// A pass is done and was evaluated.
-    case epoch(epoch: Int, epochs: Int, trainingLoss: Double, validation: Evaluation)
+    /// A pass is done; `validation` is there if it was evaluated.
+    case epoch(epoch: Int, epochs: Int, trainingLoss: Double, validation: Evaluation?)
   }
 
   /// What a finished or interrupted run amounts to.
@@ -81,7 +81,8 @@ public final class Trainer {
   ///
   /// - Parameters:
   ///   - training: images to learn from.
-  ///   - validation: images to judge by, after every pass.
+  ///   - validation: images to judge by.
+  ///   - evaluatesEvery: passes from one evaluation to the next; the last pass is always evaluated.
   ///   - resumes: continue from the output folder's checkpoint, if there is one.
   ///   - shouldStop: asked after every step; `true` saves and ends the run.
   ///   - onEvent: told of every step and pass.
@@ -89,9 +90,13 @@ public final class Trainer {
   ///   ``GraftError/batchDoesNotFit(batch:fitting:reason:)``, ``GraftError/cannotResume(folder:reason:)``, and whatever
   ///   the sources or the device throw.
   nonisolated(nonsending) public func run(
-    training: any BatchSource, validation: any BatchSource, resumes: Bool = false,
+    training: any BatchSource, validation: any BatchSource, evaluatesEvery: Int = 1, resumes: Bool = false,
     shouldStop: @Sendable () -> Bool = { false }, onEvent: (Event) throws -> Void = { _ in }
   ) async throws -> Result {
+    guard evaluatesEvery > 0 else {
+      throw GraftError.badSetting(
+        name: "evaluation interval", value: "\(evaluatesEvery)", reason: "it must be at least 1.")
+    }
     for source in [training, validation] where source.classNames != model.classes {
       throw GraftError.wrongClasses(model: model.classes, data: source.classNames)
     }
@@ -145,7 +150,8 @@ public final class Trainer {
         images = 0
       }
       let stream = training.batches(
-        epoch: state.epoch, batchSize: recipe.batchSize, imageSize: model.backbone.shape.imageSize, seed: seed,
+        epoch: state.epoch, batchSize: recipe.batchSize, imageSize: model.backbone.shape.imageSize,
+        seed: seed,
         training: true)
       var position = 0
       for try await batch in stream {
@@ -153,7 +159,8 @@ public final class Trainer {
         if position < state.batchesDone { continue }
         let group = position / recipe.accumulation * recipe.accumulation
         let groupSize = min(recipe.accumulation, batches - group)
-        micro.append(try accumulate(batch, share: 1 / Float(groupSize), step: state.step, part: position - group))
+        micro.append(
+          try accumulate(batch, share: 1 / Float(groupSize), step: state.step, part: position - group))
         images += batch.count
         guard position - group == groupSize - 1 else { continue }
         try finishStep()
@@ -171,19 +178,21 @@ public final class Trainer {
       state.epoch += 1
       state.batchesDone = 0
 
-      let evaluation = try await fitting { try await model.evaluate(validation, batchSize: recipe.batchSize) }
-      lastValidation = evaluation
-      state.lastTop1 = evaluation.top1
-      let isBest = evaluation.top1 > state.bestTop1
-      state.bestTop1 = max(state.bestTop1, evaluation.top1)
+      var evaluation: Evaluation?
+      if state.epoch % evaluatesEvery == 0 || state.epoch == recipe.epochs {
+        let result = try await fitting { try await model.evaluate(validation, batchSize: recipe.batchSize) }
+        evaluation = result
+        lastValidation = result
+        if let output, result.top1 > state.bestTop1 {
+          try model.save(to: output + "/best", transform: transform)
+        }
+        state.bestTop1 = max(state.bestTop1, result.top1)
+      }
       let event = Event.epoch(
         epoch: state.epoch, epochs: recipe.epochs,
         trainingLoss: losses.reduce(0, +) / Double(max(losses.count, 1)), validation: evaluation)
       try metrics.write(event)
-      if let output {
-        if isBest { try model.save(to: output + "/best", transform: transform) }
-        try model.save(to: output, transform: transform)
-      }
+      if let output { try model.save(to: output, transform: transform) }
       try save(state)
       try onEvent(event)
       if shouldStop(), state.epoch < recipe.epochs {
@@ -225,7 +234,9 @@ public final class Trainer {
     }
   }
 
-  /// Forward and backward of one batch. Gradients are added to the model's arena.
+  /// Forward and backward of one batch.
+  ///
+  /// Gradients are added to the model's arena.
   package static func loss(
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float
   ) throws -> Tensor {

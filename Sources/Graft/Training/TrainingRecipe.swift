@@ -1,4 +1,6 @@
-/// How to train: optimiser, schedule, batches. Everything but the model and the data.
+/// How to train: optimiser, schedule, batches.
+///
+/// Everything but the model and the data.
 public struct TrainingRecipe: Codable, Sendable, Hashable {
   /// The optimiser and its constants.
   public enum Optimizer: Codable, Sendable, Hashable {
@@ -113,10 +115,13 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
     try require(epochs > 0, "epochs", epochs, "it must be at least 1.")
     try require(batchSize > 0, "batch size", batchSize, "it must be at least 1.")
     try require(accumulation > 0, "accumulation", accumulation, "it must be at least 1.")
-    try require(learningRate > 0 && learningRate.isFinite, "learning rate", learningRate, "it must be above 0.")
-    try require(weightDecay >= 0 && weightDecay.isFinite, "weight decay", weightDecay, "it must not be negative.")
+    try require(
+      learningRate > 0 && learningRate.isFinite, "learning rate", learningRate, "it must be above 0.")
+    try require(
+      weightDecay >= 0 && weightDecay.isFinite, "weight decay", weightDecay, "it must not be negative.")
     try require(clip >= 0 && clip.isFinite, "clip", clip, "it must not be negative; 0 turns it off.")
     try require((0..<1).contains(labelSmoothing), "label smoothing", labelSmoothing, "it must be in 0..<1.")
-    try require((0..<1).contains(backboneDropout), "backbone dropout", backboneDropout, "it must be in 0..<1.")
+    try require(
+      (0..<1).contains(backboneDropout), "backbone dropout", backboneDropout, "it must be in 0..<1.")
   }
 }

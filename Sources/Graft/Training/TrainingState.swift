@@ -23,8 +23,6 @@ struct TrainingState: Codable, Equatable {
   var batchesDone = 0
   /// Best validation accuracy so far.
   var bestTop1 = -1.0
-  /// Last validation accuracy.
-  var lastTop1 = 0.0
 }
 
 extension TrainingState {

@@ -9,7 +9,9 @@ import Testing
     return try ModelSummary(shape, adapter: AdapterCatalog.named(adapter), classes: classes)
   }
 
-  @Test(arguments: [("linear", 0), ("ila", 40_496), ("ila+", 173_856), ("ila++", 354_032), ("alore", 148_992)])
+  @Test(arguments: [
+    ("linear", 0), ("ila", 40_496), ("ila+", 173_856), ("ila++", 354_032), ("alore", 148_992),
+  ])
   func adapterParameters(_ adapter: String, _ expected: Int) throws {
     #expect(try summary(adapter).adapterParameters == expected)
   }

@@ -1,4 +1,5 @@
 // swift-format-ignore-file: NeverForceUnwrap
+
 import Foundation
 import GraftOps
 import Testing
@@ -54,7 +55,8 @@ import Testing
     let vit = try Fixtures.dinov2(imageSize: 112)
     let images = try [101, 102_000_000].map {
       try Tensor(
-        Fixtures.formula(seed: UInt64($0), count: 4 * 3 * 112 * 112), shape: [4, 3, 112, 112], on: vit.context)
+        Fixtures.formula(seed: UInt64($0), count: 4 * 3 * 112 * 112), shape: [4, 3, 112, 112], on: vit.context
+      )
     }
     try checkTraining(vit, method, images, Fixtures.open("dinov2/\(method)"))
   }
@@ -78,7 +80,8 @@ import Testing
     let expected = try golden.floats("losses")
     for step in 0..<expected.count {
       let tape = Tape(.training(seed: 0))
-      let loss = try tape.crossEntropy(model.logits(of: patches[step % 2], on: tape), labels: labels[step % 2])
+      let loss = try tape.crossEntropy(
+        model.logits(of: patches[step % 2], on: tape), labels: labels[step % 2])
       try tape.backward(from: loss, seed: Tensor([1], shape: [1], on: vit.context))
       if step == 0 { try checkGradients(model, golden, about) }
       _ = try GradientClipping.clip(model.arena, to: 1)
@@ -93,7 +96,8 @@ import Testing
     #expect(try relativeError(logits, golden.floats("eval_logits")) < max(1e-3, 4 * about.evalDeviation))
   }
 
-  private func checkGradients(_ model: GraftedModel, _ golden: SafetensorsFile, _ about: Golden.About) throws {
+  private func checkGradients(_ model: GraftedModel, _ golden: SafetensorsFile, _ about: Golden.About) throws
+  {
     for parameter in model.arena.parameters where golden.tensors["grad.\(parameter.name)"] != nil {
       let actual = try parameter.gradient.floats()
       let expected = try golden.floats("grad.\(parameter.name)")
@@ -117,7 +121,8 @@ enum Golden {
     let evalDeviation: Double
 
     init(_ file: SafetensorsFile) throws {
-      let about = try JSONDecoder().decode(JSONValue.self, from: Data(file.metadata["about"]!.utf8)).objectValue!
+      let about = try JSONDecoder().decode(JSONValue.self, from: Data(file.metadata["about"]!.utf8))
+        .objectValue!
       classes = about["classes"]!.intValue!
       vanishing = Set(about["vanishing_gradients"]!.arrayValue!.compactMap(\.stringValue))
       globalNorm = about["gradient_global_norm"]!.doubleValue!
