@@ -13,7 +13,7 @@ extension Tape {
     let mask = DropoutMask(key: nextRandomKey(), probability: probability)
     let output = try mask.apply(to: input, addingTo: nil)
     guard needsGradient(input) else { return output }
-    record(output) { gradient, gradients in
+    record(output) { [input = input.gradientKey] gradient, gradients in
       try gradients.accumulate(into: input) { sum in try mask.apply(to: gradient, addingTo: sum) }
     }
     return output

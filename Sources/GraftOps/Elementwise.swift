@@ -55,7 +55,7 @@ extension Tape {
   package func add(_ a: Tensor, _ b: Tensor) throws -> Tensor {
     let output = try Elementwise.add(a, b)
     if needsGradient(a, b) {
-      record(output) { gradient, gradients in
+      record(output) { [a = a.gradientKey, b = b.gradientKey] gradient, gradients in
         try gradients.add(gradient, to: a)
         try gradients.add(gradient, to: b)
       }
@@ -67,7 +67,7 @@ extension Tape {
   package func reshape(_ input: Tensor, to shape: [Int]) -> Tensor {
     let output = input.reshaped(shape)
     if needsGradient(input) {
-      record(output) { gradient, gradients in
+      record(output) { [input = input.gradientKey] gradient, gradients in
         try gradients.add(gradient.reshaped(input.shape), to: input)
       }
     }

@@ -30,15 +30,17 @@ extension Tape {
     let output = try Tensor(empty: x.shape.dropLast() + [outputs], on: x.context)
     try product.forward(x, weight, bias: bias, into: output)
     guard needsGradient(x, weight, bias) else { return output }
-    record(output) { gradient, gradients in
-      if weight.requiresGradient {
-        try gradients.sum(into: weight) { try product.weightGradient(x, gradient, base: $0, into: $1) }
+    // Only a weight's gradient needs the input itself.
+    let kept = weight.requiresGradient ? x : nil
+    record(output) { [x = x.gradientKey] gradient, gradients in
+      if let kept {
+        try gradients.sum(into: weight) { try product.weightGradient(kept, gradient, base: $0, into: $1) }
       }
       if let bias, bias.requiresGradient {
         try gradients.sum(into: bias) { try product.biasGradient(gradient, base: $0, into: $1) }
       }
       try gradients.accumulate(into: x) { sum in
-        let result = try Tensor(empty: x.shape, on: x.context)
+        let result = try x.empty()
         try product.inputGradient(gradient, weight, adding: sum, into: result)
         return result
       }

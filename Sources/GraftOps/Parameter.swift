@@ -16,8 +16,8 @@ public final class Parameter {
     self.name = name
     self.value = value
     self.gradient = gradient
-    value.requiresGradient = true
-    value.gradientSum = gradient
+    value.gradientKey.requiresGradient = true
+    value.gradientKey.sum = gradient
   }
 
   /// Number of scalars.

@@ -145,14 +145,14 @@ extension Tape {
       x, epilogue: .init(activation: activation, residual: residual, preactivation: preactivation),
       into: output)
     guard needsGradient(x, residual) else { return output }
-    record(output) { gradient, gradients in
+    record(output) { [x = x.gradientKey, residual = residual?.gradientKey] gradient, gradients in
       // Shared, not copied: nobody changes a gradient in place.
       if let residual { try gradients.add(gradient.reshaped(residual.shape), to: residual) }
       try gradients.accumulate(into: x) { sum in
         let upstream =
           try preactivation.map { try Activation.backward(activation, preactivation: $0, gradient: gradient) }
           ?? gradient
-        let result = try Tensor(empty: x.shape, on: x.context)
+        let result = try x.empty()
         try layer.backward(upstream, adding: sum, into: result)
         return result
       }

@@ -20,7 +20,7 @@ public final class Tape {
 
   private struct Record {
     /// Held so that no output's identity is reused while the record lives.
-    let outputs: [Tensor]
+    let outputs: [GradientKey]
     let backward: ([Tensor?], Gradients) throws -> Void
   }
 
@@ -57,15 +57,15 @@ public final class Tape {
   /// - Parameter backward: receives a gradient an output, `nil` where none arrived (but never for all of them), and
   ///   adds the inputs' gradients.
   package func record(_ outputs: [Tensor], _ backward: @escaping ([Tensor?], Gradients) throws -> Void) {
-    for output in outputs { output.requiresGradient = true }
-    records.append(Record(outputs: outputs, backward: backward))
+    for output in outputs { output.gradientKey.requiresGradient = true }
+    records.append(Record(outputs: outputs.map(\.gradientKey), backward: backward))
   }
 
   /// Runs the records backwards from `output`, whose gradient is `seed`, and forgets them one by one, so that each
   /// activation is freed as soon as its gradient is known.
   package func backward(from output: Tensor, seed: Tensor) throws {
     let gradients = Gradients()
-    try gradients.add(seed, to: output)
+    try gradients.add(seed, to: output.gradientKey)
     while let record = records.popLast() {
       let received = record.outputs.map { gradients.take(ObjectIdentifier($0)) }
       if received.contains(where: { $0 != nil }) { try record.backward(received, gradients) }
@@ -80,17 +80,17 @@ package final class Gradients {
   /// Takes a gradient out: nothing will be added to it any more.
   func take(_ identifier: ObjectIdentifier) -> Tensor? { sums.removeValue(forKey: identifier) }
 
-  /// Adds `gradient` to what `tensor` has received so far.
+  /// Adds `gradient` to what a tensor has received so far.
   ///
   /// Nothing happens where no gradient is wanted.
-  package func add(_ gradient: @autoclosure () throws -> Tensor, to tensor: Tensor) throws {
-    guard tensor.requiresGradient else { return }
+  package func add(_ gradient: @autoclosure () throws -> Tensor, to key: GradientKey) throws {
+    guard key.requiresGradient else { return }
     let gradient = try gradient()
-    if let target = tensor.gradientSum {
+    if let target = key.sum {
       try Elementwise.accumulate(gradient, into: target)
       return
     }
-    let identifier = ObjectIdentifier(tensor)
+    let identifier = ObjectIdentifier(key)
     guard let sum = sums[identifier] else {
       sums[identifier] = gradient
       return
@@ -100,13 +100,23 @@ package final class Gradients {
 
   /// Lets an operation fold the addition into its own kernel: `compute` receives the sum so far, which it must not
   /// change, and returns the new sum.
-  package func accumulate(into tensor: Tensor, _ compute: (Tensor?) throws -> Tensor) throws {
-    guard tensor.requiresGradient else { return }
-    if tensor.gradientSum != nil {
-      try add(compute(nil), to: tensor)
+  package func accumulate(into key: GradientKey, _ compute: (Tensor?) throws -> Tensor) throws {
+    guard key.requiresGradient else { return }
+    if key.sum != nil {
+      try add(compute(nil), to: key)
       return
     }
-    let identifier = ObjectIdentifier(tensor)
+    let identifier = ObjectIdentifier(key)
     sums[identifier] = try compute(sums[identifier])
+  }
+
+  /// Adds `gradient` to what `tensor` has received so far; for records that keep the tensor anyway.
+  package func add(_ gradient: @autoclosure () throws -> Tensor, to tensor: Tensor) throws {
+    try add(gradient(), to: tensor.gradientKey)
+  }
+
+  /// The same with the addition folded in.
+  package func accumulate(into tensor: Tensor, _ compute: (Tensor?) throws -> Tensor) throws {
+    try accumulate(into: tensor.gradientKey, compute)
   }
 }

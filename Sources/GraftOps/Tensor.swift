@@ -23,11 +23,15 @@ public final class Tensor {
   public let shape: [Int]
   /// What the elements are.
   public let element: Element
-  /// True for a trainable parameter and for whatever was computed from one.
-  public package(set) var requiresGradient = false
-  /// Where the gradient of a trainable parameter is summed; `nil` for everything else.
-  package internal(set) var gradientSum: Tensor?
+  /// What the backward pass knows this tensor by.
+  package let gradientKey: GradientKey
   package let buffer: Buffer
+
+  /// True for a trainable parameter and for whatever was computed from one.
+  public var requiresGradient: Bool { gradientKey.requiresGradient }
+
+  /// Where the gradient of a trainable parameter is summed; `nil` for everything else.
+  package var gradientSum: Tensor? { gradientKey.sum }
 
   /// Number of elements.
   public var count: Int { shape.reduce(1, *) }
@@ -45,6 +49,7 @@ public final class Tensor {
     self.shape = shape
     self.element = element
     self.buffer = buffer
+    gradientKey = GradientKey(context: context, shape: shape)
   }
 
   /// A tensor with unspecified contents.

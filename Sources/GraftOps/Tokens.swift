@@ -34,7 +34,7 @@ extension Tape {
   package func sliceTokens(_ input: Tensor, from: Int, count: Int) throws -> Tensor {
     let output = try Tokens.slice(input, from: from, count: count)
     if needsGradient(input) {
-      record(output) { gradient, gradients in
+      record(output) { [input = input.gradientKey] gradient, gradients in
         try gradients.accumulate(into: input) { sum in
           try Tokens.sliceBackward(gradient, from: from, into: input.shape, addingTo: sum)
         }
@@ -57,11 +57,11 @@ extension Tape {
     let cls = try Tokens.slice(input, from: 0, count: 1).reshaped([batch, width])
     let patches = try Tokens.slice(input, from: 1, count: input.shape[1] - 1)
     if needsGradient(input) {
-      record([cls, patches]) { received, gradients in
+      let patchCount = patches.shape[1]
+      record([cls, patches]) { [input = input.gradientKey] received, gradients in
         try gradients.accumulate(into: input) { sum in
           try Tokens.join(
-            received[0]?.reshaped([batch, 1, width]), received[1], counts: (1, patches.shape[1]),
-            position: nil,
+            received[0]?.reshaped([batch, 1, width]), received[1], counts: (1, patchCount), position: nil,
             addingTo: sum, shape: input.shape, on: input.context)
         }
       }
@@ -81,7 +81,7 @@ extension Tape {
       a, b, counts: counts, position: position, addingTo: nil, shape: [batch, counts.0 + counts.1, a.width],
       on: a.context)
     guard needsGradient(a, b) else { return output }
-    record(output) { gradient, gradients in
+    record(output) { [a = a.gradientKey, b = b.gradientKey] gradient, gradients in
       try gradients.add(Tokens.part(of: gradient, from: 0, like: a), to: a)
       try gradients.add(Tokens.part(of: gradient, from: counts.0, like: b), to: b)
     }
@@ -146,8 +146,8 @@ private enum Tokens {
   }
 
   /// What `part` receives of the gradient of a joined sequence.
-  static func part(of gradient: Tensor, from: Int, like part: Tensor) throws -> Tensor {
-    let tokens = count(part)
+  static func part(of gradient: Tensor, from: Int, like part: GradientKey) throws -> Tensor {
+    let tokens = part.shape[part.shape.count - 2]
     guard part.shape.count == 2 else { return try slice(gradient, from: from, count: tokens) }
     let context = gradient.context
     let result = try Tensor(empty: part.shape, on: context)

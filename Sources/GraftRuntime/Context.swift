@@ -32,7 +32,9 @@ public final class Context: Sendable {
     self.device = device
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
-    let context = try openCL("clCreateContext") { clCreateContext(nil, 1, &id, nil, nil, &$0) }
+    let context = try driverSetUp.withLock { _ in
+      try openCL("clCreateContext") { UncheckedResult(clCreateContext(nil, 1, &id, nil, nil, &$0)) }
+    }.value
     guard let context else { throw RuntimeError.noDevice }
     handle = Handle(owning: context) { clReleaseContext($0) }
     let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)

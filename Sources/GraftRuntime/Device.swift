@@ -1,4 +1,5 @@
 import COpenCL
+import Synchronization
 
 /// An OpenCL device that is present on this machine.
 public struct Device: Sendable {
@@ -12,6 +13,10 @@ public struct Device: Sendable {
   ///
   /// - Throws: ``RuntimeError/noDevice`` when there is none.
   public static func all() throws -> [Device] {
+    try driverSetUp.withLock { _ in try list() }
+  }
+
+  private static func list() throws -> [Device] {
     var devices: [Device] = []
     for platform in platforms() {
       for id in deviceIdentifiers(of: platform) {
@@ -69,3 +74,9 @@ public struct Device: Sendable {
     return devices.compactMap { $0 }
   }
 }
+
+/// Held while drivers are asked for devices and contexts.
+///
+/// PoCL 3.1 sets itself up on first use without a lock: two threads that ask at the same time crash it (seen with
+/// Debian 12's packages, in strlen).
+let driverSetUp = Mutex(())

@@ -129,12 +129,3 @@ package final class KernelLibrary: Sendable {
     return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
   }
 }
-
-/// Carries a value out of a lock.
-///
-/// `@unchecked Sendable`: `withKernel`'s callers return values that do not refer to the locked state (sizes,
-/// or nothing).
-private struct UncheckedResult<Value>: @unchecked Sendable {
-  let value: Value
-  init(_ value: Value) { self.value = value }
-}
