@@ -11,6 +11,7 @@ package enum TokensCases {
         concat(batch: batch, a: a, b: b, width: width, shared: 1),
         prepend(batch: batch, patches: b, width: width), split(batch: batch, patches: b, width: width),
         classToken(batch: batch, patches: b, width: width),
+        patchesAlone(batch: batch, patches: b, width: width),
       ]
     } + [
       slice(batch: 1, tokens: 1, from: 0, count: 1, width: 1),
@@ -116,6 +117,21 @@ package enum TokensCases {
       reference: { inputs in
         .init(
           (0..<batch * width).map { 2 * inputs[0][$0 / width * (1 + patches) * width + $0 % width] })
+      })
+  }
+
+  /// A split whose class token is not used: its gradient never arrives.
+  private static func patchesAlone(batch: Int, patches: Int, width: Int) -> OperationCase {
+    OperationCase(
+      "tokens", "patches \(batch)x(1+\(patches))x\(width)",
+      inputs: [.init([batch, 1 + patches, width], differentiable: true)], terms: 1,
+      cost: bytes(batch * patches * width),
+      forward: { tape, inputs in try tape.splitClassToken(inputs[0]).patches },
+      reference: { inputs in
+        .init(
+          (0..<batch * patches * width).map { index in
+            inputs[0][(index / (patches * width) + 1) * width + index]
+          })
       })
   }
 }
