@@ -156,6 +156,10 @@ inline uint16 random_bits16(uint key0, uint key1, uint key2, uint index) {
                       random_key(key0, key1, key2, 0x7f4a7c15u));
 }
 
+// Before a loop with a constant count whose arrays must stay in registers. Some compilers keep such a loop, and with
+// it the arrays in memory, unless they are told: PoCL 3.1 (clang 14) does from 16 vectors on.
+#define UNROLL _Pragma("unroll")
+
 // VEC  channels that one work-item handles at a time where rows are short: a power of two up to 16 that divides the
 //      number of channels. Unit: floats. Default 16.
 #ifndef VEC

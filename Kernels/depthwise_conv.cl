@@ -5,8 +5,8 @@
 // SIDE    side of the square kernel, in pixels. Odd. Default 3.
 // STRIDE  pixels between neighbouring outputs. Default 1.
 // PADDED  0 where no tap ever leaves the image, which drops all checks. Default 1.
-// TILE    output pixels along a row that one pass computes, sharing taps and pixels in registers; at most out_width.
-//         Default 1.
+// ROWS, COLUMNS  output pixels of a tile, which shares taps and pixels in registers; at most the output's size.
+//         Default 1, 1.
 // FRONT   rows ahead of each image's grid (the class token): copied as they are. Default 0.
 // VEC     channels of a pass, see common.cl.
 // BIAS    defined: there is a bias.
@@ -21,25 +21,35 @@
 #ifndef PADDED
 #define PADDED 1
 #endif
-#ifndef TILE
-#define TILE 1
+#ifndef ROWS
+#define ROWS 1
+#endif
+#ifndef COLUMNS
+#define COLUMNS 1
 #endif
 #ifndef FRONT
 #define FRONT 0
 #endif
 
 #define TAPS (SIDE * SIDE)
-// Input pixels along a row that a tile of outputs looks at.
-#define SPAN ((TILE - 1) * STRIDE + SIDE)
+#if SIDE > 3
+// So many taps fit no register file: unrolled they only take long to compile.
+#undef UNROLL
+#define UNROLL
+#endif
+
+// Input pixels down and along that a tile of outputs looks at.
+#define ROW_SPAN ((ROWS - 1) * STRIDE + SIDE)
+#define COLUMN_SPAN ((COLUMNS - 1) * STRIDE + SIDE)
 
 // weight (channels, SIDE, SIDE) to taps (SIDE*SIDE, channels), so that a tap of neighbouring channels is one load.
 kernel void depthwise_prepare(const global float *weight, global float *taps, int channels) {
   const int c = get_global_id(0);
   if (c >= channels) return;
-  for (int t = 0; t < TAPS; ++t) taps[t * channels + c] = weight[c * TAPS + t];
+  UNROLL for (int t = 0; t < TAPS; ++t) taps[t * channels + c] = weight[c * TAPS + t];
 }
 
-// Rows ahead of the grid pass unchanged. The items of an image's first output row do it.
+// Rows ahead of the grid pass unchanged. The items of an image's first rows do it.
 static inline void pass_front(const global float *x, const global float *sum, global float *y, int channels) {
   for (int c = get_global_id(0) * VEC; c < FRONT * channels; c += get_global_size(0) * VEC) {
     floatv v = LOADV(x + c);
@@ -50,48 +60,59 @@ static inline void pass_front(const global float *x, const global float *sum, gl
   }
 }
 
-// TILE neighbouring outputs of one row, all channels. x and y point at the image's grid, y and sum at the tile.
-// is_checked and is_flipped are constants at every call.
+// ROWS x COLUMNS outputs, all channels. x points at the image's grid, y and sum at the tile's first output, row and
+// column at its first input. is_checked and is_flipped are constants at every call.
 static inline __attribute__((always_inline)) void tile(const global float *x, const global float *taps,
                                                        const global float *bias, const global float *sum,
                                                        global float *y, int row, int column, int height,
-                                                       int width, int channels, int is_checked,
+                                                       int width, int out_width, int channels, int is_checked,
                                                        int is_flipped) {
   for (int c = get_global_id(0) * VEC; c < channels; c += get_global_size(0) * VEC) {
-    floatv sums[TILE];
-    for (int t = 0; t < TILE; ++t) {
-      sums[t] = (floatv)(0.0f);
+    floatv sums[ROWS][COLUMNS];
+    UNROLL for (int i = 0; i < ROWS; ++i) {
+      UNROLL for (int j = 0; j < COLUMNS; ++j) {
+        sums[i][j] = (floatv)(0.0f);
 #ifdef BIAS
-      if (!is_flipped) sums[t] = LOADV(bias + c);
+        if (!is_flipped) sums[i][j] = LOADV(bias + c);
 #endif
 #ifdef ADD
-      if (is_flipped) sums[t] = LOADV(sum + t * channels + c);
+        if (is_flipped) sums[i][j] = LOADV(sum + (i * out_width + j) * channels + c);
 #endif
-    }
-    for (int u = 0; u < SIDE; ++u) {
-      if (is_checked && (row + u < 0 || row + u >= height)) continue;
-      const global float *line = x + ((row + u) * width + column) * channels + c;
-      floatv pixels[SPAN];
-      for (int s = 0; s < SPAN; ++s)
-        pixels[s] = is_checked && (column + s < 0 || column + s >= width) ? (floatv)(0.0f)
-                                                                          : LOADV(line + s * channels);
-      for (int v = 0; v < SIDE; ++v) {
-        const int tap = is_flipped ? TAPS - 1 - (u * SIDE + v) : u * SIDE + v;
-        const floatv w = LOADV(taps + tap * channels + c);
-        for (int t = 0; t < TILE; ++t) sums[t] += w * pixels[t * STRIDE + v];
       }
     }
-    for (int t = 0; t < TILE; ++t) STOREV(sums[t], y + t * channels + c);
+    UNROLL for (int s = 0; s < ROW_SPAN; ++s) {
+      if (is_checked && (row + s < 0 || row + s >= height)) continue;
+      const global float *line = x + ((row + s) * width + column) * channels + c;
+      floatv pixels[COLUMN_SPAN];
+      UNROLL for (int j = 0; j < COLUMN_SPAN; ++j)
+        pixels[j] = is_checked && (column + j < 0 || column + j >= width) ? (floatv)(0.0f)
+                                                                          : LOADV(line + j * channels);
+      UNROLL for (int i = 0; i < ROWS; ++i) {
+        const int u = s - i * STRIDE;
+        if (u < 0 || u >= SIDE) continue;
+        UNROLL for (int v = 0; v < SIDE; ++v) {
+          const int tap = is_flipped ? TAPS - 1 - (u * SIDE + v) : u * SIDE + v;
+          const floatv w = LOADV(taps + tap * channels + c);
+          UNROLL for (int j = 0; j < COLUMNS; ++j) sums[i][j] += w * pixels[j * STRIDE + v];
+        }
+      }
+    }
+    UNROLL for (int i = 0; i < ROWS; ++i)
+      UNROLL for (int j = 0; j < COLUMNS; ++j) STOREV(sums[i][j], y + (i * out_width + j) * channels + c);
   }
 }
 
-static inline __attribute__((always_inline)) void output_row(const global float *x, const global float *taps,
-                                                             const global float *bias, const global float *sum,
-                                                             global float *y, int images, int height, int width,
-                                                             int out_height, int out_width, int channels,
-                                                             int padding, int is_flipped) {
-  const int image = get_global_id(1) / out_height;
-  const int i = get_global_id(1) % out_height;
+// A strip is ROWS output rows of an image. The last one, and the last tile of each, is moved back to end with the
+// image; what it shares with its neighbour it computes again.
+#define STRIPS(height) (((height) + ROWS - 1) / ROWS)
+
+static inline __attribute__((always_inline)) void strip(const global float *x, const global float *taps,
+                                                        const global float *bias, const global float *sum,
+                                                        global float *y, int images, int height, int width,
+                                                        int out_height, int out_width, int channels, int padding,
+                                                        int is_flipped) {
+  const int image = get_global_id(1) / STRIPS(out_height);
+  const int i = min((int)get_global_id(1) % STRIPS(out_height) * ROWS, out_height - ROWS);
   if (image >= images) return;
   const size_t in_offset = (size_t)image * (FRONT + height * width) * channels;
   const size_t out_offset = (size_t)image * (FRONT + out_height * out_width) * channels;
@@ -100,38 +121,38 @@ static inline __attribute__((always_inline)) void output_row(const global float 
   y += out_offset + (FRONT + i * out_width) * channels;
   sum += out_offset + (FRONT + i * out_width) * channels;
   const int row = i * STRIDE - padding;
-  for (int begin = 0; begin < out_width; begin += TILE) {
-    // The last tile is moved back to end with the row; what it shares with its neighbour it computes again.
-    const int j = min(begin, out_width - TILE);
+  for (int begin = 0; begin < out_width; begin += COLUMNS) {
+    const int j = min(begin, out_width - COLUMNS);
     const int column = j * STRIDE - padding;
 #if PADDED
-    if (row < 0 || row + SIDE > height || column < 0 || column + SPAN > width) {
-      tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, channels, 1,
+    if (row < 0 || row + ROW_SPAN > height || column < 0 || column + COLUMN_SPAN > width) {
+      tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, out_width, channels, 1,
            is_flipped);
       continue;
     }
 #endif
-    tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, channels, 0,
+    tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, out_width, channels, 0,
          is_flipped);
   }
 }
 
-// Item (l, b*out_height + i): row i of image b, every get_global_size(0)-th chunk of VEC channels from chunk l.
+// Item (l, b * STRIPS + s): strip s of image b, every get_global_size(0)-th chunk of VEC channels from chunk l.
 kernel void depthwise_forward(const global float *x, const global float *taps, const global float *bias,
                               global float *y, int images, int height, int width, int out_height, int out_width,
                               int channels, int padding) {
-  output_row(x, taps, bias, y, y, images, height, width, out_height, out_width, channels, padding, 0);
+  strip(x, taps, bias, y, y, images, height, width, out_height, out_width, channels, padding, 0);
 }
 
 // dx[b,p,q,c] = sum_{u,v} weight[c,u,v] * dy[b, (p+padding-u)/STRIDE, (q+padding-v)/STRIDE, c] where the division is
 // exact and dy exists [+ sum_so_far]. height and width are dx's, out_height and out_width dy's.
-// Item (l, b*height + p) as above. At stride 1 it is the convolution of dy with the flipped kernel.
+// At stride 1 it is the convolution of dy with the flipped kernel, item (l, b * STRIPS + s) as above; else item
+// (l, b * height + p) computes row p.
 kernel void depthwise_input_gradient(const global float *dy, const global float *taps,
                                      const global float *sum_so_far, global float *dx, int images, int height,
                                      int width, int out_height, int out_width, int channels, int padding) {
 #if STRIDE == 1
-  output_row(dy, taps, taps, sum_so_far, dx, images, out_height, out_width, height, width, channels,
-             SIDE - 1 - padding, 1);
+  strip(dy, taps, taps, sum_so_far, dx, images, out_height, out_width, height, width, channels,
+        SIDE - 1 - padding, 1);
 #else
   const int image = get_global_id(1) / height;
   const int p = get_global_id(1) % height;
@@ -147,10 +168,10 @@ kernel void depthwise_input_gradient(const global float *dy, const global float 
 #ifdef ADD
       sum = LOADV(sum_so_far + pixel + c);
 #endif
-      for (int u = 0; u < SIDE; ++u) {
+      UNROLL for (int u = 0; u < SIDE; ++u) {
         const int i = p + padding - u;
         if (i < 0 || i % STRIDE != 0 || i / STRIDE >= out_height) continue;
-        for (int v = 0; v < SIDE; ++v) {
+        UNROLL for (int v = 0; v < SIDE; ++v) {
           const int j = q + padding - v;
           if (j < 0 || j % STRIDE != 0 || j / STRIDE >= out_width) continue;
           sum += LOADV(taps + (u * SIDE + v) * channels + c) *
@@ -163,59 +184,77 @@ kernel void depthwise_input_gradient(const global float *dy, const global float 
 #endif
 }
 
-// Over the output rows of block k, rows_per_block of the images' out_height each:
+// Over the strips of block k, strips_per_block of the images' STRIPS(out_height) each:
 //   partials[k,t,c] = sum_{b,i,j} dy[b,i,j,c] * x[b, i*STRIDE+u-padding, j*STRIDE+v-padding, c],  t = u*SIDE+v
 //   partials[k,TAPS,c] = sum dy[b,i,j,c]
 // partials (blocks, TAPS + 1, channels). Item (l, k): every get_global_size(0)-th chunk of VEC channels from chunk l.
 kernel void depthwise_weight_partials(const global float *x, const global float *dy, global float *partials,
                                       int images, int height, int width, int out_height, int out_width,
-                                      int channels, int padding, int rows_per_block, int blocks) {
+                                      int channels, int padding, int strips_per_block, int blocks) {
   const int block = get_global_id(1);
   if (block >= blocks) return;
   partials += (size_t)block * (TAPS + 1) * channels;
-  const int first = block * rows_per_block;
-  const int last = min(first + rows_per_block, images * out_height);
+  const int first = block * strips_per_block;
+  const int last = min(first + strips_per_block, images * STRIPS(out_height));
   for (int c = get_global_id(0) * VEC; c < channels; c += get_global_size(0) * VEC) {
     floatv sums[TAPS + 1];
-    for (int t = 0; t <= TAPS; ++t) sums[t] = (floatv)(0.0f);
-    for (int line = first; line < last; ++line) {
-      const int image = line / out_height;
-      const int i = line % out_height;
+    UNROLL for (int t = 0; t <= TAPS; ++t) sums[t] = (floatv)(0.0f);
+    for (int index = first; index < last; ++index) {
+      const int image = index / STRIPS(out_height);
+      const int top = index % STRIPS(out_height) * ROWS;
+      const int i0 = min(top, out_height - ROWS);
       const global float *in = x + ((size_t)image * (FRONT + height * width) + FRONT) * channels + c;
-      const global float *out =
-          dy + ((size_t)image * (FRONT + out_height * out_width) + FRONT + i * out_width) * channels + c;
-      const int row = i * STRIDE - padding;
-      for (int j = 0; j < out_width; ++j) {
-        const floatv g = LOADV(out + j * channels);
-        const int column = j * STRIDE - padding;
-        sums[TAPS] += g;
-#if PADDED
-        if (row < 0 || row + SIDE > height || column < 0 || column + SIDE > width) {
-          for (int u = 0; u < SIDE; ++u)
-            for (int v = 0; v < SIDE; ++v)
-              if (row + u >= 0 && row + u < height && column + v >= 0 && column + v < width)
-                sums[u * SIDE + v] += g * LOADV(in + ((row + u) * width + column + v) * channels);
-          continue;
+      const global float *out = dy + ((size_t)image * (FRONT + out_height * out_width) + FRONT) * channels + c;
+      const int row = i0 * STRIDE - padding;
+      for (int left = 0; left < out_width; left += COLUMNS) {
+        const int j0 = min(left, out_width - COLUMNS);
+        const int column = j0 * STRIDE - padding;
+        // What a tile that was moved back shares with its neighbours has been counted.
+        floatv g[ROWS][COLUMNS];
+        UNROLL for (int i = 0; i < ROWS; ++i) {
+          UNROLL for (int j = 0; j < COLUMNS; ++j) {
+            g[i][j] = i0 + i < top || j0 + j < left
+                          ? (floatv)(0.0f)
+                          : LOADV(out + ((i0 + i) * out_width + j0 + j) * channels);
+            sums[TAPS] += g[i][j];
+          }
         }
-#endif
-        for (int u = 0; u < SIDE; ++u)
-          for (int v = 0; v < SIDE; ++v)
-            sums[u * SIDE + v] += g * LOADV(in + ((row + u) * width + column + v) * channels);
+        const int is_inside =
+            !PADDED || (row >= 0 && row + ROW_SPAN <= height && column >= 0 && column + COLUMN_SPAN <= width);
+        UNROLL for (int s = 0; s < ROW_SPAN; ++s) {
+          if (!is_inside && (row + s < 0 || row + s >= height)) continue;
+          const global float *line = in + ((row + s) * width + column) * channels;
+          floatv pixels[COLUMN_SPAN];
+          UNROLL for (int j = 0; j < COLUMN_SPAN; ++j)
+            pixels[j] = !is_inside && (column + j < 0 || column + j >= width) ? (floatv)(0.0f)
+                                                                              : LOADV(line + j * channels);
+          UNROLL for (int i = 0; i < ROWS; ++i) {
+            const int u = s - i * STRIDE;
+            if (u < 0 || u >= SIDE) continue;
+            UNROLL for (int v = 0; v < SIDE; ++v)
+              UNROLL for (int j = 0; j < COLUMNS; ++j)
+                sums[u * SIDE + v] += g[i][j] * pixels[j * STRIDE + v];
+          }
+        }
       }
     }
-    for (int t = 0; t <= TAPS; ++t) STOREV(sums[t], partials + t * channels + c);
+    UNROLL for (int t = 0; t <= TAPS; ++t) STOREV(sums[t], partials + t * channels + c);
   }
 }
 
-// dweight (channels, SIDE, SIDE) and dbias (channels) += the partials, block after block. Item c: channel c.
+// dweight (channels, SIDE, SIDE) and dbias (channels) += the partials, block after block. Item k: VEC channels.
 kernel void depthwise_weight_finish(const global float *partials, global float *dweight, global float *dbias,
                                     int channels, int blocks, int adds_weight, int adds_bias) {
-  const int c = get_global_id(0);
+  const int c = get_global_id(0) * VEC;
   if (c >= channels) return;
   for (int t = 0; t <= TAPS; ++t) {
-    float sum = 0.0f;
-    for (int k = 0; k < blocks; ++k) sum += partials[((size_t)k * (TAPS + 1) + t) * channels + c];
-    if (t < TAPS && adds_weight) dweight[c * TAPS + t] += sum;
-    if (t == TAPS && adds_bias) dbias[c] += sum;
+    floatv sum = (floatv)(0.0f);
+    for (int k = 0; k < blocks; ++k) sum += LOADV(partials + ((size_t)k * (TAPS + 1) + t) * channels + c);
+    if (t == TAPS) {
+      if (adds_bias) STOREV(LOADV(dbias + c) + sum, dbias + c);
+    } else if (adds_weight) {
+      const float *lanes = (const float *)&sum;
+      for (int i = 0; i < VEC; ++i) dweight[(c + i) * TAPS + t] += lanes[i];
+    }
   }
 }

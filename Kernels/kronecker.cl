@@ -97,12 +97,12 @@ static inline void store_columns(float16 v, global float *x, int column, int par
 static inline void project(const global float *x, int first_row, int last_row, const global float *columns,
                            int part, float16 out[ROWS * VECTORS]) {
   const global float *rows[ROWS];
-  for (int r = 0; r < ROWS; ++r) rows[r] = x + (size_t)min(first_row + r, last_row) * part;
-  for (int r = 0; r < ROWS * VECTORS; ++r) out[r] = 0.0f;
+  UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = x + (size_t)min(first_row + r, last_row) * part;
+  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r) out[r] = 0.0f;
   for (int q = 0; q < part; ++q) {
-    for (int s = 0; s < VECTORS; ++s) {
+    UNROLL for (int s = 0; s < VECTORS; ++s) {
       const float16 column = VLOAD(columns + q * LANES_PADDED + 16 * s);
-      for (int r = 0; r < ROWS; ++r) out[r * VECTORS + s] += rows[r][q] * column;
+      UNROLL for (int r = 0; r < ROWS; ++r) out[r * VECTORS + s] += rows[r][q] * column;
     }
   }
 }
@@ -110,11 +110,11 @@ static inline void project(const global float *x, int first_row, int last_row, c
 // out[token, a] = sum_b weights[a,b] * in[token, b], lane by lane.
 static inline void mix(const float16 in[ROWS * VECTORS], const global float *weights,
                        float16 out[ROWS * VECTORS]) {
-  for (int a = 0; a < EXPERTS; ++a) {
-    for (int s = 0; s < VECTORS; ++s) {
-      for (int t = 0; t < TOKENS; ++t) {
+  UNROLL for (int a = 0; a < EXPERTS; ++a) {
+    UNROLL for (int s = 0; s < VECTORS; ++s) {
+      UNROLL for (int t = 0; t < TOKENS; ++t) {
         float16 sum = 0.0f;
-        for (int b = 0; b < EXPERTS; ++b)
+        UNROLL for (int b = 0; b < EXPERTS; ++b)
           sum += VLOAD(weights + (a * EXPERTS + b) * LANES_PADDED + 16 * s) *
                  in[(t * EXPERTS + b) * VECTORS + s];
         out[(t * EXPERTS + a) * VECTORS + s] = sum;
@@ -127,7 +127,7 @@ static inline void mix(const float16 in[ROWS * VECTORS], const global float *wei
 static inline void drop(float16 z[ROWS * VECTORS], int first_row, uint key0, uint key1, uint key2, uint threshold,
                         float keep_scale) {
 #ifdef DROPOUT
-  for (int r = 0; r < ROWS * VECTORS; ++r) {
+  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r) {
     const uint16 bits = random_bits16(key0, key1, key2, (uint)(first_row * VECTORS + r) * 16);
     z[r] = bits >= threshold ? z[r] * keep_scale : (float16)(0.0f);
   }
@@ -145,7 +145,7 @@ kernel void kronecker_forward(const global float *x, const global float *w, cons
   project(x, first_row, tokens * EXPERTS - 1, V_COLUMNS(w), part, z);
   drop(z, first_row, key0, key1, key2, threshold, keep_scale);
 #ifdef KEEP
-  for (int r = 0; r < ROWS * VECTORS; ++r)
+  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r)
     if (r < rows * VECTORS) VSTORE(z[r], kept + ((size_t)first_row * VECTORS + r) * 16);
 #endif
   mix(z, MIX_FORWARD(w), q);
@@ -155,7 +155,7 @@ kernel void kronecker_forward(const global float *x, const global float *w, cons
   y += (size_t)first_row * part;
   for (int p = 0; p < part; p += 16) {
     float16 sums[ROWS];
-    for (int r = 0; r < ROWS; ++r) {
+    UNROLL for (int r = 0; r < ROWS; ++r) {
       sums[r] = load_columns(x + min(r, rows - 1) * part + p, p, part);
 #ifdef BIAS
       sums[r] += scale * load_columns(c + r % EXPERTS * part + p, p, part);
@@ -163,9 +163,9 @@ kernel void kronecker_forward(const global float *x, const global float *w, cons
     }
     for (int l = 0; l < RANKS; ++l) {
       const float16 row = VLOAD(U_ROWS(w) + l * padded + p);
-      for (int r = 0; r < ROWS; ++r) sums[r] += lanes[r * LANES_PADDED + l] * row;
+      UNROLL for (int r = 0; r < ROWS; ++r) sums[r] += lanes[r * LANES_PADDED + l] * row;
     }
-    for (int r = 0; r < ROWS; ++r)
+    UNROLL for (int r = 0; r < ROWS; ++r)
       if (r < rows) store_columns(sums[r], y + r * part + p, p, part);
   }
 }
@@ -202,15 +202,15 @@ kernel void kronecker_backward(const global float *x, const global float *dy, co
 #ifdef WEIGHTS
     const global float *x_rows = x + (size_t)first_row * part;
     float16 z[ROWS * VECTORS], q[ROWS * VECTORS];
-    for (int r = 0; r < ROWS * VECTORS; ++r)
+    UNROLL for (int r = 0; r < ROWS * VECTORS; ++r)
       z[r] = r < rows * VECTORS ? VLOAD(kept + ((size_t)first_row * VECTORS + r) * 16) : (float16)(0.0f);
     mix(z, MIX_FORWARD(w), q);
-    for (int a = 0; a < EXPERTS; ++a)
-      for (int b = 0; b < EXPERTS; ++b)
-        for (int s = 0; s < VECTORS; ++s) {
+    UNROLL for (int a = 0; a < EXPERTS; ++a)
+      UNROLL for (int b = 0; b < EXPERTS; ++b)
+        UNROLL for (int s = 0; s < VECTORS; ++s) {
           global float *target = da + (a * EXPERTS + b) * LANES_PADDED + 16 * s;
           float16 sum = VLOAD(target);
-          for (int t = 0; t < TOKENS; ++t)
+          UNROLL for (int t = 0; t < TOKENS; ++t)
             sum += dq[(t * EXPERTS + a) * VECTORS + s] * z[(t * EXPERTS + b) * VECTORS + s];
           VSTORE(sum, target);
         }
@@ -219,41 +219,41 @@ kernel void kronecker_backward(const global float *x, const global float *dy, co
     const float *dz_lanes = (const float *)dz;
     for (int p = 0; p < part; p += 16) {
       float16 values[ROWS];
-      for (int r = 0; r < ROWS; ++r)
+      UNROLL for (int r = 0; r < ROWS; ++r)
         values[r] = r < rows ? load_columns(dy_rows + r * part + p, p, part) : (float16)(0.0f);
 #ifdef WEIGHTS
 #ifdef BIAS
-      for (int a = 0; a < EXPERTS; ++a) {
+      UNROLL for (int a = 0; a < EXPERTS; ++a) {
         float16 sum = VLOAD(dc + a * padded + p);
-        for (int t = 0; t < TOKENS; ++t) sum += values[t * EXPERTS + a];
+        UNROLL for (int t = 0; t < TOKENS; ++t) sum += values[t * EXPERTS + a];
         VSTORE(sum, dc + a * padded + p);
       }
 #endif
       for (int l = 0; l < RANKS; ++l) {
         float16 sum = VLOAD(du + l * padded + p);
-        for (int r = 0; r < ROWS; ++r) sum += q_lanes[r * LANES_PADDED + l] * values[r];
+        UNROLL for (int r = 0; r < ROWS; ++r) sum += q_lanes[r * LANES_PADDED + l] * values[r];
         VSTORE(sum, du + l * padded + p);
       }
 #endif
 #ifdef INPUT
 #ifdef ADD
-      for (int r = 0; r < ROWS; ++r)
+      UNROLL for (int r = 0; r < ROWS; ++r)
         if (r < rows)
           values[r] += load_columns(sum_so_far + ((size_t)first_row + r) * part + p, p, part);
 #endif
       for (int l = 0; l < RANKS; ++l) {
         const float16 row = VLOAD(V_ROWS(w) + l * padded + p);
-        for (int r = 0; r < ROWS; ++r) values[r] += dz_lanes[r * LANES_PADDED + l] * row;
+        UNROLL for (int r = 0; r < ROWS; ++r) values[r] += dz_lanes[r * LANES_PADDED + l] * row;
       }
-      for (int r = 0; r < ROWS; ++r)
+      UNROLL for (int r = 0; r < ROWS; ++r)
         if (r < rows) store_columns(values[r], dx + ((size_t)first_row + r) * part + p, p, part);
 #endif
 #ifdef WEIGHTS
-      for (int r = 0; r < ROWS; ++r)
+      UNROLL for (int r = 0; r < ROWS; ++r)
         values[r] = r < rows ? load_columns(x_rows + r * part + p, p, part) : (float16)(0.0f);
       for (int l = 0; l < RANKS; ++l) {
         float16 sum = VLOAD(dv + l * padded + p);
-        for (int r = 0; r < ROWS; ++r) sum += dz_lanes[r * LANES_PADDED + l] * values[r];
+        UNROLL for (int r = 0; r < ROWS; ++r) sum += dz_lanes[r * LANES_PADDED + l] * values[r];
         VSTORE(sum, dv + l * padded + p);
       }
 #endif
@@ -312,7 +312,7 @@ kernel void kronecker_dense(const global float *a, const global float *u, const 
   if (column >= EXPERTS * part || row >= EXPERTS * part) return;
   const int p = row % part, q = column % part;
   float sum = 0.0f;
-  for (int i = 0; i < EXPERTS; ++i) {
+  UNROLL for (int i = 0; i < EXPERTS; ++i) {
     float entry = 0.0f;
     for (int k = 0; k < RANK; ++k) entry += u[(i * part + p) * RANK + k] * v[(i * RANK + k) * part + q];
     sum += a[(i * EXPERTS + row / part) * EXPERTS + column / part] * entry;

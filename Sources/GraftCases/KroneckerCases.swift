@@ -26,6 +26,7 @@ package enum KroneckerCases {
     Shape(tokens: 17, part: 3, experts: 1, rank: 2, hasBias: true),
     Shape(tokens: 3, part: 17, experts: 4, rank: 5),
     Shape(tokens: 131, part: 4, experts: 2, rank: 2),
+    Shape(tokens: 37, part: 16, experts: 1, rank: 2, hasBias: true),
     Shape(tokens: 9, part: 16, experts: 4, rank: 4, hasBias: true, dropout: 0.3),
     Shape(tokens: 5, part: 7, experts: 3, rank: 6, dropout: 0.5, uses: 2),
   ].map(make)

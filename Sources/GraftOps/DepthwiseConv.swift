@@ -103,15 +103,21 @@ private struct DepthwiseConv {
     plan = ChannelPlan(channels: channels, on: context)
   }
 
-  /// Pixels along a row that share taps in registers; a row must hold them all.
-  private func tile(_ width: Int) -> Int { context.traits.isCPU && width >= 4 && side <= 3 ? 4 : 1 }
+  /// Output pixels that share taps and pixels in registers; the output must hold a whole tile.
+  ///
+  /// Two rows of four keep a CPU's loads below its multiplications, and larger tiles gain nothing more.
+  private func tile(_ output: Grid) -> Grid {
+    guard context.traits.isCPU, side <= 3 else { return (1, 1) }
+    return (output.height >= 2 ? 2 : 1, output.width >= 4 ? 4 : 1)
+  }
 
-  private func key(_ function: String, tile: Int, isPadded: Bool, _ flags: [String]) -> KernelKey {
+  private func key(_ function: String, tile: Grid, isPadded: Bool, _ flags: [String] = []) -> KernelKey {
     KernelKey(
       "depthwise_conv", function,
       macros: [
-        .init("SIDE", side), .init("STRIDE", stride), .init("PADDED", isPadded ? 1 : 0), .init("TILE", tile),
-        .init("FRONT", front), .init("VEC", plan.vector),
+        .init("SIDE", side), .init("STRIDE", stride), .init("PADDED", isPadded ? 1 : 0),
+        .init("ROWS", tile.height), .init("COLUMNS", tile.width), .init("FRONT", front),
+        .init("VEC", plan.vector),
       ] + flags.map { .init($0, 1) })
   }
 
@@ -124,22 +130,24 @@ private struct DepthwiseConv {
   }
 
   func forward(_ x: Tensor, taps: Tensor, bias: Tensor?, into y: Tensor) throws {
-    let kernel = key(
-      "depthwise_forward", tile: tile(output.width), isPadded: padding > 0, bias == nil ? [] : ["BIAS"])
+    let tile = tile(output)
+    let kernel = key("depthwise_forward", tile: tile, isPadded: padding > 0, bias == nil ? [] : ["BIAS"])
     // Without a bias the kernel does not read it: any buffer stands in.
     try context.run(
-      kernel, over: [plan.items, images * output.height], group: group, x.buffer, taps.buffer,
+      kernel, over: [plan.items, images * strips(output, tile)], group: group, x.buffer, taps.buffer,
       (bias ?? taps).buffer, y.buffer, images, input.height, input.width, output.height, output.width,
       channels,
       padding)
   }
 
   func inputGradient(_ dy: Tensor, taps: Tensor, addingTo sum: Tensor?, into dx: Tensor) throws {
+    // At stride 1 it is a convolution over strips of dx, otherwise a gathering row by row.
+    let tile = stride == 1 ? tile(input) : (1, 1)
     let kernel = key(
-      "depthwise_input_gradient", tile: tile(input.width), isPadded: stride > 1 || padding < side - 1,
+      "depthwise_input_gradient", tile: tile, isPadded: stride > 1 || padding < side - 1,
       sum == nil ? [] : ["ADD"])
     try context.run(
-      kernel, over: [plan.items, images * input.height], group: group, dy.buffer, taps.buffer,
+      kernel, over: [plan.items, images * strips(input, tile)], group: group, dy.buffer, taps.buffer,
       (sum ?? dy).buffer, dx.buffer, images, input.height, input.width, output.height, output.width, channels,
       padding)
   }
@@ -148,19 +156,23 @@ private struct DepthwiseConv {
     let weightSum = weight.requiresGradient ? weight.gradientSum : nil
     let biasSum = bias?.requiresGradient == true ? bias?.gradientSum : nil
     guard let target = weightSum ?? biasSum else { return }
-    let rows = images * output.height
-    let rowsPerBlock = (rows + 15) / 16
-    let blocks = (rows + rowsPerBlock - 1) / rowsPerBlock
+    let tile = tile(output)
+    let strips = images * strips(output, tile)
+    let stripsPerBlock = (strips + 15) / 16
+    let blocks = (strips + stripsPerBlock - 1) / stripsPerBlock
     let partials = try Tensor(empty: [blocks, side * side + 1, channels], on: context)
     try context.run(
-      key("depthwise_weight_partials", tile: 1, isPadded: padding > 0, []), over: [plan.items, blocks],
+      key("depthwise_weight_partials", tile: tile, isPadded: padding > 0), over: [plan.items, blocks],
       group: group, x.buffer, dy.buffer, partials.buffer, images, input.height, input.width, output.height,
-      output.width, channels, padding, rowsPerBlock, blocks)
+      output.width, channels, padding, stripsPerBlock, blocks)
     try context.run(
-      KernelKey("depthwise_conv", "depthwise_weight_finish", macros: [.init("SIDE", side)]), over: [channels],
-      group: [min(64, context.traits.maxWorkGroupSize)], partials.buffer, (weightSum ?? target).buffer,
+      KernelKey(
+        "depthwise_conv", "depthwise_weight_finish", macros: [.init("SIDE", side), .init("VEC", plan.vector)]),
+      over: [channels / plan.vector], group: [group[0]], partials.buffer, (weightSum ?? target).buffer,
       (biasSum ?? target).buffer, channels, blocks, weightSum == nil ? 0 : 1, biasSum == nil ? 0 : 1)
   }
+
+  private func strips(_ grid: Grid, _ tile: Grid) -> Int { (grid.height + tile.height - 1) / tile.height }
 
   private var group: [Int] { context.traits.isCPU ? [1, 1] : [min(64, context.traits.maxWorkGroupSize), 1] }
 }

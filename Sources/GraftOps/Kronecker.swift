@@ -52,7 +52,10 @@ package struct Kronecker {
   private let rank: Int
   /// Channels of a part: the width divided by the number of experts.
   private let part: Int
-  /// Tokens of a tile; their rows fill about half of a CPU's vector registers.
+  /// Tokens of a tile.
+  ///
+  /// On a CPU their rows fill about half of the vector registers. Parts with a tail are rare and go token by token:
+  /// unrolled over many rows the tails would take seconds to compile.
   private let tokens: Int
 
   private var ranks: Int { experts * rank }
@@ -70,7 +73,7 @@ package struct Kronecker {
     precondition(u.shape == [experts, part, rank], "U is (n, D/n, r)")
     precondition(v.shape == [experts, rank, part], "V is (n, r, D/n)")
     let rowsOfToken = experts * ((experts * rank + 15) / 16)
-    tokens = context.traits.isCPU ? max(1, 16 / rowsOfToken) : 1
+    tokens = context.traits.isCPU && part % 16 == 0 ? max(1, 16 / rowsOfToken) : 1
   }
 
   /// Where the gradients of trainable weights are summed.
