@@ -54,8 +54,8 @@ struct BackboneArguments: ParsableArguments {
   @Option(help: "Pixel scaling the weights were trained with: imagenet or half.")
   var normalization: NormalizationName?
 
-  @Option(help: "How the position embedding is resized.")
-  var positionResampling: Named<PositionResampling> = Named(.bicubicAntialias)
+  @Option(help: "How the position embedding is resized (default bicubic_antialias, as in timm).")
+  var positionResampling: Named<PositionResampling>?
 
   enum NormalizationName: String, ExpressibleByArgument, CaseIterable {
     case imagenet, half
@@ -65,7 +65,7 @@ struct BackboneArguments: ParsableArguments {
   var options: BackboneOptions {
     BackboneOptions(
       imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value,
-      positionResampling: positionResampling.value)
+      positionResampling: positionResampling?.value ?? .bicubicAntialias)
   }
 }
 

@@ -65,6 +65,11 @@ struct TrainCommand: AsyncParsableCommand {
         stored.imageSize, max(stored.patchSize, 224 / stored.patchSize * stored.patchSize))
     }
     if options.normalization == nil { options.normalization = recipe.normalization }
+    if preset == "ila" {
+      // The ILA code's own conventions.
+      if backbone.epsilon == nil { options.epsilon = 1e-12 }
+      if backbone.positionResampling == nil { options.positionResampling = .bilinearAlignedCorners }
+    }
     let imageSize = options.imageSize ?? stored.imageSize
     let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
     let training = try imageFolder(

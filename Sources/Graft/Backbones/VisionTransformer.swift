@@ -14,6 +14,8 @@ public final class VisionTransformer {
   public let shape: VisionTransformerShape
   /// The file the weights came from; `nil` for random weights.
   public let file: SafetensorsFile?
+  /// How the stored position embedding was brought to this image size.
+  public let positionResampling: PositionResampling
   /// The device.
   public let context: Context
 
@@ -54,6 +56,7 @@ public final class VisionTransformer {
   ) throws {
     self.shape = shape
     self.file = file
+    positionResampling = resampling
     self.context = context
     let d = shape.width
     let names = shape.tensorShapes

@@ -62,20 +62,6 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
     }
   }
 
-  /// The mean and the standard deviation of red, green and blue.
-  public struct Normalization: Codable, Equatable, Sendable {
-    /// Taken from each pixel.
-    public var mean: [Float]
-    /// What each pixel is divided by then.
-    public var std: [Float]
-
-    /// Creates a normalisation; both lists have three values.
-    public init(mean: [Float], std: [Float]) {
-      self.mean = mean
-      self.std = std
-    }
-  }
-
   /// Creates a manifest of the current format.
   public init(
     peftType: String, adapter: String, settings: [String: JSONValue], backbone: Backbone, classes: [String],
@@ -115,10 +101,6 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
       backbone.contentHash.utf8.count == 64
       && backbone.contentHash.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     if !isHash { return "backbone.content_hash is not 64 lower-case hexadecimal digits" }
-    let channels = [normalization.mean, normalization.std]
-    guard channels.allSatisfy({ $0.count == 3 && $0.allSatisfy(\.isFinite) }),
-      normalization.std.allSatisfy({ $0 > 0 })
-    else { return "normalization needs three means and three positive standard deviations" }
     return nil
   }
 }

@@ -47,13 +47,14 @@ extension GraftedModel {
     settings["backbone_path"] = .string(backbone.file?.path ?? "")
     settings["backbone_heads"] = .integer(shape.heads)
     settings["backbone_epsilon"] = .number(Double(shape.epsilon))
+    settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
     return AdapterManifest(
       peftType: AdapterCatalog.name(of: adapter).uppercased(), adapter: AdapterCatalog.name(of: adapter),
       settings: settings,
       backbone: .init(
         architecture: shape.architectureName, contentHash: backbone.file?.contentHash ?? "random",
         width: shape.width, depth: shape.depth, imageSize: shape.imageSize, patchSize: shape.patchSize),
-      classes: classes, normalization: .init(mean: shape.normalization.mean, std: shape.normalization.std),
+      classes: classes, normalization: shape.normalization,
       transform: transform, graftVersion: Graft.version)
   }
 }
@@ -66,14 +67,18 @@ extension AdapterFolder {
     guard !file.isEmpty else {
       throw CheckpointError.missingFile(path: "the backbone's file (say --backbone)")
     }
-    let normalization = manifest.normalization
-    return (
-      file,
-      BackboneOptions(
-        imageSize: manifest.backbone.imageSize, heads: manifest.settings["backbone_heads"]?.intValue,
-        epsilon: manifest.settings["backbone_epsilon"]?.doubleValue.map(Float.init),
-        normalization: Normalization(mean: normalization.mean, std: normalization.std))
-    )
+    return (file, manifest.backboneOptions)
+  }
+}
+
+extension AdapterManifest {
+  /// How the backbone was prepared.
+  var backboneOptions: BackboneOptions {
+    BackboneOptions(
+      imageSize: backbone.imageSize, heads: settings["backbone_heads"]?.intValue,
+      epsilon: settings["backbone_epsilon"]?.doubleValue.map(Float.init), normalization: normalization,
+      positionResampling: settings["backbone_position_resampling"]?.stringValue.flatMap(
+        PositionResampling.init(rawValue:)) ?? .bicubicAntialias)
   }
 }
 

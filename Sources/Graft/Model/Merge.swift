@@ -105,13 +105,8 @@ extension GraftedModel {
   public convenience init(merged path: String, on context: Context) throws {
     let file = try SafetensorsFile(path: path)
     let manifest = try Self.manifest(ofMerged: file)
-    let normalization = manifest.normalization
-    let options = BackboneOptions(
-      imageSize: manifest.backbone.imageSize, heads: manifest.settings["backbone_heads"]?.intValue,
-      epsilon: manifest.settings["backbone_epsilon"]?.doubleValue.map(Float.init),
-      normalization: Normalization(mean: normalization.mean, std: normalization.std))
     try self.init(
-      VisionTransformer(path: path, options: options, on: context), adapter: LinearProbe(),
+      VisionTransformer(path: path, options: manifest.backboneOptions, on: context), adapter: LinearProbe(),
       classes: manifest.classes)
     for parameter in arena.parameters {
       guard let info = file.tensors[parameter.name], info.shape == parameter.value.shape else {
@@ -132,6 +127,9 @@ extension GraftedModel {
       throw CheckpointError.malformedManifest(
         path: file.path,
         detail: "the file holds no description of a merged model; give a file that graft merge wrote")
+    }
+    if let fault = manifest.fault {
+      throw CheckpointError.malformedManifest(path: file.path, detail: fault)
     }
     return manifest
   }
