@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--arch", default="vit_small_patch14_dinov2", help="timm architecture (default: %(default)s)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of class folders: print timm's logits for each PNG")
     parser.add_argument("--image-size", type=int, default=224, help="side to which images are resized (default: %(default)s)")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="output of graft predict --json for the same images")
     arguments = parser.parse_args()
     if arguments.images and not any(arguments.images.glob("*/*.png")):
         parser.error(f"{arguments.images} has no CLASS/*.png")
@@ -77,7 +78,13 @@ def print_logits(arguments: argparse.Namespace, classes: int) -> None:
     side = arguments.image_size
     model = load_vit(arguments.arch, arguments.file, side, num_classes=classes).eval()
     names = sorted(folder.name for folder in arguments.images.iterdir() if folder.is_dir())
-    right = total = 0
+    ours = {}
+    if arguments.compare:
+        for line in map(json.loads, arguments.compare.read_text().splitlines()):
+            if line["event"] == "prediction":
+                ours[Path(line["image"]).resolve()] = torch.tensor(line["logits"])
+    right = total = compared = other_class = 0
+    worst = 0.0
     for path in sorted(arguments.images.glob("*/*.png")):
         image = Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
         pixels = (numpy.asarray(image, numpy.float32).transpose(2, 0, 1) / 255 - mean) / std
@@ -85,8 +92,19 @@ def print_logits(arguments: argparse.Namespace, classes: int) -> None:
             logits = model(torch.from_numpy(pixels)[None])[0]
         best = int(logits.argmax())
         right, total = right + (best == names.index(path.parent.name)), total + 1
+        if arguments.compare:
+            if (graft := ours.get(path.resolve())) is None:
+                continue
+            compared += 1
+            other_class += int(graft.argmax()) != best
+            worst = max(worst, float((graft - logits).norm() / logits.norm()))
+            continue
         print(json.dumps({"file": str(path.relative_to(arguments.images)), "class": best, "logits": logits.tolist()}))
     setup.say(f"top-1 {right / total:.4f} of {total} images")
+    if arguments.compare:
+        setup.say(f"{compared} images compared: {other_class} with another class, logits differ by at most {worst:.1e}")
+        if not compared or other_class or worst > 1e-4:
+            setup.stop("Graft and timm disagree (allowed: no other class, 1e-4 relative)")
 
 
 if __name__ == "__main__":

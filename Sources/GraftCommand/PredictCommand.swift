@@ -38,15 +38,18 @@ struct PredictCommand: AsyncParsableCommand {
         let paths = images[start..<min(start + batchSize, images.count)]
         let pixels = try paths.flatMap { try loadImage($0, transform: transform, imageSize: size) }
         let batch = ImageBatch(count: paths.count, imageSize: size, pixels: pixels)
-        for (path, predictions) in zip(paths, try model.predict(batch)) {
-          let best = predictions.prefix(top)
+        for (path, logits) in zip(paths, try model.logits(batch)) {
+          let best = model.predictions(logits).prefix(top)
           reporter.say(
             "\(path): "
               + best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }.joined(
                 separator: ", "))
           reporter.emit(
             "prediction",
-            ["image": .string(path), "predictions": try JSONValue(encoding: Array(best))])
+            [
+              "image": .string(path), "predictions": try JSONValue(encoding: Array(best)),
+              "logits": .array(logits.map { .number(Double($0)) }),
+            ])
         }
       }
       reporter.emit("done", ["images": .integer(images.count)])

@@ -90,10 +90,13 @@ public final class GraftedModel {
   ///
   /// - Throws: `RuntimeError` when the device fails or has no memory left.
   public func predict(_ images: ImageBatch) throws -> [[Prediction]] {
-    try logits(images).map { logits in
-      zip(classes, softmax(logits)).map { Prediction(className: $0, probability: $1) }
-        .sorted { $0.probability > $1.probability }
-    }
+    try logits(images).map(predictions)
+  }
+
+  /// Classes with their probabilities from one image's logits, the likeliest first.
+  public func predictions(_ logits: [Float]) -> [Prediction] {
+    zip(classes, softmax(logits)).map { Prediction(className: $0, probability: $1) }
+      .sorted { $0.probability > $1.probability }
   }
 
   /// Logits (B, K) of a matrix of patches.
