@@ -9,15 +9,26 @@ kernel void cross_entropy_rows(const global float *logits, const global int *lab
   SCRATCH_DECLARE(scratch);
   const int row = get_group_id(0);
   logits += (size_t)row * classes;
+  const int whole = classes / 16 * 16;
+  float16 most16 = -INFINITY;
   float most = -INFINITY;
-  for (int k = LANE; k < classes; k += LANES) most = fmax(most, logits[k]);
-  most = GROUP_MAX(most, scratch);
+  for (int k = LANE * 16; k < whole; k += LANES * 16) most16 = fmax(most16, VLOAD(logits + k));
+  for (int k = whole + LANE; k < classes; k += LANES) most = fmax(most, logits[k]);
+  most = GROUP_MAX(fmax(max16(most16), most), scratch);
+  float16 exps16 = 0.0f, sum16s = 0.0f;
   float exps = 0.0f, sum = 0.0f;
-  for (int k = LANE; k < classes; k += LANES) {
-    exps += exp(logits[k] - most);
-    // Relative to the largest, so that large logits do not swallow the digits of their differences.
+  // Relative to the largest, so that large logits do not swallow the digits of their differences.
+  for (int k = LANE * 16; k < whole; k += LANES * 16) {
+    const float16 v = VLOAD(logits + k) - most;
+    exps16 += exp16(v);
+    sum16s += v;
+  }
+  for (int k = whole + LANE; k < classes; k += LANES) {
+    exps += exp1(logits[k] - most);
     sum += logits[k] - most;
   }
+  exps += sum16(exps16);
+  sum += sum16(sum16s);
   exps = GROUP_SUM(exps, scratch);
   sum = GROUP_SUM(sum, scratch);
   if (LANE == 0) {
@@ -46,8 +57,13 @@ kernel void cross_entropy_gradient(const global float *logits, const global int 
   const float factor = upstream[0] / rows;
   const float log_sum_exp = log_sum_exps[row];
   const int label = labels[row];
-  for (int k = LANE; k < classes; k += LANES) {
-    const float target = (k == label ? 1.0f - smoothing : 0.0f) + smoothing / classes;
-    dlogits[k] = factor * (exp(logits[k] - log_sum_exp) - target);
+  const float even = smoothing / classes;
+  const int whole = classes / 16 * 16;
+  for (int k = LANE * 16; k < whole; k += LANES * 16) {
+    float16 target = even;
+    if (label >= k && label < k + 16) ((float *)&target)[label - k] += 1.0f - smoothing;
+    VSTORE(factor * (exp16(VLOAD(logits + k) - log_sum_exp) - target), dlogits + k);
   }
+  for (int k = whole + LANE; k < classes; k += LANES)
+    dlogits[k] = factor * (exp1(logits[k] - log_sum_exp) - even - (k == label ? 1.0f - smoothing : 0.0f));
 }

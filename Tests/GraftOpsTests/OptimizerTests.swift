@@ -146,6 +146,13 @@ import Testing
     expectClose(try arena.parameters[0].gradient.floats(), clipped, "clipped gradients")
   }
 
+  @Test(arguments: [1, 15, 16, 17, 4097]) func partialSumsOfSquaresMissNothing(_ count: Int) throws {
+    let context = try TestDevice.context.get()
+    let twos = try Tensor([Float](repeating: 2, count: count), shape: [count], on: context)
+    let partials = try Reduction.squarePartials(of: twos)
+    #expect(try partials.floats().reduce(0, +) == Float(4 * count))
+  }
+
   @Test func clippingLetsNaNThrough() throws {
     let arena = try ParameterArena([("a", [2], [0, 0])], on: TestDevice.context.get())
     try arena.parameters[0].gradient.assign([1, .nan])
