@@ -34,9 +34,9 @@ extension GraftError: CustomStringConvertible {
     switch self {
     case .imageSizeNotDivisible(let size, let patch):
       let below = size / patch * patch
+      let fitting = below > 0 ? "\(below) or \(below + patch)" : "\(patch)"
       return """
-        An image of \(size) pixels does not divide into patches of \(patch). Use --image-size \
-        \(max(below, patch)) or \(below + patch).
+        An image of \(size) pixels does not divide into patches of \(patch). Use --image-size \(fitting).
         """
     case .unknownArchitecture(let name, let known):
       return """

@@ -29,7 +29,9 @@ struct InfoCommand: AsyncParsableCommand {
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
-      guard classes >= 0 else { throw ValidationError("--classes must not be negative.") }
+      guard (0...1_000_000).contains(classes) else {
+        throw ValidationError("--classes must be in 0...1000000.")
+      }
       let adapter = try settings.reduce(AdapterCatalog.named(adapter)) { adapter, text in
         let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
         guard parts.count == 2 else { throw ValidationError("--set \(text): write NAME=VALUE.") }

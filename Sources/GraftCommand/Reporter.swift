@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Graft
 import GraftData
+import GraftOps
 import GraftRuntime
 
 /// Says what happens: text for people, or JSON lines for scripts.
@@ -49,6 +50,7 @@ struct Reporter: Sendable {
     } catch let error as ExitCode {
       throw error
     } catch let error as ValidationError {
+      emit("error", ["message": .string(error.message)])
       throw error
     } catch {
       endProgress()
@@ -65,8 +67,8 @@ private func exitCode(for error: any Error) -> ExitCode {
   case is RuntimeError: ExitCode(EX_SOFTWARE)
   case CheckpointError.cannotWrite, GraftError.badOutput: ExitCode(EX_CANTCREAT)
   case is CheckpointError, is DataError, GraftError.wrongClasses: ExitCode(EX_DATAERR)
-  case GraftError.lossNotFinite, GraftError.notFinite: ExitCode(EX_SOFTWARE)
-  case is GraftError: ExitCode(EX_USAGE)
+  case GraftError.lossNotFinite, GraftError.notFinite, GraftError.batchDoesNotFit: ExitCode(EX_SOFTWARE)
+  case is GraftError, is OperationError: ExitCode(EX_USAGE)
   default: ExitCode(EX_SOFTWARE)
   }
 }

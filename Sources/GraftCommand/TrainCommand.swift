@@ -143,8 +143,9 @@ struct TrainCommand: AsyncParsableCommand {
 
   /// A finished or interrupted run is not overwritten by accident.
   private func refuseToOverwrite() throws {
-    let checkpoint = out + "/" + Trainer.checkpointName
-    if !resume, FileManager.default.fileExists(atPath: checkpoint) {
+    guard !resume else { return }
+    for name in [Trainer.checkpointName, AdapterFolder.manifestName]
+    where FileManager.default.fileExists(atPath: out + "/" + name) {
       throw GraftError.badOutput(
         folder: out, reason: "it holds a run already. Continue it with --resume, or choose another folder.")
     }

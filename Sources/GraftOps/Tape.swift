@@ -27,6 +27,9 @@ public final class Tape {
   /// Starts an empty tape.
   public init(_ mode: Mode = .inference) { self.mode = mode }
 
+  /// Number of records; nothing below the first trainable weight leaves one.
+  package var recordCount: Int { records.count }
+
   /// True in training.
   package var isTraining: Bool { mode != .inference }
 

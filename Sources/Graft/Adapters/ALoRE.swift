@@ -49,12 +49,18 @@ public struct ALoRE: Adapter {
   ///
   /// - Throws: ``GraftError`` when n does not divide the width or a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    guard experts > 0, shape.width % experts == 0 else {
+    guard (1...64).contains(experts), shape.width % experts == 0 else {
       throw GraftError.badSetting(
-        name: "experts", value: "\(experts)", reason: "it must divide the backbone's width, \(shape.width).")
+        name: "experts", value: "\(experts)",
+        reason: "it must divide the backbone's width, \(shape.width), and be at most 64.")
     }
-    guard rank > 0 else {
-      throw GraftError.badSetting(name: "rank", value: "\(rank)", reason: "it must be at least 1.")
+    guard (1...shape.width).contains(rank) else {
+      throw GraftError.badSetting(
+        name: "rank", value: "\(rank)",
+        reason: "it must be at least 1 and at most the backbone's width, \(shape.width).")
+    }
+    guard scale.isFinite else {
+      throw GraftError.badSetting(name: "scale", value: "\(scale)", reason: "it must be a number.")
     }
     guard dropout >= 0, dropout < 1 else {
       throw GraftError.badSetting(name: "dropout", value: "\(dropout)", reason: "it must be in 0..<1.")

@@ -96,7 +96,8 @@ public struct ILA: Adapter {
     let depth = shape.depth
     plan.join = { tensors, sites in
       for block in interLayer {
-        let module = ILAModule("blocks.\(block).ila", settings, shrinks: shrinking.contains(block), tensors)
+        let module = try ILAModule(
+          "blocks.\(block).ila", settings, shrinks: shrinking.contains(block), tensors)
         try sites.join(module, at: .afterBlock(block), of: settings.variant.rawValue)
       }
       guard settings.variant == .ilaPlusPlus else { return }
@@ -114,12 +115,15 @@ public struct ILA: Adapter {
   }
 
   private func check(_ shape: VisionTransformerShape, _ shrinking: [Int]) throws {
-    guard bottleneck > 0 else {
+    guard (1...shape.width).contains(bottleneck) else {
       throw GraftError.badSetting(
-        name: "bottleneck", value: "\(bottleneck)", reason: "it must be at least 1.")
+        name: "bottleneck", value: "\(bottleneck)",
+        reason: "it must be at least 1 and at most the backbone's width, \(shape.width).")
     }
-    guard kernel > 0, kernel % 2 == 1 else {
-      throw GraftError.badSetting(name: "kernel", value: "\(kernel)", reason: "it must be odd.")
+    guard kernel > 0, kernel <= shape.grid, kernel % 2 == 1 else {
+      throw GraftError.badSetting(
+        name: "kernel", value: "\(kernel)",
+        reason: "it must be odd and no larger than the patch grid of \(shape.grid)x\(shape.grid).")
     }
     guard dropout >= 0, dropout < 1 else {
       throw GraftError.badSetting(name: "dropout", value: "\(dropout)", reason: "it must be in 0..<1.")

@@ -21,7 +21,7 @@ struct ILAModule: SequentialModule {
     case convolution(Tensor)
   }
 
-  init(_ name: String, _ settings: ILA, shrinks: Bool, _ tensors: TensorLookup) {
+  init(_ name: String, _ settings: ILA, shrinks: Bool, _ tensors: TensorLookup) throws {
     down = tensors.linear("\(name).down")
     cls = tensors.linear("\(name).cls")
     convolution = tensors.linear("\(name).conv")
@@ -30,7 +30,17 @@ struct ILAModule: SequentialModule {
     norm1 = tensors.batchNorm("\(name).norm1")
     norm2 = tensors.batchNorm("\(name).norm2")
     norm3 = tensors.batchNorm("\(name).norm3")
-    residual = shrinks ? .convolution(tensors["\(name).rsds.weight"]) : .identity
+    switch (shrinks, settings.residual) {
+    case (false, _): residual = .identity
+    case (true, .pooling):
+      // A fixed average: no parameter, so that no gradient is computed for it.
+      let (width, taps) = (up.bias.count, settings.kernel * settings.kernel)
+      let average = [Float](repeating: 1 / Float(taps), count: width * taps)
+      residual = .convolution(
+        try Tensor(
+          average, shape: [width, 1, settings.kernel, settings.kernel], on: up.bias.context))
+    case (true, _): residual = .convolution(tensors["\(name).rsds.weight"])
+    }
     kernel = settings.kernel
     dropout = settings.dropout
   }

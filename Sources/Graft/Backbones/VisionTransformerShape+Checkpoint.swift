@@ -55,8 +55,10 @@ extension VisionTransformerShape {
     }
     var depth = 0
     while tensors["blocks.\(depth).norm1.weight"] != nil { depth += 1 }
+    // A file without blocks is checked as if it had one, so that the message names what is missing.
+    depth = max(depth, 1)
     let hasLayerScale = tensors["blocks.0.ls1.gamma"] != nil
-    let hidden = tensors["blocks.0.mlp.fc1.weight"]?.shape.first ?? 4 * width
+    let hidden = max(1, tensors["blocks.0.mlp.fc1.weight"]?.shape.first ?? 4 * width)
     let heads = try options.heads ?? Self.usualHeads(width: width)
     guard heads > 0, width % heads == 0 else {
       throw GraftError.badSetting(

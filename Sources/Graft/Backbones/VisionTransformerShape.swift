@@ -68,12 +68,23 @@ public struct VisionTransformerShape: Codable, Sendable, Hashable {
   ///
   /// - Throws: ``GraftError/imageSizeNotDivisible(imageSize:patchSize:)``.
   public func resized(to imageSize: Int) throws -> VisionTransformerShape {
-    guard imageSize > 0, imageSize % patchSize == 0 else {
-      throw GraftError.imageSizeNotDivisible(imageSize: imageSize, patchSize: patchSize)
-    }
+    try Self.check(imageSize: imageSize, patchSize: patchSize)
     var copy = self
     copy.imageSize = imageSize
     return copy
+  }
+
+  /// Largest side of an image, in pixels: far beyond use, and no product of sizes overflows.
+  private static let largestImage = 1 << 14
+
+  private static func check(imageSize: Int, patchSize: Int) throws {
+    guard imageSize <= largestImage else {
+      throw GraftError.badSetting(
+        name: "image size", value: "\(imageSize)", reason: "the largest is \(largestImage) pixels.")
+    }
+    guard imageSize > 0, imageSize % patchSize == 0 else {
+      throw GraftError.imageSizeNotDivisible(imageSize: imageSize, patchSize: patchSize)
+    }
   }
 }
 
@@ -93,9 +104,7 @@ extension VisionTransformerShape {
     else { throw GraftError.unknownArchitecture(name, known: Self.architectures) }
     let isDINOv2 = parts.contains("dinov2")
     let imageSize = parts.dropFirst(3).compactMap { Int($0) }.first ?? (isDINOv2 ? 518 : 224)
-    guard imageSize % patch == 0 else {
-      throw GraftError.imageSizeNotDivisible(imageSize: imageSize, patchSize: patch)
-    }
+    try Self.check(imageSize: imageSize, patchSize: patch)
     self.init(
       imageSize: imageSize, patchSize: patch, width: width, depth: depth, heads: heads,
       hasLayerScale: isDINOv2, normalization: isDINOv2 ? .imageNet : .half)

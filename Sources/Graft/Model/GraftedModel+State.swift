@@ -6,9 +6,7 @@ extension GraftedModel {
   /// - Throws: ``GraftError/notFinite(tensor:)``: a damaged model is never saved.
   func state() throws -> [Safetensors.TensorData] {
     func data(_ name: String, _ tensor: Tensor) throws -> Safetensors.TensorData {
-      let values = try tensor.floats()
-      guard values.allSatisfy(\.isFinite) else { throw GraftError.notFinite(tensor: name) }
-      return .init(name: name, shape: tensor.shape, values: values)
+      .init(name: name, shape: tensor.shape, values: try finiteFloats(name, tensor))
     }
     var tensors = try arena.parameters.map { try data($0.name, $0.value) }
     for (name, running) in statistics {
@@ -16,6 +14,15 @@ extension GraftedModel {
       tensors.append(try data("\(name).running_var", running.variance))
     }
     return tensors
+  }
+
+  /// The values of a tensor.
+  ///
+  /// - Throws: ``GraftError/notFinite(tensor:)``.
+  func finiteFloats(_ name: String, _ tensor: Tensor) throws -> [Float] {
+    let values = try tensor.floats()
+    guard values.allSatisfy(\.isFinite) else { throw GraftError.notFinite(tensor: name) }
+    return values
   }
 
   /// Takes over values from a file, whose names may carry a prefix.

@@ -56,7 +56,8 @@ extension GraftedModel {
   /// - Parameters:
   ///   - path: the safetensors file to write.
   ///   - transform: how images are prepared; recorded in the file's metadata.
-  /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear or shrinks the grid;
+  /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear or shrinks the grid,
+  ///   ``GraftError/notFinite(tensor:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file;
   ///   `CheckpointError` when the file cannot be written.
   public func merge(to path: String, transform: JSONValue = .object([:])) throws {
     let name = AdapterCatalog.name(of: adapter)
@@ -68,13 +69,17 @@ extension GraftedModel {
     guard let file = backbone.file else {
       throw GraftError.notMergeable(adapter: name, reason: "its backbone has random weights and no file.")
     }
+    guard !isSameFile(path, file.path) else {
+      throw GraftError.badOutput(folder: path, reason: "it is the backbone's own file. Give another name.")
+    }
     let values = Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) })
+    /// A damaged model is refused: NaN is never folded into good weights.
+    func trained(_ name: String) throws -> [Float] {
+      guard let tensor = values[name] else { preconditionFailure("\(name) was not declared") }
+      return try finiteFloats(name, tensor)
+    }
     let changed = try mergeable.merged(
-      into: backbone.shape,
-      adapter: { name in
-        guard let tensor = values[name] else { preconditionFailure("\(name) was not declared") }
-        return try tensor.floats()
-      }, backbone: { try file.floats($0) })
+      into: backbone.shape, adapter: trained, backbone: { try file.floats($0, requireFinite: true) })
     var tensors: [Safetensors.TensorData] = []
     for name in file.names where !name.hasPrefix("head.") {
       if let merged = changed[name], let info = file.tensors[name] {
@@ -83,11 +88,14 @@ extension GraftedModel {
         tensors.append(try .init(copying: name, from: file))
       }
     }
-    for name in ["head.weight", "head.bias"] {
-      guard let tensor = values[name] else { preconditionFailure("every model has a head") }
-      tensors.append(.init(name: name, shape: tensor.shape, values: try tensor.floats()))
+    for (name, shape) in [
+      ("head.weight", [classes.count, backbone.shape.width]), ("head.bias", [classes.count]),
+    ] {
+      tensors.append(.init(name: name, shape: shape, values: try trained(name)))
     }
-    let description = try JSONEncoder().encode(manifest(transform: transform))
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let description = try encoder.encode(manifest(transform: transform))
     try Safetensors.write(
       tensors, metadata: ["format": "pt", Self.mergedKey: String(decoding: description, as: UTF8.self)],
       to: path)
@@ -148,4 +156,10 @@ extension GraftedModel {
     let most = a.reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }
     return Double(zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) } / most)
   }
+}
+
+/// Whether two paths lead to one file, by links too.
+private func isSameFile(_ first: String, _ second: String) -> Bool {
+  var (a, b) = (stat(), stat())
+  return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
 }

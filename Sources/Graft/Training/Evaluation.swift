@@ -1,5 +1,6 @@
 import Foundation
 import GraftOps
+import GraftRuntime
 
 /// What a pass over labelled images showed.
 public struct Evaluation: Codable, Sendable, Hashable {
@@ -25,7 +26,7 @@ extension GraftedModel {
   ///   - source: images with labels; its classes must be the model's.
   ///   - batchSize: images at a time.
   ///   - progress: called with the number of images done.
-  /// - Throws: ``GraftError/wrongClasses(model:data:)``, and whatever the source or the device throws.
+  /// - Throws: ``GraftError/wrongClasses(model:data:)``, ``GraftError/batchDoesNotFit(batch:fitting:reason:)``, and whatever the source or the device throws.
   nonisolated(nonsending) public func evaluate(
     _ source: any BatchSource, batchSize: Int = 32, progress: (Int) -> Void = { _ in }
   ) async throws -> Evaluation {
@@ -52,7 +53,13 @@ extension GraftedModel {
     let stream = source.batches(
       epoch: 0, batchSize: batchSize, imageSize: backbone.shape.imageSize, seed: 0, training: false)
     for try await batch in stream {
-      let logits = try logits(of: backbone.patchMatrix(batch), on: Tape()).floatsLater()
+      let logits: PendingFloats
+      do {
+        logits = try self.logits(of: backbone.patchMatrix(batch), on: Tape()).floatsLater()
+      } catch let error as RuntimeError where error.isOutOfMemory {
+        let fitting = fittingBatchSize(below: batch.count) { _ = try self.logits($0) }
+        throw GraftError.batchDoesNotFit(batch: batch.count, fitting: fitting, reason: "\(error)")
+      }
       // The device works on this batch while the host settles the one before.
       try settle()
       pending = (logits, batch.labels)

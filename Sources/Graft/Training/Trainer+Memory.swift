@@ -7,42 +7,35 @@ extension Trainer {
     do {
       return try body()
     } catch let error as RuntimeError where error.isOutOfMemory {
-      throw GraftError.batchDoesNotFit(
-        batch: count, fitting: fittingBatchSize(below: count), reason: "\(error)")
+      // The attempts spoil the gradients, but the run has failed already.
+      let fitting = model.fittingBatchSize(below: count) { batch in
+        _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 0).floats()
+      }
+      throw GraftError.batchDoesNotFit(batch: count, fitting: fitting, reason: "\(error)")
     }
   }
+}
 
-  nonisolated(nonsending) func fitting<Value>(_ body: () async throws -> Value) async throws -> Value {
-    do {
-      return try await body()
-    } catch let error as RuntimeError where error.isOutOfMemory {
-      throw GraftError.batchDoesNotFit(batch: 0, fitting: 0, reason: "\(error)")
-    }
-  }
-
-  /// The largest batch whose training step fits, by trying: memory grows as a straight line with the batch,
-  /// so two small steps tell the rest.
+extension GraftedModel {
+  /// The largest batch for which `step` has memory; 0 when not even one image fits.
   ///
-  /// 0 when not even one image fits.
-  private func fittingBatchSize(below count: Int) -> Int {
-    guard let one = peakBytes(of: 1) else { return 0 }
-    guard let two = peakBytes(of: 2), two > one else { return 1 }
-    let limit = model.backbone.context.memory.limit
-    return max(1, min(count - 1, (limit - one) / (two - one) + 1))
-  }
-
-  private func peakBytes(of count: Int) -> Int? {
-    let size = model.backbone.shape.imageSize
-    let batch = ImageBatch(
-      count: count, imageSize: size, pixels: [UInt8](repeating: 0, count: count * size * size * 3),
-      labels: [Int32](repeating: 0, count: count))
-    let memory = model.backbone.context.memory
-    memory.resetPeak()
-    // Gradients are spoilt, but the run has failed already.
-    guard (try? Self.loss(model, batch, recipe: recipe, seed: 0, share: 0).floats()) != nil else {
-      return nil
+  /// Memory grows nearly as a straight line with the batch: two small steps foretell the answer, and trying it makes it
+  /// sure.
+  func fittingBatchSize(below count: Int, _ step: (ImageBatch) throws -> Void) -> Int {
+    let memory = backbone.context.memory
+    let size = backbone.shape.imageSize
+    func peakBytes(of count: Int) -> Int? {
+      memory.resetPeak()
+      let batch = ImageBatch(
+        count: count, imageSize: size, pixels: [UInt8](repeating: 0, count: count * size * size * 3),
+        labels: [Int32](repeating: 0, count: count))
+      return (try? step(batch)) == nil ? nil : memory.peakBytes
     }
-    return memory.peakBytes
+    guard count > 1, let one = peakBytes(of: 1) else { return 0 }
+    guard count > 2, let two = peakBytes(of: 2) else { return 1 }
+    var fitting = min(count - 1, (memory.limit - one) / max(1, two - one) + 1)
+    while fitting > 2, peakBytes(of: fitting) == nil { fitting -= max(1, fitting / 8) }
+    return max(2, fitting)
   }
 }
 

@@ -71,6 +71,10 @@ public final class Trainer {
           model.arena, .init(momentum: momentum, isNesterov: nesterov, weightDecay: recipe.weightDecay))
       }
     if let output {
+      // What the adapter's file could not say is refused now, not when it is saved.
+      if let fault = try model.manifest(transform: transform).fault {
+        throw GraftError.badOutput(folder: output, reason: "the model cannot be saved: \(fault).")
+      }
       // Adapter twice (last and best) and the checkpoint with two moments.
       try AtomicFile.createFolder(output)
       try AtomicFile.requireWritable(folder: output, neededBytes: model.arena.count * 4 * 6)
@@ -102,8 +106,9 @@ public final class Trainer {
     }
     let identity = TrainingState.Identity(
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
-      backboneHash: model.backbone.file?.contentHash ?? "random", imageSize: model.backbone.shape.imageSize,
-      classes: model.classes, trainingImages: training.count)
+      backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
+      positionResampling: model.backbone.positionResampling, classes: model.classes,
+      trainingImages: training.count)
     var state = TrainingState(identity: identity)
     if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {
       state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)
@@ -120,7 +125,6 @@ public final class Trainer {
 
     passes: while state.epoch < recipe.epochs {
       throughput.resume()
-      var losses: [Double] = []
       var micro: [PendingFloats] = []
       var images = 0
       var unread: UnreadStep?
@@ -129,8 +133,12 @@ public final class Trainer {
         guard let step = unread else { return }
         unread = nil
         let loss = try step.losses.map { Double(try $0.wait()[0]) }.reduce(0, +) / Double(step.losses.count)
-        guard loss.isFinite else { throw GraftError.lossNotFinite(step: step.number, checkpoint: checkpoint) }
-        losses.append(loss)
+        guard loss.isFinite else {
+          let kept = checkpoint.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
+          throw GraftError.lossNotFinite(step: step.number, checkpoint: kept)
+        }
+        state.lossSum += loss
+        state.losses += 1
         throughput.finished(step.images)
         let event = Event.step(
           epoch: state.epoch, step: step.number, steps: steps, loss: loss, learningRate: step.learningRate,
@@ -180,7 +188,7 @@ public final class Trainer {
 
       var evaluation: Evaluation?
       if state.epoch % evaluatesEvery == 0 || state.epoch == recipe.epochs {
-        let result = try await fitting { try await model.evaluate(validation, batchSize: recipe.batchSize) }
+        let result = try await model.evaluate(validation, batchSize: recipe.batchSize)
         evaluation = result
         lastValidation = result
         if let output, result.top1 > state.bestTop1 {
@@ -190,7 +198,8 @@ public final class Trainer {
       }
       let event = Event.epoch(
         epoch: state.epoch, epochs: recipe.epochs,
-        trainingLoss: losses.reduce(0, +) / Double(max(losses.count, 1)), validation: evaluation)
+        trainingLoss: state.lossSum / Double(max(state.losses, 1)), validation: evaluation)
+      (state.lossSum, state.losses) = (0, 0)
       try metrics.write(event)
       if let output { try model.save(to: output, transform: transform) }
       try save(state)

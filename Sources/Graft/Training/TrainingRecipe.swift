@@ -112,9 +112,15 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
     func require(_ holds: Bool, _ name: String, _ value: Any, _ reason: String) throws {
       if !holds { throw GraftError.badSetting(name: name, value: "\(value)", reason: reason) }
     }
-    try require(epochs > 0, "epochs", epochs, "it must be at least 1.")
-    try require(batchSize > 0, "batch size", batchSize, "it must be at least 1.")
-    try require(accumulation > 0, "accumulation", accumulation, "it must be at least 1.")
+    let counts = 1...1_000_000
+    try require(
+      counts.contains(epochs), "epochs", epochs, "it must be at least 1 and at most \(counts.upperBound).")
+    try require(
+      counts.contains(batchSize), "batch size", batchSize,
+      "it must be at least 1 and at most \(counts.upperBound).")
+    try require(
+      counts.contains(accumulation), "accumulation", accumulation,
+      "it must be at least 1 and at most \(counts.upperBound).")
     try require(
       learningRate > 0 && learningRate.isFinite, "learning rate", learningRate, "it must be above 0.")
     try require(

@@ -9,7 +9,8 @@ struct TrainingState: Codable, Equatable {
     var seed: UInt64
     var adapter: JSONValue
     var backboneHash: String
-    var imageSize: Int
+    var shape: VisionTransformerShape
+    var positionResampling: PositionResampling
     var classes: [String]
     var trainingImages: Int
   }
@@ -21,6 +22,9 @@ struct TrainingState: Codable, Equatable {
   var epoch = 0
   /// Batches of the current pass that are done.
   var batchesDone = 0
+  /// Sum of the current pass's losses, and how many they are.
+  var lossSum = 0.0
+  var losses = 0
   /// Best validation accuracy so far.
   var bestTop1 = -1.0
 }
@@ -35,7 +39,9 @@ extension TrainingState {
       tensors.append(
         .init(name: "optimizer.\(name)", shape: tensor.shape, values: try tensor.floats()))
     }
-    let text = String(decoding: try JSONEncoder().encode(self), as: UTF8.self)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    let text = String(decoding: try encoder.encode(self), as: UTF8.self)
     try Safetensors.write(
       tensors, metadata: [Self.key: text, "optimizer_steps": "\(optimizer.stepCount)"], to: path)
   }
@@ -70,7 +76,9 @@ extension TrainingState.Identity {
     if seed != other.seed { return "the seed" }
     if adapter != other.adapter { return "the adapter or its settings" }
     if backboneHash != other.backboneHash { return "the backbone" }
-    if imageSize != other.imageSize { return "the image size" }
+    if shape.imageSize != other.shape.imageSize { return "the image size" }
+    if shape != other.shape { return "the backbone's number of heads, its epsilon or its normalisation" }
+    if positionResampling != other.positionResampling { return "the resampling of the position embedding" }
     if classes != other.classes { return "the set of classes" }
     if trainingImages != other.trainingImages { return "the number of training images" }
     return nil

@@ -66,29 +66,13 @@ import Testing
     _ vit: VisionTransformer, _ method: String, _ images: [Tensor], _ golden: SafetensorsFile
   ) throws {
     let about = try Golden.About(golden)
-    let model = try GraftedModel(
-      vit, adapter: AdapterCatalog.setting("dropout", to: "0", of: AdapterCatalog.named(method)),
-      classes: (0..<about.classes).map { "\($0)" })
+    let model = try Golden.model(vit, method, golden)
     let names = Set(model.stateShapes.keys.map { "init.\($0)" })
     #expect(names == Set(golden.names.filter { $0.hasPrefix("init.") }), "every saved tensor, and no other")
-    for parameter in model.arena.parameters {
-      try parameter.value.assign(golden.floats("init.\(parameter.name)"))
-    }
-    let optimizer = try AdamW(model.arena)
     let patches = try images.map { try vit.patchMatrix(normalized: $0) }
-    let labels = try (0..<2).map { try Tensor(indices: golden.int32s("labels.\($0)"), on: vit.context) }
-    let expected = try golden.floats("losses")
-    for step in 0..<expected.count {
-      let tape = Tape(.training(seed: 0))
-      let loss = try tape.crossEntropy(
-        model.logits(of: patches[step % 2], on: tape), labels: labels[step % 2])
-      try tape.backward(from: loss, seed: Tensor([1], shape: [1], on: vit.context))
-      if step == 0 { try checkGradients(model, golden, about) }
-      _ = try GradientClipping.clip(model.arena, to: 1)
-      try optimizer.step(learningRate: 1e-3)
-      try model.arena.clearGradients()
-      let value = try loss.floats()[0]
-      #expect(abs(value - expected[step]) <= 1e-3 * abs(expected[step]), "loss of step \(step + 1)")
+    let losses = try Golden.train(model, patches, golden) { try checkGradients(model, golden, about) }
+    for (step, (actual, expected)) in zip(losses, try golden.floats("losses")).enumerated() {
+      #expect(abs(actual - expected) <= 1e-3 * abs(expected), "loss of step \(step + 1)")
     }
     let logits = try patches.flatMap { try model.logits(of: $0, on: Tape()).floats() }
     // After 20 steps, running statistics of a handful of images amplify rounding: the fixture records by how much
@@ -127,6 +111,40 @@ enum Golden {
       vanishing = Set(about["vanishing_gradients"]!.arrayValue!.compactMap(\.stringValue))
       globalNorm = about["gradient_global_norm"]!.doubleValue!
       evalDeviation = about["float32_deviation"]!.objectValue!["eval_logits"]!.doubleValue!
+    }
+  }
+
+  /// The model with the fixture's initial values, dropout off.
+  static func model(_ vit: VisionTransformer, _ method: String, _ golden: SafetensorsFile) throws
+    -> GraftedModel
+  {
+    let model = try GraftedModel(
+      vit, adapter: AdapterCatalog.setting("dropout", to: "0", of: AdapterCatalog.named(method)),
+      classes: (0..<About(golden).classes).map { "\($0)" })
+    for parameter in model.arena.parameters {
+      try parameter.value.assign(golden.floats("init.\(parameter.name)"))
+    }
+    return model
+  }
+
+  /// The AdamW steps that the fixture made, on its two batches in turn; returns the losses.
+  static func train(
+    _ model: GraftedModel, _ patches: [Tensor], _ golden: SafetensorsFile,
+    atFirstGradient check: () throws -> Void = {}
+  ) throws -> [Float] {
+    let context = model.backbone.context
+    let optimizer = try AdamW(model.arena)
+    let labels = try (0..<2).map { try Tensor(indices: golden.int32s("labels.\($0)"), on: context) }
+    return try (0..<golden.floats("losses").count).map { step in
+      let tape = Tape(.training(seed: 0))
+      let loss = try tape.crossEntropy(
+        model.logits(of: patches[step % 2], on: tape), labels: labels[step % 2])
+      try tape.backward(from: loss, seed: Tensor([1], shape: [1], on: context))
+      if step == 0 { try check() }
+      _ = try GradientClipping.clip(model.arena, to: 1)
+      try optimizer.step(learningRate: 1e-3)
+      try model.arena.clearGradients()
+      return try loss.floats()[0]
     }
   }
 }

@@ -1,0 +1,261 @@
+// swift-format-ignore-file: NeverForceUnwrap
+
+import Foundation
+import GraftOps
+import Testing
+
+@testable import Graft
+
+/// What must hold of every adapter, whatever it computes (after the PEFT library's common tests).
+@Suite(.serialized) struct AdapterTests {
+  @Test(arguments: AdapterCatalog.names)
+  func startsAsTheFrozenModelOrNot(_ name: String) throws {
+    let vit = try Fixtures.smallViT()
+    let images = Fixtures.noise(2)
+    let model = try GraftedModel.small(name, on: vit)
+    // The probe is the frozen model with a head; give the adapter's model the same head.
+    let frozen = try GraftedModel.small("linear", on: vit)
+    for part in ["head.weight", "head.bias"] {
+      try frozen[part].value.assign(model[part].value.floats())
+    }
+    let isSame = try model.logits(images) == frozen.logits(images)
+    // ILA's up-projection does not start at zero, and RSDS is not an identity.
+    #expect(isSame == !name.hasPrefix("ila"))
+  }
+
+  @Test(arguments: ["ila", "ila+", "ila++", "alore"])
+  func perturbedAdapterChangesTheModel(_ name: String) throws {
+    let model = try GraftedModel.small(name)
+    let images = Fixtures.noise(2)
+    let head = try model["head.weight"].value.floats()
+    let before = try model.logits(images).flatMap { $0 }
+    try model.perturb()
+    try model["head.weight"].value.assign(head)
+    #expect(try relativeError(model.logits(images).flatMap { $0 }, before) > 1e-2)
+  }
+
+  @Test(arguments: AdapterCatalog.names)
+  func everyParameterGetsAGradient(_ name: String) throws {
+    let model = try GraftedModel.small(name)
+    try model.perturb()
+    #expect(try model.computeGradients(Fixtures.noise(6)).isFinite)
+    for parameter in model.arena.parameters {
+      let gradient = try parameter.gradient.floats()
+      #expect(gradient.allSatisfy { $0.isFinite }, "\(parameter.name)")
+      #expect(gradient.contains { $0 != 0 }, "\(parameter.name) learns nothing")
+    }
+  }
+
+  @Test(arguments: AdapterCatalog.names)
+  func trainsWhatItDeclaresAndNothingElse(_ name: String) throws {
+    let model = try GraftedModel.small(name)
+    let trained = Set(model.arena.parameters.map(\.name))
+    let backbone = Set(model.backbone.shape.tensorShapes.keys)
+    #expect(trained.intersection(backbone) == (name.hasPrefix("ila") ? ["cls_token"] : []))
+    #expect(model.arena.count == model.summary.trainableParameters)
+    let adapter = trained.subtracting(["head.weight", "head.bias", "cls_token"])
+    #expect(adapter.allSatisfy { $0.contains(".ila.") || $0.contains(".adapter_") || $0.contains(".alore_") })
+  }
+
+  /// A step changes the adapter and leaves the frozen part alone.
+  @Test(arguments: AdapterCatalog.names)
+  func stepLeavesTheBackboneAlone(_ name: String) throws {
+    let vit = try Fixtures.smallViT()
+    let images = Fixtures.noise(4)
+    let frozen = try vit.features(of: vit.patchMatrix(images), on: Tape()).floats()
+    let model = try GraftedModel.small(name, on: vit)
+    let before = try model.bits()
+    let optimizer = try AdamW(model.arena)
+    for _ in 0..<2 {
+      _ = try model.computeGradients(images)
+      try optimizer.step(learningRate: 0.1)
+    }
+    let after = try model.bits()
+    for (name, values) in before { #expect(after[name] != values, "\(name) did not move") }
+    #expect(try vit.features(of: vit.patchMatrix(images), on: Tape()).floats() == frozen)
+  }
+
+  @Test(arguments: AdapterCatalog.names)
+  func saveAndLoadGiveTheSameBits(_ name: String) async throws {
+    try await Fixtures.withFolder { folder in
+      let model = try GraftedModel.small(name)
+      try model.perturb()
+      let images = Fixtures.noise(3)
+      try model.save(to: folder)
+      let loaded = try GraftedModel(path: folder, on: Fixtures.context.get())
+      #expect(try (loaded.logits(images) == model.logits(images)))
+      #expect(try (loaded.bits() == model.bits()))
+      #expect(loaded.classes == model.classes && loaded.summary == model.summary)
+      #expect(try (JSONValue(encoding: loaded.adapter) == JSONValue(encoding: model.adapter)))
+      // Another model in memory on the same backbone reads it too.
+      let beside = try GraftedModel(AdapterFolder(path: folder), on: model.backbone)
+      #expect(try (beside.logits(images) == model.logits(images)))
+    }
+  }
+
+  @Test(arguments: AdapterCatalog.names)
+  func fileHoldsAdapterAndHeadOnly(_ name: String) async throws {
+    try await Fixtures.withFolder { folder in
+      let model = try GraftedModel.small(name)
+      try model.save(to: folder)
+      let file = try SafetensorsFile(path: folder + "/adapter_model.safetensors")
+      #expect(Set(file.names) == Set(model.stateShapes.keys))
+      let foreign = file.names.filter {
+        !["head.", "cls_token"].contains(where: $0.hasPrefix) && !$0.contains(".ila.")
+          && !$0.contains(".adapter_") && !$0.contains(".alore_")
+      }
+      #expect(foreign.isEmpty)
+      let statistics = model.statistics.reduce(0) { $0 + 2 * $1.values.mean.count }
+      let scalars = file.tensors.values.reduce(0) { $0 + $1.count }
+      #expect(scalars == model.summary.trainableParameters + statistics)
+    }
+  }
+
+  @Test func positionResamplingIsRemembered() async throws {
+    try await Fixtures.withFolder { folder in
+      let vit = try Fixtures.smallViT(imageSize: 64, resampling: .bilinearAlignedCorners)
+      let model = try GraftedModel.small("linear", on: vit)
+      try model.save(to: folder)
+      let loaded = try GraftedModel(path: folder, on: Fixtures.context.get())
+      let images = Fixtures.noise(2, size: 64)
+      #expect(try (loaded.logits(images) == model.logits(images)))
+      try model.merge(to: folder + "/merged.safetensors")
+      let merged = try GraftedModel(merged: folder + "/merged.safetensors", on: Fixtures.context.get())
+      #expect(try (merged.logits(images) == model.logits(images)))
+    }
+  }
+
+  @Test func twoModelsOnOneBackboneDoNotMix() throws {
+    let context = try Context(Fixtures.context.get().device)
+    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let images = Fixtures.noise(2)
+    let alone = context.memory.bytesInUse
+    let first = try GraftedModel.small("alore", on: vit)
+    try first.perturb()
+    let before = try first.logits(images)
+    let bits = try first.bits()
+    let one = context.memory.bytesInUse
+    let second = try GraftedModel.small("ila++", on: vit, seed: 5)
+    try second.perturb(seed: 9)
+    let optimizer = try SGD(second.arena)
+    _ = try second.computeGradients(images)
+    try optimizer.step(learningRate: 0.1)
+    #expect(try first.logits(images) == before)
+    #expect(try first.bits() == bits)
+    #expect(try second.logits(images) != before)
+
+    // A model adds its own values and gradients (rounded up to pages), and no copy of the backbone.
+    let backbone = 4 * vit.shape.parameterCount
+    #expect(alone >= backbone)
+    let pages = first.arena.parameters.count * 2 * 128 + 3 * 4096
+    #expect(one - alone <= 2 * 4 * first.arena.count + pages)
+    #expect(one - alone < backbone / 4)
+  }
+
+  @Test func differentSeedsDiffer() throws {
+    let vit = try Fixtures.smallViT()
+    for name in AdapterCatalog.names {
+      let (a, b) = (try GraftedModel.small(name, on: vit), try GraftedModel.small(name, on: vit))
+      #expect(try (a.bits() == b.bits()))
+      #expect(try (GraftedModel.small(name, on: vit, seed: 1).bits() != a.bits()))
+    }
+  }
+
+  /// A batch is only a way to compute several images at once.
+  @Test(arguments: AdapterCatalog.names)
+  func batchesDoNotMatter(_ name: String) throws {
+    let model = try GraftedModel.small(name)
+    try model.perturb()
+    let all = Fixtures.noise(7)
+    let whole = try model.logits(all).flatMap { $0 }
+    let length = 48 * 48 * 3
+    for parts in [[0..<3, 3..<7], (0..<7).map { $0..<$0 + 1 }] {
+      let split = try parts.flatMap { part in
+        let pixels = Array(all.pixels[part.lowerBound * length..<part.upperBound * length])
+        return try model.logits(ImageBatch(count: part.count, imageSize: 48, pixels: pixels)).flatMap { $0 }
+      }
+      #expect(relativeError(split, whole) < 1e-6)
+    }
+  }
+
+  // MARK: ILA
+
+  /// methods.md 7.2: the sum of nine neighbours at the start, class token untouched.
+  @Test func nearOneStartsAsTheSumOfNineNeighbours() throws {
+    let context = try Fixtures.context.get()
+    let model = try GraftedModel.small("ila")
+    let weight = model["blocks.1.ila.rsds.weight"].value
+    let taps = try weight.floats()
+    let mean = taps.reduce(0, +) / Float(taps.count)
+    let deviation = (taps.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(taps.count)).squareRoot()
+    #expect(abs(mean - 1) < 3e-4 && abs(deviation - 1e-3) < 2e-4)
+    let ones = try Tensor([Float](repeating: 1, count: 37 * 64), shape: [1, 37, 64], on: context)
+    let output = try Tape().depthwiseConvOnTokens(
+      ones, grid: (6, 6), weight: weight, bias: nil, stride: 1, padding: 0)
+    #expect(output.shape == [1, 17, 64])
+    let values = try output.floats()
+    #expect(values[..<64].allSatisfy { $0 == 1 })
+    #expect(values[64...].allSatisfy { abs($0 - 9) < 0.02 })
+  }
+
+  @Test(arguments: ILA.ResidualInitializer.allCases)
+  func everyResidualTrains(_ residual: ILA.ResidualInitializer) throws {
+    let model = try GraftedModel.small("ila", ["residual": residual.rawValue])
+    #expect(try model.computeGradients(Fixtures.noise(4)).isFinite)
+    let weights = model.arena.parameters.filter { $0.name.hasSuffix("rsds.weight") }
+    #expect(weights.count == (residual == .pooling ? 0 : 2))
+    #expect(model.arena.count == model.summary.trainableParameters)
+    if residual == .pooling {
+      // The fixed average is what the trainable one starts as.
+      let fixed = try GraftedModel.small("ila", ["residual": "pooling"], on: model.backbone)
+      let trainable = try GraftedModel.small("ila", ["residual": "average"], on: model.backbone)
+      #expect(try (trainable.logits(Fixtures.noise(2)) == fixed.logits(Fixtures.noise(2))))
+    }
+  }
+
+  /// The small ViT's 6x6 grid shrinks twice; the model itself shows it, not only the summary.
+  @Test func tokensShrink() throws {
+    let model = try GraftedModel.small("ila")
+    #expect(model.summary.tokens == [37, 17, 5])
+    #expect(try GraftedModel.small("ila", ["kernel": "1"], on: model.backbone).summary.tokens == [37])
+    #expect(throws: GraftError.self) {
+      try GraftedModel.small("ila", ["locations": "[0, 1, 2]"], on: model.backbone)
+    }
+  }
+
+  /// Blocks below the first trainable weight leave no record.
+  @Test func frozenClassTokenLeavesNoRecordBelow() throws {
+    let vit = try Fixtures.smallViT()
+    func records(_ name: String, _ settings: [String: String]) throws -> Int {
+      let model = try GraftedModel.small(name, settings, on: vit)
+      let tape = Tape(.training(seed: 0))
+      _ = try model.logits(of: vit.patchMatrix(Fixtures.noise(2)), on: tape)
+      return tape.recordCount
+    }
+    let probe = try records("linear", [:])
+    #expect(probe == 1, "the head alone")
+    let late = try records("ila", ["trains_class_token": "false", "locations": "[5]"])
+    let middle = try records("ila", ["trains_class_token": "false", "locations": "[2]"])
+    let early = try records("ila", ["trains_class_token": "false", "locations": "[0]"])
+    let perBlock = (early - middle) / 2
+    #expect(perBlock > 0 && early - middle == 2 * perBlock && middle - late == 3 * perBlock)
+    let trained = try records("ila", ["trains_class_token": "true", "locations": "[0]"])
+    #expect(trained > early + perBlock, "the first block, and where the class token joins")
+    #expect(try records("ila", ["trains_class_token": "true", "locations": "[5]"]) == trained)
+  }
+
+  @Test func frozenClassTokenTakesLessMemory() throws {
+    let context = try Context(Fixtures.context.get().device)
+    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    func peak(_ trains: Bool) throws -> Int {
+      let model = try GraftedModel.small(
+        "ila", ["trains_class_token": "\(trains)", "locations": "[4]"], on: vit)
+      let start = context.memory.bytesInUse
+      context.memory.resetPeak()
+      _ = try model.computeGradients(Fixtures.noise(32))
+      return context.memory.peakBytes - start
+    }
+    let (frozen, trained) = (try peak(false), try peak(true))
+    #expect(Double(frozen) < 0.6 * Double(trained), "\(frozen) and \(trained) bytes")
+  }
+}
