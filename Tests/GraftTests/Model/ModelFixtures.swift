@@ -30,7 +30,7 @@ extension Fixtures {
     schedule: .oneCycle(rise: 0.3, division: 25, finalDivision: 1e4), clip: 1, labelSmoothing: 0,
     backboneDropout: 0, augmentation: .none, normalization: nil)
 
-  /// Pictures of one colour with noise on top: red, green, blue, ... are the classes.
+  /// Pictures of one colour with noise on top; the colours are the classes.
   static func coloured(
     _ count: Int, classes: Int = 3, size: Int = 48, seed: UInt64 = 1, transform: ImageTransform? = nil
   ) throws -> InMemoryImages {

@@ -5,7 +5,8 @@ import Testing
 
 /// Learning rates against PyTorch's and against the formulas.
 @Suite struct ScheduleTests {
-  /// Made by:
+  /// PyTorch's rates for 20 steps.
+  ///
   /// python -c "import torch; o = torch.optim.SGD([torch.zeros(1)], lr=1); s =
   /// torch.optim.lr_scheduler.OneCycleLR(o, max_lr=0.01, total_steps=20, cycle_momentum=False); print([(s.get_last_lr(),
   /// o.step(), i < 19 and s.step())[0] for i in range(20)])"
