@@ -74,6 +74,8 @@ let package = Package(
       name: "GraftOpsTests", dependencies: ["GraftOps", "GraftCases"], swiftSettings: settings),
     .testTarget(
       name: "GraftTests", dependencies: ["Graft", "GraftData"], swiftSettings: settings),
+    // Runs the built command as people do.
+    .testTarget(name: "GraftCommandTests", dependencies: ["Graft"], swiftSettings: settings),
     .testTarget(name: "GraftDataTests", dependencies: ["GraftData"], swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6]

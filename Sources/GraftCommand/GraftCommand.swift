@@ -12,22 +12,51 @@ struct GraftCommand: AsyncParsableCommand {
       EXAMPLES
         graft devices
         graft info --backbone vit_base_patch16_224 --adapter ila --classes 80
-        graft train --backbone dinov2_small.safetensors --data flowers --adapter alore --out runs/alore
+        graft train --backbone dinov2_small.safetensors --data flowers \\
+            --adapter alore --out runs/alore
         graft eval --model runs/alore --data flowers
         graft predict --model runs/alore photo.jpg
         graft merge --model runs/alore --out merged.safetensors
 
-      DATA is a folder with train/CLASS/*.jpg and val/CLASS/*.jpg. Every verb takes --json for scripts: one JSON object a
-      line on standard output, the last with "event":"done"; text for people then goes to standard error.
+      DATA is a folder with train/CLASS/*.jpg and val/CLASS/*.jpg (or png).
+      Every verb takes --json for scripts: one JSON object a line on standard
+      output, the last with "event":"done", or "error" with a message; text for
+      people then goes to standard error.
 
-      GRAFT_DEVICE chooses a device like --device does.
+      ENVIRONMENT
+        GRAFT_DEVICE  chooses a device, as --device does
 
-      EXIT STATUS  0 done; 64 wrong arguments or settings; 65 unusable data or files; 69 no such OpenCL device; 70 the
-      device failed; 73 output cannot be written; 130 interrupted, and saved.
+      EXIT STATUS
+        0   done
+        64  wrong arguments or settings
+        65  unusable data or files
+        69  no such OpenCL device
+        70  the device failed or has too little memory, or training diverged
+        73  output cannot be written
+        130 interrupted, and saved
       """,
     version: Graft.version,
     subcommands: [
       DevicesCommand.self, InfoCommand.self, TrainCommand.self, EvalCommand.self, PredictCommand.self,
       MergeCommand.self, BenchCommand.self,
     ])
+
+  /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      // A Reporter has told of everything that comes as a bare status.
+      let isUntold = !(error is ExitCode) && exitCode(for: error) != .success
+      if isUntold, CommandLine.arguments.contains("--json") {
+        Reporter(isJSON: true).emit("error", ["message": .string(message(for: error))])
+      }
+      exit(withError: error)
+    }
+  }
 }

@@ -9,7 +9,8 @@ struct InfoCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLES
         graft info --backbone vit_base_patch16_224
-        graft info --backbone vit_base_patch16_224 --adapter ila --image-size 448 --classes 80 --json
+        graft info --backbone vit_base_patch16_224 --adapter ila \\
+            --image-size 448 --classes 80 --json
       """)
 
   @Option(help: "A safetensors file with timm's names, or a timm architecture name.")

@@ -9,8 +9,9 @@ struct MergeCommand: AsyncParsableCommand {
       EXAMPLE
         graft merge --model runs/alore --out merged.safetensors
 
-      The merged model costs what the plain backbone costs. ALoRE and the linear probe can be merged; ILA is not linear
-      and changes the number of tokens. The result is compared with the unmerged model before the verb ends well.
+      The merged model costs what the plain backbone costs. ALoRE and the linear
+      probe can be merged; ILA is not linear and changes the number of tokens.
+      The result is compared with the unmerged model before the verb ends well.
       """)
 
   @Option(help: "A folder that graft train wrote.")

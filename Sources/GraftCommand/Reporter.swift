@@ -50,7 +50,6 @@ struct Reporter: Sendable {
     } catch let error as ExitCode {
       throw error
     } catch let error as ValidationError {
-      emit("error", ["message": .string(error.message)])
       throw error
     } catch {
       endProgress()

@@ -10,16 +10,25 @@ struct TrainCommand: AsyncParsableCommand {
     commandName: "train", abstract: "Train an adapter and a head on a folder of images.",
     discussion: """
       EXAMPLES
-        graft train --backbone dinov2_small.safetensors --data flowers --adapter ila --out runs/ila
-        graft train --backbone vit_b16.safetensors --data cotton --adapter ila++ --preset ila --image-size 448 \\
-            --out runs/cotton
-        graft train --backbone dinov2_small.safetensors --data flowers --adapter alore --set rank=8 --out runs/r8
+        graft train --backbone dinov2_small.safetensors --data flowers \\
+            --adapter ila --out runs/ila
+        graft train --backbone vit_b16.safetensors --data cotton \\
+            --adapter ila++ --preset ila --image-size 448 --out runs/cotton
+        graft train --backbone dinov2_small.safetensors --data flowers \\
+            --adapter alore --set rank=8 --out runs/rank8
         graft train ... --out runs/ila --resume
 
-      OUT receives the adapter of the last pass, the best one in best/, checkpoint.safetensors to resume from, and
-      metrics.jsonl. Ctrl-C finishes the step, saves and ends with status 130. Presets: quick (AdamW, one cycle, 12
-      epochs), ila (the ILA paper's), alore-vtab and alore-fgvc (reconstructed from SSF's, without mixup, cutmix, erasing,
-      drop-path and weight averaging), petl (RepAdapter's, without drop-path).
+      OUT receives the adapter of the last pass, the best one in best/,
+      checkpoint.safetensors to resume from, and metrics.jsonl. Ctrl-C finishes
+      the step, saves and ends with status 130.
+
+      PRESETS
+        quick       AdamW, one cycle, 12 epochs
+        ila         the ILA paper's
+        alore-vtab, alore-fgvc
+                    reconstructed from SSF's, without mixup, cutmix, erasing,
+                    drop-path and weight averaging
+        petl        RepAdapter's, without drop-path
       """)
 
   @OptionGroup var backbone: BackboneArguments

@@ -1,0 +1,224 @@
+import Foundation
+import Graft
+import Testing
+
+/// The built command as people and scripts use it.
+@Suite(.serialized, .enabled(if: Command.isBuilt, "build the command first: swift build --product graft"))
+struct CommandTests {
+  static let verbs = ["devices", "info", "train", "eval", "predict", "merge", "bench"]
+
+  // MARK: Help
+
+  @Test(arguments: [""] + verbs)
+  func helpFitsATerminal(_ verb: String) async throws {
+    let help = try await Command.run((verb.isEmpty ? [] : [verb]) + ["--help"])
+    #expect(help.status == 0)
+    for line in help.output.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+    #expect(verb == "devices" || help.output.contains("\nEXAMPLE"))
+    #expect(help.output.contains("OPTIONS:"))
+    if !verb.isEmpty {
+      // Lines of an example that were broken again would lose their indentation.
+      let examples = help.output.split(separator: "\n").filter { $0.hasPrefix("  graft \(verb)") }
+      #expect(verb == "devices" || !examples.isEmpty)
+    }
+  }
+
+  @Test func helpNamesEveryStatus() async throws {
+    let help = try await Command.run(["--help"]).output
+    for status in ["0  ", "64", "65", "69", "70", "73", "130"] { #expect(help.contains("\n  \(status) ")) }
+    for verb in Self.verbs { #expect(help.contains("\n  \(verb) ")) }
+  }
+
+  // MARK: Counts
+
+  @Test(arguments: [
+    ("linear", 0, 0, [197], 17.56), ("ila", 40_496, 768, [197, 145, 101], 13.09),
+    ("ila+", 173_856, 768, [197, 145, 101], 13.11), ("ila++", 354_032, 768, [197, 145, 101], 13.14),
+    ("alore", 148_992, 0, [197], 17.68),
+  ])
+  func infoCounts(_ adapter: String, _ count: Int, _ token: Int, _ tokens: [Int], _ gmac: Double) async throws
+  {
+    let outcome = try await Command.run([
+      "info", "--backbone", "vit_base_patch16_224", "--adapter", adapter, "--classes", "80", "--json",
+    ])
+    #expect(outcome.status == 0 && outcome.lines.allSatisfy { $0 != nil })
+    let last = outcome.last
+    #expect(last["event"] == "done")
+    #expect(last["backbone_parameters"] == .integer(85_798_656))
+    #expect(last["adapter_parameters"] == .integer(count))
+    #expect(last["head_parameters"] == .integer(769 * 80))
+    #expect(last["trainable_parameters"] == .integer(count + 769 * 80 + token))
+    #expect(last["tokens"] == .array(tokens.map { .integer($0) }))
+    let actual = try #require(last["gmac"]?.doubleValue)
+    #expect(abs(actual - gmac) < 0.006, "\(actual)")
+  }
+
+  @Test func infoAtAnotherSize() async throws {
+    let last = try await Command.run([
+      "info", "--backbone", "vit_base_patch16_224", "--adapter", "ila", "--image-size", "448", "--json",
+    ]).last
+    #expect(last["tokens"] == [785, 677, 577])
+    #expect(last["head_parameters"] == 0)
+    #expect(abs((last["gmac"]?.doubleValue ?? 0) - 66.86) < 0.006)
+  }
+
+  // MARK: The main job
+
+  /// Train, evaluate, predict, merge, and all again from the merged file.
+  @Test func trainsEvaluatesPredictsAndMerges() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data")
+    let (data, out) = (folder.path + "/data", folder.path + "/run")
+    let merged = folder.path + "/merged.safetensors"
+    let train = try await Command.train(data, out, "alore", ["--epochs", "6", "--batch-size", "6"])
+    #expect(train.status == 0, "\(train.errors)")
+    #expect(train.lines.allSatisfy { $0 != nil } && train.last["event"] == "done")
+    #expect(train.lines.filter { $0?["event"] == "step" }.count == 18)
+    #expect(train.lines.filter { $0?["event"] == "epoch" }.count == 6)
+    for field in [
+      "method", "trainable_parameters", "gmac", "top1", "train_images_per_second",
+      "inference_images_per_second", "peak_device_bytes",
+    ] { #expect(train.last[field] != nil, "\(field)") }
+    for file in [
+      "adapter_config.json", "adapter_model.safetensors", "best/adapter_config.json",
+      "checkpoint.safetensors",
+      "metrics.jsonl",
+    ] { #expect(folder.exists("run/" + file), "\(file)") }
+
+    let evaluated = try await Command.run(["eval", "--model", out, "--data", data, "--json"])
+    #expect(evaluated.status == 0 && evaluated.last["top1"] == train.last["top1"])
+
+    let image = data + "/val/red/0.png"
+    let predicted = try await Command.run(["predict", "--model", out, "--json", image, image])
+    #expect(predicted.status == 0 && predicted.lines.count == 3)
+    let first = predicted.lines[0]?["predictions"]?.arrayValue ?? []
+    #expect(first.count == 3)
+    #expect(abs(first.compactMap { $0.objectValue?["probability"]?.doubleValue }.reduce(0, +) - 1) < 1e-5)
+
+    let merge = try await Command.run(["merge", "--model", out, "--out", merged, "--json"])
+    #expect(merge.status == 0)
+    #expect((merge.last["relative_difference"]?.doubleValue ?? 1) < 1e-5)
+    let again = try await Command.run(["eval", "--model", merged, "--data", data, "--json"])
+    #expect(again.status == 0 && again.last["top1"] == train.last["top1"])
+    let named = try await Command.run(["predict", "--model", merged, image])
+    let best = first.first?.objectValue?["class"]?.stringValue ?? "?"
+    #expect(named.status == 0 && named.output.contains("\(image): \(best) "))
+
+    // A finished folder is not overwritten by accident, and resuming it changes nothing.
+    let kept = try folder.bytes("run/adapter_model.safetensors")
+    let second = try await Command.train(data, out, "alore", ["--epochs", "6", "--batch-size", "6"])
+    #expect(second.status == 73 && second.isError("--resume"))
+    let other = try await Command.train(
+      data, out, "alore", ["--epochs", "7", "--batch-size", "6", "--resume"])
+    #expect(other.status == 64 && other.isError("recipe"))
+    let seed = try await Command.train(
+      data, out, "alore", ["--epochs", "6", "--batch-size", "6", "--resume", "--seed", "1"])
+    #expect(seed.status == 64 && seed.isError("seed"))
+    let adapter = try await Command.train(
+      data, out, "ila", ["--epochs", "6", "--batch-size", "6", "--resume"])
+    #expect(adapter.status == 64)
+    #expect(try folder.bytes("run/adapter_model.safetensors") == kept)
+
+    // Other classes.
+    try folder.writeData("other", classes: ["blue", "green", "yellow"], train: 1, val: 1)
+    let wrong = try await Command.run(["eval", "--model", out, "--data", folder.path + "/other", "--json"])
+    #expect(wrong.status == 65 && wrong.isError("yellow") && wrong.isError("red"))
+
+    // Another backbone, and a lost one.
+    let lost = try await Command.run(
+      ["eval", "--model", out, "--data", data, "--backbone", folder.path + "/lost.safetensors", "--json"])
+    #expect(lost.status == 65 && lost.isError("lost.safetensors"))
+    let unequal = try await Command.run(
+      ["eval", "--model", out, "--data", data, "--backbone", merged, "--json"])
+    #expect(unequal.status == 65 && unequal.isError("another backbone"))
+    let adapted = try await Command.run(["merge", "--model", out, "--out", Command.backbone, "--json"])
+    #expect(adapted.status == 73 && adapted.isError("backbone's own file"))
+
+    // Pictures.
+    for missing in [data + "/no.png", data, Command.backbone] {
+      let outcome = try await Command.run(["predict", "--model", out, "--json", missing])
+      #expect(outcome.status == 65 && outcome.isError(missing), "\(missing)")
+    }
+    let memory = try await Command.run(
+      ["eval", "--model", out, "--data", data, "--memory-limit", "3M", "--json"])
+    #expect(memory.status == 70 && memory.isError("memory"), "\(memory.errors)")
+  }
+
+  @Test func ilaIsNotMergeable() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data", train: 2, val: 1)
+    let out = folder.path + "/run"
+    let train = try await Command.train(
+      folder.path + "/data", out, "ila", ["--epochs", "1", "--batch-size", "6"])
+    #expect(train.status == 0, "\(train.errors)")
+    let merge = try await Command.run([
+      "merge", "--model", out, "--out", folder.path + "/m.safetensors", "--json",
+    ])
+    #expect(merge.status == 64 && merge.isError("not linear") && !folder.exists("m.safetensors"))
+    // A cut file and a manifest that lies.
+    let weights = try folder.bytes("run/adapter_model.safetensors")
+    try folder.write(weights.dropLast(9), to: "run/adapter_model.safetensors")
+    let cut = try await Command.run(
+      ["eval", "--model", out, "--data", folder.path + "/data", "--json"])
+    #expect(cut.status == 65 && cut.isError("adapter_model.safetensors"))
+    try folder.write(Data("{}".utf8), to: "run/adapter_config.json")
+    let empty = try await Command.run(
+      ["eval", "--model", out, "--data", folder.path + "/data", "--json"])
+    #expect(empty.status == 65 && empty.isError("adapter_config.json"))
+  }
+
+  // MARK: Ctrl-C
+
+  @Test func interruptedRunResumesToTheSameBytes() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data", train: 10, val: 1)
+    let data = folder.path + "/data"
+    let options = ["--epochs", "12", "--batch-size", "3", "--evaluate-every", "100"]
+    var signals = 0
+    let cut = try await Command.train(data, folder.path + "/cut", "ila", options) { process, output in
+      // Somewhere in the middle of the second pass.
+      guard signals == 0, output.contains("\"step\":13,") || output.contains("\"step\":14,") else { return }
+      signals += 1
+      process.interrupt()
+    }
+    #expect(signals == 1)
+    #expect(cut.status == 130 && !cut.crashed, "\(cut.errors)")
+    #expect(cut.last["event"] == "interrupted")
+    let steps = cut.last["steps"]?.intValue ?? 0
+    #expect((13..<120).contains(steps))
+    #expect(cut.errors.contains("--resume"))
+    #expect(folder.exists("cut/checkpoint.safetensors"))
+
+    let rest = try await Command.train(data, folder.path + "/cut", "ila", options + ["--resume"])
+    #expect(rest.status == 0 && rest.last["steps"] == 120, "\(rest.errors)")
+    #expect(rest.lines.filter { $0?["event"] == "step" }.count == 120 - steps)
+    let whole = try await Command.train(data, folder.path + "/whole", "ila", options)
+    #expect(whole.status == 0)
+    for file in ["adapter_model.safetensors", "adapter_config.json", "metrics.jsonl"] {
+      #expect(try folder.bytes("cut/" + file) == folder.bytes("whole/" + file), "\(file)")
+    }
+  }
+}
+
+extension Command {
+  /// Trains on the small ViT with JSON lines.
+  static func train(
+    _ data: String, _ out: String, _ adapter: String, _ more: [String] = [],
+    while running: ((_ process: Process, _ output: String) -> Void)? = nil
+  ) async throws -> Outcome {
+    try await run(
+      [
+        "train", "--backbone", backbone, "--heads", "4", "--image-size", "48", "--data", data, "--adapter",
+        adapter, "--out", out, "--json",
+      ] + more, while: running)
+  }
+}
+
+extension Command.Outcome {
+  /// Whether it ended with an error, said on standard error and in the last JSON line, that names `words`.
+  func isError(_ words: String) -> Bool {
+    let message = last["message"]?.stringValue ?? ""
+    return !crashed && last["event"] == "error" && message.contains(words) && lines.allSatisfy { $0 != nil }
+      && errors.contains("Error: ")
+  }
+}
