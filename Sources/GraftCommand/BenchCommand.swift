@@ -8,6 +8,7 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Time operations and models against the device's own measured peak.",
+    usage: "graft bench [FILTER] [OPTIONS]",
     discussion: """
       EXAMPLES
         graft bench                      every operation

@@ -7,6 +7,7 @@ import GraftRuntime
 struct EvalCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval", abstract: "Measure a trained model on labelled images.",
+    usage: "graft eval --model DIR|FILE --data DIR [OPTIONS]",
     discussion: """
       EXAMPLES
         graft eval --model runs/alore --data flowers

@@ -6,6 +6,7 @@ import GraftRuntime
 struct InfoCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "info", abstract: "Count parameters, tokens and operations of a model; nothing is run.",
+    usage: "graft info --backbone FILE|ARCHITECTURE [--adapter NAME] [OPTIONS]",
     discussion: """
       EXAMPLES
         graft info --backbone vit_base_patch16_224

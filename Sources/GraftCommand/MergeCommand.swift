@@ -5,6 +5,7 @@ import GraftRuntime
 struct MergeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "merge", abstract: "Fold an adapter into its backbone: a plain timm checkpoint.",
+    usage: "graft merge --model DIR --out FILE [OPTIONS]",
     discussion: """
       EXAMPLE
         graft merge --model runs/alore --out merged.safetensors

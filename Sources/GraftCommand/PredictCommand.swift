@@ -6,6 +6,7 @@ import GraftRuntime
 struct PredictCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "predict", abstract: "Name what is in pictures, with probabilities.",
+    usage: "graft predict --model DIR|FILE [OPTIONS] IMAGE ...",
     discussion: """
       EXAMPLES
         graft predict --model runs/alore photo.jpg

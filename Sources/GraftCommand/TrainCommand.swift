@@ -8,6 +8,7 @@ import Synchronization
 struct TrainCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Train an adapter and a head on a folder of images.",
+    usage: "graft train --backbone FILE --data DIR --adapter NAME --out DIR [OPTIONS]",
     discussion: """
       EXAMPLES
         graft train --backbone dinov2_small.safetensors --data flowers \\

@@ -43,7 +43,7 @@ struct BadInputCommandTests {
     (["train", "--adapter", "ila", "--preset", "fast"], 64, "quick, ila"),
     (["train", "--adapter", "ila", "--epochs", "0"], 64, "epochs = 0"),
     (["train", "--adapter", "ila", "--epochs", "many"], 64, "many"),
-    (["train", "--adapter", "ila", "--batch-size", "-1"], 64, "-1"),
+    (["train", "--adapter", "ila", "--batch-size=-1"], 64, "batch size = -1"),
     (["train", "--adapter", "ila", "--learning-rate", "nan"], 64, "learning rate"),
     (["train", "--adapter", "ila", "--augmentation", "mixup"], 64, "mixup"),
     (["train", "--adapter", "ila", "--memory-limit", "much"], 64, "512M"),
@@ -69,11 +69,11 @@ struct BadInputCommandTests {
     (["info", "--backbone", "resnet50"], 64, "vit_base_patch16_224"),
     (["info", "--backbone", "vit_base_patch16_224", "--image-size", "225"], 64, "224 or 240"),
     (["info", "--backbone", "vit_base_patch16_224", "--image-size", "9223372036854775792"], 64, "largest"),
-    (["info", "--backbone", "vit_base_patch16_224", "--classes", "-1"], 64, "-1"),
+    (["info", "--backbone", "vit_base_patch16_224", "--classes=-1"], 64, "--classes"),
     (["info", "--backbone", "vit_base_patch16_224", "--classes", "9223372036854775807"], 64, "--classes"),
     (["info", "--backbone", "vit_base_patch16_224", "--adapter", "lora"], 64, "lora"),
     (["info", "--backbone", "missing.safetensors"], 65, "missing.safetensors"),
-    (["info"], 64, "--backbone"), (["grow"], 64, "grow"),
+    (["info"], 64, "--backbone"),
     (["eval", "--model", "x", "--data", "y", "--fast"], 64, "--fast"),
     (["eval", "--model", "no-model", "--data", "y"], 65, "no-model"),
     (["predict", "--model", "no-model", "y.png"], 65, "no-model"),
@@ -86,6 +86,11 @@ struct BadInputCommandTests {
     // Without --json, the same words for people, and nothing on standard output.
     let plain = try await Command.run(arguments)
     #expect(plain.status == status && plain.output.isEmpty && plain.errors.contains(words))
+  }
+
+  @Test func unknownVerb() async throws {
+    let outcome = try await Command.run(["grow"])
+    #expect(outcome.status == 64 && outcome.errors.contains("grow") && outcome.output.isEmpty)
   }
 
   // MARK: Files

@@ -140,7 +140,7 @@ struct CommandTests {
       #expect(outcome.status == 65 && outcome.isError(missing), "\(missing)")
     }
     let memory = try await Command.run(
-      ["eval", "--model", out, "--data", data, "--memory-limit", "3M", "--json"])
+      ["eval", "--model", out, "--data", data, "--memory-limit", "2M", "--json"])
     #expect(memory.status == 70 && memory.isError("memory"), "\(memory.errors)")
   }
 

@@ -56,7 +56,7 @@ import Testing
         ("norm.extra", { $0["norm.extra"] = ([1], [0]) }),
         ("cls_token", { $0["cls_token"] = nil }),
         (
-          "blocks.0.norm1.weight",
+          "blocks.0.attn.proj.bias",
           { tensors in
             for name in tensors.keys where name.hasPrefix("blocks.") { tensors[name] = nil }
           }

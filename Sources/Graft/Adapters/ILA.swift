@@ -120,10 +120,9 @@ public struct ILA: Adapter {
         name: "bottleneck", value: "\(bottleneck)",
         reason: "it must be at least 1 and at most the backbone's width, \(shape.width).")
     }
-    guard kernel > 0, kernel <= shape.grid, kernel % 2 == 1 else {
+    guard (1...63).contains(kernel), kernel % 2 == 1 else {
       throw GraftError.badSetting(
-        name: "kernel", value: "\(kernel)",
-        reason: "it must be odd and no larger than the patch grid of \(shape.grid)x\(shape.grid).")
+        name: "kernel", value: "\(kernel)", reason: "it must be odd, at least 1 and at most 63.")
     }
     guard dropout >= 0, dropout < 1 else {
       throw GraftError.badSetting(name: "dropout", value: "\(dropout)", reason: "it must be in 0..<1.")

@@ -53,10 +53,12 @@ extension VisionTransformerShape {
         path: file.path, missing: [], unexpected: [],
         misshapen: [.init(name: "pos_embed", expected: [1, grid * grid + 1, width], actual: position)])
     }
-    var depth = 0
-    while tensors["blocks.\(depth).norm1.weight"] != nil { depth += 1 }
-    // A file without blocks is checked as if it had one, so that the message names what is missing.
-    depth = max(depth, 1)
+    // The last block's number tells the depth, so that the message names what another lacks; a file has at least one
+    // block, and fewer than tensors.
+    let blocks = tensors.keys.compactMap { name in
+      name.hasPrefix("blocks.") ? name.dropFirst(7).split(separator: ".").first.flatMap { Int($0) } : nil
+    }
+    let depth = min((blocks.max() ?? 0), tensors.count) + 1
     let hasLayerScale = tensors["blocks.0.ls1.gamma"] != nil
     let hidden = max(1, tensors["blocks.0.mlp.fc1.weight"]?.shape.first ?? 4 * width)
     let heads = try options.heads ?? Self.usualHeads(width: width)
