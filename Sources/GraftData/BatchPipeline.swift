@@ -21,6 +21,7 @@ final class BatchPipeline: Sendable {
   private struct Crop: Sendable {
     var pixels: [UInt8]
     var label: Int32
+    var sample: Int
   }
 
   private struct Progress: Sendable {
@@ -33,14 +34,19 @@ final class BatchPipeline: Sendable {
   private let labels: [Int32]
   private let workers: Int
   private let load: Load
+  /// A sample's pixels are the same in every pass.
+  private let isRepeatable: Bool
   private let queue: OrderedPrefetch<Crop?>
   private let progress = Mutex(Progress())
 
-  private init(labels: [Int32], pass: Pass, options: LoadingOptions, load: @escaping Load) {
+  private init(
+    labels: [Int32], pass: Pass, isRepeatable: Bool, options: LoadingOptions, load: @escaping Load
+  ) {
     precondition(pass.batchSize > 0, "a batch has at least one image")
     self.labels = labels
     self.pass = pass
     self.load = load
+    self.isRepeatable = isRepeatable
     workers = max(1, options.workers)
     var random = SampleRandom(orderOf: pass.epoch, seed: pass.seed)
     order = pass.isTraining ? random.permutation(labels.count) : Array(labels.indices)
@@ -58,7 +64,9 @@ final class BatchPipeline: Sendable {
     labels: [Int32], pass: Pass, transform: ImageTransform, options: LoadingOptions, load: @escaping Load
   ) -> AsyncThrowingStream<ImageBatch, any Error> {
     // A stream that is pulled has no buffer that could grow: what is ahead of the consumer is in the queue.
-    let pipeline = BatchPipeline(labels: labels, pass: pass, options: options, load: load)
+    let pipeline = BatchPipeline(
+      labels: labels, pass: pass, isRepeatable: !(pass.isTraining && transform.isRandom), options: options,
+      load: load)
     return AsyncThrowingStream {
       try transform.check(imageSize: pass.imageSize)
       return try await pipeline.next()
@@ -69,22 +77,24 @@ final class BatchPipeline: Sendable {
     startOnce()
     var pixels: [UInt8] = []
     var batchLabels: [Int32] = []
+    var samples: [Int] = []
     pixels.reserveCapacity(min(pass.batchSize, labels.count) * pass.imageSize * pass.imageSize * 3)
     do {
       while batchLabels.count < pass.batchSize, let item = try await queue.next() {
         guard let crop = item else { continue }
         pixels += crop.pixels
         batchLabels.append(crop.label)
+        samples.append(crop.sample)
       }
     } catch {
       queue.cancel()
       throw error
     }
-    return try finish(pixels, batchLabels)
+    return try finish(pixels, batchLabels, samples)
   }
 
   /// Decides whether what was gathered is a batch: training keeps an incomplete one only if there is no other.
-  private func finish(_ pixels: [UInt8], _ batchLabels: [Int32]) throws -> ImageBatch? {
+  private func finish(_ pixels: [UInt8], _ batchLabels: [Int32], _ samples: [Int]) throws -> ImageBatch? {
     let before = progress.withLock { $0.batches }
     if batchLabels.isEmpty {
       if before == 0 && !labels.isEmpty { throw DataError.noReadableImage(count: labels.count) }
@@ -93,7 +103,8 @@ final class BatchPipeline: Sendable {
     if pass.isTraining && batchLabels.count < pass.batchSize && before > 0 { return nil }
     progress.withLock { $0.batches += 1 }
     return ImageBatch(
-      count: batchLabels.count, imageSize: pass.imageSize, pixels: pixels, labels: batchLabels)
+      count: batchLabels.count, imageSize: pass.imageSize, pixels: pixels, labels: batchLabels,
+      identifiers: isRepeatable ? samples : [])
   }
 
   /// Starts the workers.
@@ -114,7 +125,7 @@ final class BatchPipeline: Sendable {
             job,
             Result {
               var random = SampleRandom(seed: pass.seed, epoch: pass.epoch, sample: sample)
-              return try load(sample, &random).map { Crop(pixels: $0, label: labels[sample]) }
+              return try load(sample, &random).map { Crop(pixels: $0, label: labels[sample], sample: sample) }
             })
         }
       }

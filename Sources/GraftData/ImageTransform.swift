@@ -79,6 +79,9 @@ public struct ImageTransform: Codable, Sendable, Hashable {
       trainingCrop: trainingCrop, flipProbability: flipProbability)
   }
 
+  /// Whether training sees other pixels in every pass.
+  var isRandom: Bool { trainingCrop != .none || flipProbability > 0 }
+
   /// Checks that the transform can make crops of a size.
   ///
   /// - Throws: ``DataError/badTransform(_:)`` when the resized picture would be smaller than the crop, or a number

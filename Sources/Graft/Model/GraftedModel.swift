@@ -105,6 +105,22 @@ public final class GraftedModel {
       of: patches, sites: sites, classToken: classToken, dropout: dropout, on: tape)
     return try head(features, on: tape)
   }
+
+  /// Nothing below the head is trained: the same pixels have the same features in every pass.
+  var trainsHeadOnly: Bool { arena.parameters.allSatisfy { $0.name.hasPrefix("head.") } }
+
+  /// Logits (B, K) of a batch; with a cache, the features of images that were seen before are not computed again.
+  func logits(
+    of images: ImageBatch, cache: FeatureCache?, dropout: Float = 0, on tape: Tape
+  ) throws -> Tensor {
+    guard let cache, !images.identifiers.isEmpty else {
+      return try logits(of: backbone.patchMatrix(images), dropout: dropout, on: tape)
+    }
+    let features = try cache.features(images.identifiers) {
+      try backbone.features(of: backbone.patchMatrix(images), on: Tape())
+    }
+    return try head(features, on: tape)
+  }
 }
 
 /// A class and how likely it is.

@@ -10,15 +10,22 @@ public struct ImageBatch: Sendable {
   public let pixels: [UInt8]
   /// One class index an image; empty where nothing is known.
   public let labels: [Int32]
+  /// One number an image that stands for the same pixels in every pass; empty where pixels may differ from pass to
+  /// pass. What a frozen backbone makes of such an image is computed once.
+  public let identifiers: [Int]
 
   /// Creates a batch from pixels that are already cropped to `imageSize`.
-  public init(count: Int, imageSize: Int, pixels: [UInt8], labels: [Int32] = []) {
+  public init(
+    count: Int, imageSize: Int, pixels: [UInt8], labels: [Int32] = [], identifiers: [Int] = []
+  ) {
     precondition(pixels.count == count * imageSize * imageSize * 3, "pixels do not fill the batch")
     precondition(labels.isEmpty || labels.count == count, "one label an image")
+    precondition(identifiers.isEmpty || identifiers.count == count, "one identifier an image")
     self.count = count
     self.imageSize = imageSize
     self.pixels = pixels
     self.labels = labels
+    self.identifiers = identifiers
   }
 }
 

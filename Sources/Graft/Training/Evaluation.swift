@@ -30,6 +30,12 @@ extension GraftedModel {
   nonisolated(nonsending) public func evaluate(
     _ source: any BatchSource, batchSize: Int = 32, progress: (Int) -> Void = { _ in }
   ) async throws -> Evaluation {
+    try await evaluate(source, batchSize: batchSize, cache: nil, progress: progress)
+  }
+
+  nonisolated(nonsending) func evaluate(
+    _ source: any BatchSource, batchSize: Int, cache: FeatureCache?, progress: (Int) -> Void = { _ in }
+  ) async throws -> Evaluation {
     guard source.classNames == classes else {
       throw GraftError.wrongClasses(model: classes, data: source.classNames)
     }
@@ -55,7 +61,7 @@ extension GraftedModel {
     for try await batch in stream {
       let logits: PendingFloats
       do {
-        logits = try self.logits(of: backbone.patchMatrix(batch), on: Tape()).floatsLater()
+        logits = try self.logits(of: batch, cache: cache, on: Tape()).floatsLater()
       } catch let error as RuntimeError where error.isOutOfMemory {
         let fitting = fittingBatchSize(below: batch.count) { _ = try self.logits($0) }
         throw GraftError.batchDoesNotFit(batch: batch.count, fitting: fitting, reason: "\(error)")

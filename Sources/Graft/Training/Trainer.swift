@@ -38,6 +38,8 @@ public final class Trainer {
   private let output: String?
   private let transform: JSONValue
   private let optimizer: any Optimizer
+  private let trainingFeatures: FeatureCache?
+  private let validationFeatures: FeatureCache?
 
   /// Prepares a run.
   ///
@@ -60,6 +62,8 @@ public final class Trainer {
     self.seed = seed
     self.output = output
     self.transform = transform
+    trainingFeatures = model.trainsHeadOnly && recipe.backboneDropout == 0 ? FeatureCache() : nil
+    validationFeatures = model.trainsHeadOnly ? FeatureCache() : nil
     optimizer =
       switch recipe.optimizer {
       case .adamW(let beta1, let beta2, let epsilon):
@@ -188,7 +192,9 @@ public final class Trainer {
 
       var evaluation: Evaluation?
       if state.epoch % evaluatesEvery == 0 || state.epoch == recipe.epochs {
-        let result = try await model.evaluate(validation, batchSize: recipe.batchSize)
+        // The last evaluation computes everything again, so that its speed is the speed of use.
+        let cache = state.epoch == recipe.epochs ? nil : validationFeatures
+        let result = try await model.evaluate(validation, batchSize: recipe.batchSize, cache: cache)
         evaluation = result
         lastValidation = result
         if let output, result.top1 > state.bestTop1 {
@@ -238,7 +244,7 @@ public final class Trainer {
   private func accumulate(_ batch: ImageBatch, share: Float, step: Int, part: Int) throws -> PendingFloats {
     try fittingBatch(batch.count) {
       let loss = try Self.loss(
-        model, batch, recipe: recipe, seed: stepSeed(step, part), share: share)
+        model, batch, recipe: recipe, seed: stepSeed(step, part), share: share, cache: trainingFeatures)
       return try loss.floatsLater()
     }
   }
@@ -249,10 +255,16 @@ public final class Trainer {
   package static func loss(
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float
   ) throws -> Tensor {
+    try loss(model, batch, recipe: recipe, seed: seed, share: share, cache: nil)
+  }
+
+  private static func loss(
+    _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
+    cache: FeatureCache?
+  ) throws -> Tensor {
     let context = model.backbone.context
     let tape = Tape(.training(seed: seed))
-    let logits = try model.logits(
-      of: model.backbone.patchMatrix(batch), dropout: recipe.backboneDropout, on: tape)
+    let logits = try model.logits(of: batch, cache: cache, dropout: recipe.backboneDropout, on: tape)
     let labels = try Tensor(indices: batch.labels, on: context)
     let loss = try tape.crossEntropy(logits, labels: labels, smoothing: recipe.labelSmoothing)
     try tape.backward(from: loss, seed: Tensor([share], shape: [1], on: context))
