@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Graft
 import GraftRuntime
 
@@ -33,6 +34,12 @@ struct MergeCommand: AsyncParsableCommand {
       try original.merge(to: out, transform: transform)
       let merged = try GraftedModel(merged: out, on: context)
       let difference = try original.relativeDifference(from: merged)
+      guard difference <= 1e-4 else {
+        try? FileManager.default.removeItem(atPath: out)
+        throw GraftError.notMergeable(
+          adapter: AdapterCatalog.name(of: original.adapter),
+          reason: "the merged model's logits differ by \(difference) of their size; the file was removed.")
+      }
       reporter.say(
         "Merged into \(out); logits differ by \(difference) of their size on a random image.")
       reporter.emit("done", ["out": .string(out), "relative_difference": .number(difference)])
