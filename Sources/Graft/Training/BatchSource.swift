@@ -11,7 +11,9 @@ public struct ImageBatch: Sendable {
   /// One class index an image; empty where nothing is known.
   public let labels: [Int32]
   /// One number an image that stands for the same pixels in every pass; empty where pixels may differ from pass to
-  /// pass. What a frozen backbone makes of such an image is computed once.
+  /// pass.
+  ///
+  /// What a frozen backbone makes of such an image is computed once.
   public let identifiers: [Int]
 
   /// Creates a batch from pixels that are already cropped to `imageSize`.
