@@ -20,10 +20,10 @@ public enum PeakMeasurement {
   package static func queueFMALoop(on context: Context) throws -> Double {
     let isCPU = context.traits.isCPU
     let width = isCPU ? 16 : 1
-    // On a CPU 8 items a core even out the scheduling; on a GPU enough items to fill every unit several times.
+    // PoCL hands out groups by the dozen: few groups would all run on one core, and the peak would be a core's; on a GPU enough items to fill every unit several times.
     let group = isCPU ? 1 : min(256, context.traits.maxWorkGroupSize)
-    let items = context.traits.computeUnits * (isCPU ? 8 : 8 * group)
-    let iterations = isCPU ? 20_000 : 4_000
+    let items = context.traits.computeUnits * (isCPU ? 256 : 8 * group)
+    let iterations = isCPU ? 2_000 : 4_000
     let sink = try Tensor(empty: [items], on: context)
     try context.run(
       KernelKey("benchmark", "fma_peak", ["WIDE": width]), over: [items], group: [group], sink.buffer,
