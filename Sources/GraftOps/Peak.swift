@@ -20,7 +20,8 @@ public enum PeakMeasurement {
   package static func queueFMALoop(on context: Context) throws -> Double {
     let isCPU = context.traits.isCPU
     let width = isCPU ? 16 : 1
-    // PoCL hands out groups by the dozen: few groups would all run on one core, and the peak would be a core's; on a GPU enough items to fill every unit several times.
+    // PoCL hands out groups by the dozen: few groups would all run on one core, and the peak would be a core's; on
+    // a GPU enough items to fill every unit several times.
     let group = isCPU ? 1 : min(256, context.traits.maxWorkGroupSize)
     let items = context.traits.computeUnits * (isCPU ? 256 : 8 * group)
     let iterations = isCPU ? 2_000 : 4_000
