@@ -97,12 +97,15 @@ struct AdapterArguments: ParsableArguments {
       valueName: "name=value"))
   var settings: [String] = []
 
-  func make() throws -> any Adapter {
-    try settings.reduce(AdapterCatalog.named(adapter)) { adapter, text in
-      let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2 else { throw ValidationError("--set \(text): write NAME=VALUE.") }
-      return try AdapterCatalog.setting(parts[0], to: parts[1], of: adapter)
-    }
+  func make() throws -> any Adapter { try makeAdapter(adapter, settings) }
+}
+
+/// The adapter of that name with settings of the form `name=value`.
+func makeAdapter(_ name: String, _ settings: [String]) throws -> any Adapter {
+  try settings.reduce(AdapterCatalog.named(name)) { adapter, text in
+    let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+    guard parts.count == 2 else { throw ValidationError("--set \(text): write NAME=VALUE.") }
+    return try AdapterCatalog.setting(parts[0], to: parts[1], of: adapter)
   }
 }
 

@@ -34,11 +34,7 @@ struct InfoCommand: AsyncParsableCommand {
       guard (0...1_000_000).contains(classes) else {
         throw ValidationError("--classes must be in 0...1000000.")
       }
-      let adapter = try settings.reduce(AdapterCatalog.named(adapter)) { adapter, text in
-        let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-        guard parts.count == 2 else { throw ValidationError("--set \(text): write NAME=VALUE.") }
-        return try AdapterCatalog.setting(parts[0], to: parts[1], of: adapter)
-      }
+      let adapter = try makeAdapter(adapter, settings)
       let shape = try backboneShape(backbone, imageSize: imageSize, heads: heads)
       let summary = try ModelSummary(shape, adapter: adapter, classes: classes)
       let weights = 4 * summary.backboneParameters
