@@ -48,7 +48,7 @@ struct EvalCommand: AsyncParsableCommand {
         \(format(result.imagesPerSecond)) images/s, peak device memory \(formatBytes(context.memory.peakBytes))
         """)
       var fields = try JSONValue(encoding: result).objectValue ?? [:]
-      fields["method"] = .string(AdapterCatalog.name(of: model.adapter))
+      fields["method"] = .string(model.adapter.name)
       fields["gmac"] = .number(model.summary.gmac)
       fields["peak_device_bytes"] = .integer(context.memory.peakBytes)
       reporter.emit("done", fields)

@@ -42,7 +42,7 @@ struct InfoCommand: AsyncParsableCommand {
         """
         Backbone   \(shape.architectureName): width \(shape.width), \(shape.depth) blocks, \(shape.heads) heads, patch \
         \(shape.patchSize), images of \(shape.imageSize) px
-        Adapter    \(AdapterCatalog.name(of: adapter))
+        Adapter    \(adapter.name)
 
         Backbone parameters    \(grouped(summary.backboneParameters)) (frozen)
         Adapter parameters     \(grouped(summary.adapterParameters))
@@ -54,7 +54,7 @@ struct InfoCommand: AsyncParsableCommand {
         """)
       var fields = try JSONValue(encoding: summary).objectValue ?? [:]
       fields["architecture"] = .string(shape.architectureName)
-      fields["adapter"] = .string(AdapterCatalog.name(of: adapter))
+      fields["adapter"] = .string(adapter.name)
       fields["image_size"] = .integer(shape.imageSize)
       fields["weight_bytes"] = .integer(weights)
       reporter.emit("done", fields)

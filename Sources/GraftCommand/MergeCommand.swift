@@ -37,7 +37,7 @@ struct MergeCommand: AsyncParsableCommand {
       guard difference <= 1e-4 else {
         try? FileManager.default.removeItem(atPath: out)
         throw GraftError.notMergeable(
-          adapter: AdapterCatalog.name(of: original.adapter),
+          adapter: original.adapter.name,
           reason: "the merged model's logits differ by \(difference) of their size; the file was removed.")
       }
       reporter.say(

@@ -93,7 +93,7 @@ struct TrainCommand: AsyncParsableCommand {
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(
       model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: transform))
-    let name = AdapterCatalog.name(of: adapter)
+    let name = adapter.name
     reporter.say(
       """
       \(name) on \(vit.shape.architectureName) at \(imageSize) px: \(grouped(model.summary.trainableParameters)) trainable \

@@ -10,7 +10,9 @@ import GraftOps
 /// paper's word.
 public struct ALoRE: Adapter {
   /// `alore`.
-  public static let name = "alore"
+  public var name: String { "alore" }
+  /// `alore-vtab`, reconstructed.
+  public var presetName: String { "alore-vtab" }
   /// Names of the settings.
   public var settingNames: [String] {
     ["experts", "rank", "scale", "has_bias", "shares_a", "dropout"]
@@ -78,7 +80,7 @@ public struct ALoRE: Adapter {
         plan.declare("\(name).V", [n, r, m], .xavier(fanIn: m, fanOut: r))
         if hasBias { plan.declare("\(name).bias", [width], .constant(0)) }
         plan.costs.append(
-          .init(site: place.site(block), border: 0) { tokens, _ in
+          .init(site: place.site(block)) { tokens, _ in
             tokens * (2 * n * width * r + n * n * n * r)
           })
       }
@@ -90,7 +92,7 @@ public struct ALoRE: Adapter {
         for place in Place.allCases {
           let name = "blocks.\(block).\(place.rawValue)"
           let module = ALoREModule(name, settings, tensors)
-          try sites.join(module, at: place.site(block), of: Self.name)
+          try sites.join(module, at: place.site(block), of: settings.name)
         }
       }
     }

@@ -6,13 +6,20 @@ import GraftOps
 /// exist, modules; backbone and trainer know no adapter by name.
 public protocol Adapter: Codable, Sendable, Hashable {
   /// The name on the command line and in `adapter_config.json`.
-  static var name: String { get }
+  var name: String { get }
   /// What the adapter declares on a backbone of this shape.
   ///
   /// - Throws: ``GraftError`` when settings are out of range or the backbone lacks a site.
   func plan(for shape: VisionTransformerShape) throws -> AdapterPlan
+  /// The preset of ``TrainingRecipe`` that the method's paper, or the code it comes from, trains with.
+  var presetName: String { get }
   /// Names of the settings, as `--set` and `adapter_config.json` have them.
   var settingNames: [String] { get }
+}
+
+extension Adapter {
+  /// The preset of ``TrainingRecipe`` that the method's paper, or the code it comes from, trains with.
+  public var presetName: String { "petl" }
 }
 
 /// What an adapter needs and costs on one backbone; nothing here touches a device.
@@ -25,11 +32,13 @@ public struct AdapterPlan: Sendable {
     var count: Int { shape.reduce(1, *) }
   }
 
-  /// What happens to the tokens at a site: the grid after it and its multiply-accumulates.
+  /// What happens to the tokens at a site, and its multiply-accumulates.
   public struct SiteCost: Sendable {
     let site: Site
     /// Cells cut off each border of the grid.
-    let border: Int
+    var border = 0
+    /// Prompts that join the sequence; blocks above see them too.
+    var prompts = 0
     /// Multiply-accumulates for so many tokens before and after.
     let macs: @Sendable (_ tokensBefore: Int, _ tokensAfter: Int) -> Int
   }

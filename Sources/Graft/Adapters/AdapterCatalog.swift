@@ -2,27 +2,23 @@ import Foundation
 
 /// The adapters by their names on the command line.
 public enum AdapterCatalog {
+  /// All adapters with their default settings, in the order of the documentation.
+  public static let all: [any Adapter] = [
+    LinearProbe(), ILA(.ila), ILA(.ilaPlus), ILA(.ilaPlusPlus), ALoRE(),
+  ]
+
   /// All names, in the order of the documentation.
-  public static let names = ["linear", "ila", "ila+", "ila++", "alore"]
+  public static var names: [String] { all.map(\.name) }
 
   /// The adapter of that name with the default settings.
   ///
   /// - Throws: ``GraftError/unknownAdapter(_:nearest:known:)`` with the most similar name.
   public static func named(_ name: String) throws -> any Adapter {
-    switch name.lowercased() {
-    case "linear": return LinearProbe()
-    case "alore": return ALoRE()
-    default:
-      if let variant = ILA.Variant(rawValue: name.lowercased()) { return ILA(variant) }
-      let nearest = names.min { distance($0, name.lowercased()) < distance($1, name.lowercased()) }
-      let isNear = nearest.map { distance($0, name.lowercased()) <= 2 } ?? false
-      throw GraftError.unknownAdapter(name, nearest: isNear ? nearest : nil, known: names)
-    }
-  }
-
-  /// The name that ``named(_:)`` takes for an adapter.
-  public static func name(of adapter: any Adapter) -> String {
-    (adapter as? ILA)?.variant.rawValue ?? type(of: adapter).name
+    let wanted = name.lowercased()
+    if let adapter = all.first(where: { $0.name == wanted }) { return adapter }
+    let nearest = names.min { distance($0, wanted) < distance($1, wanted) }
+    let isNear = nearest.map { distance($0, wanted) <= 2 } ?? false
+    throw GraftError.unknownAdapter(name, nearest: isNear ? nearest : nil, known: names)
   }
 
   /// The adapter with one of its settings changed, by the name under which `adapter_config.json` has it.

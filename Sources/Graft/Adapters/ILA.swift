@@ -28,8 +28,10 @@ public struct ILA: Adapter {
     case pooling
   }
 
-  /// `ila`, for every variant; the command line also knows `ila+` and `ila++`.
-  public static let name = "ila"
+  /// `ila`, `ila+` or `ila++`.
+  public var name: String { variant.rawValue }
+  /// `ila`.
+  public var presetName: String { "ila" }
   /// Names of the settings.
   public var settingNames: [String] {
     ["bottleneck", "kernel", "dropout", "trains_class_token", "residual", "locations"]
@@ -88,7 +90,7 @@ public struct ILA: Adapter {
         plan.costs += [Site.besideAttention(block: block), .besideMLP(block: block)].map { site in
           let width = shape.width
           let bottleneck = bottleneck
-          return .init(site: site, border: 0) { before, _ in 2 * before * width * bottleneck }
+          return .init(site: site) { before, _ in 2 * before * width * bottleneck }
         }
       }
     }
@@ -98,7 +100,7 @@ public struct ILA: Adapter {
       for block in interLayer {
         let module = try ILAModule(
           "blocks.\(block).ila", settings, shrinks: shrinking.contains(block), tensors)
-        try sites.join(module, at: .afterBlock(block), of: settings.variant.rawValue)
+        try sites.join(module, at: .afterBlock(block), of: settings.name)
       }
       guard settings.variant == .ilaPlusPlus else { return }
       for block in 0..<depth {
@@ -130,13 +132,13 @@ public struct ILA: Adapter {
     guard shrinking.allSatisfy({ (0..<shape.depth).contains($0) }), Set(shrinking).count == shrinking.count
     else {
       throw GraftError.adapterDoesNotFit(
-        adapter: variant.rawValue,
+        adapter: name,
         reason: "it shrinks the grid after blocks \(shrinking), but there are \(shape.depth) blocks.")
     }
     let left = shape.grid - shrinking.count * (kernel - 1)
     guard left >= 1 else {
       throw GraftError.adapterDoesNotFit(
-        adapter: variant.rawValue,
+        adapter: name,
         reason: """
           the patch grid of \(shape.grid)x\(shape.grid) is too small to lose \(kernel - 1) cells \
           \(shrinking.count) times; use larger images.

@@ -10,6 +10,8 @@ public enum Initializer: Sendable, Hashable {
   case truncatedNormal(deviation: Float)
   /// Uniform in `-bound...bound`.
   case uniform(bound: Float)
+  /// The values of a one-dimensional tensor of the backbone, by timm's name.
+  case copied(from: String)
 
   /// Uniform with Glorot's bound `sqrt(6 / (fanIn + fanOut))`.
   static func xavier(fanIn: Int, fanOut: Int) -> Initializer {
@@ -18,11 +20,16 @@ public enum Initializer: Sendable, Hashable {
 
   /// Draws `count` values.
   ///
-  /// They depend on the seed and the tensor's name alone, not on what else a model holds.
-  func values(count: Int, name: String, seed: UInt64) -> [Float] {
+  /// Random ones depend on the seed and the tensor's name alone, not on what else a model holds.
+  ///
+  /// - Parameter backbone: where copied values come from.
+  func values(count: Int, name: String, seed: UInt64, from backbone: VisionTransformer? = nil) -> [Float] {
     var generator = SplitMix64(
       seed: name.utf8.reduce(seed ^ 0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
     switch self {
+    case .copied(let source):
+      guard let backbone else { preconditionFailure("\(source) is copied from no backbone") }
+      return backbone.vector(source)
     case .constant(let value): return [Float](repeating: value, count: count)
     case .uniform(let bound):
       return (0..<count).map { _ in Float.random(in: -bound...bound, using: &generator) }

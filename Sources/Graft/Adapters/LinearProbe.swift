@@ -1,7 +1,7 @@
 /// Trains the classification head alone.
 public struct LinearProbe: Adapter {
   /// `linear`.
-  public static let name = "linear"
+  public var name: String { "linear" }
   /// Names of the settings.
   public var settingNames: [String] {
     []

@@ -41,23 +41,30 @@ public struct ModelSummary: Codable, Sendable, Hashable {
     var costs: [Site: [AdapterPlan.SiteCost]] = [:]
     for cost in plan.costs { costs[cost.site, default: []].append(cost) }
     var side = shape.grid
+    var prompts = 0
     var macs = shape.embeddingMACs
-    var counts = [side * side + 1]
-    func add(at site: Site) {
-      for cost in costs[site] ?? [] {
-        let before = side * side + 1
+    var counts: [Int] = []
+    func add(at sites: Site...) {
+      for cost in sites.flatMap({ costs[$0] ?? [] }) {
+        let before = side * side + prompts + 1
         side -= 2 * cost.border
-        macs += isMerged ? 0 : cost.macs(before, side * side + 1)
+        prompts += cost.prompts
+        macs += isMerged ? 0 : cost.macs(before, side * side + prompts + 1)
       }
     }
+    add(at: .on(.patchEmbedding))
     for block in 0..<shape.depth {
-      macs += shape.blockMACs(tokens: side * side + 1)
-      for site in [
-        Site.beforeAttention(block: block), .besideAttention(block: block), .beforeMLP(block: block),
-        .besideMLP(block: block), .afterBlock(block),
-      ] { add(at: site) }
-      if counts.last != side * side + 1 { counts.append(side * side + 1) }
+      add(at: .beforeBlock(block))
+      let tokens = side * side + prompts + 1
+      if counts.last != tokens { counts.append(tokens) }
+      macs += shape.blockMACs(tokens: tokens)
+      for operation in FrozenOperation.inBlock(block) { add(at: .on(operation)) }
+      add(
+        at: .beforeAttention(block: block), .afterAttention(block: block), .besideAttention(block: block),
+        .aroundAttention(block: block), .beforeMLP(block: block), .afterMLP(block: block),
+        .besideMLP(block: block), .aroundMLP(block: block), .afterBlock(block))
     }
+    add(at: .on(.norm))
     tokens = counts
     gmac = Double(macs) / 1e9
   }

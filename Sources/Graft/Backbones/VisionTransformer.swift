@@ -24,7 +24,8 @@ public final class VisionTransformer {
   private let blocks: [Block]
   private let norm: FrozenNorm
   let classToken: Tensor
-  let classTokenValues: [Float]
+  /// Values of the small tensors (class token, biases, norms) that adapters may start from, by timm's names.
+  private let vectors: [String: [Float]]
 
   /// Loads a timm-named checkpoint.
   ///
@@ -60,9 +61,12 @@ public final class VisionTransformer {
     self.context = context
     let d = shape.width
     let names = shape.tensorShapes
+    var vectors: [String: [Float]] = [:]
     func read(_ name: String) throws -> [Float] {
       guard let size = names[name] else { preconditionFailure("\(name) is not a tensor of this shape") }
-      return try weights.floats(name, size)
+      let values = try weights.floats(name, size)
+      if size.count == 1 || name == "cls_token" { vectors[name] = values }
+      return values
     }
     func norm(_ name: String) throws -> FrozenNorm {
       FrozenNorm(
@@ -84,9 +88,12 @@ public final class VisionTransformer {
       return try PreparedLinear(weight: weight, bias: bias, outputs: outputs, inputs: inputs, on: context)
     }
 
+    func scale(_ name: String) throws -> Tensor? {
+      shape.hasLayerScale ? try Tensor(read("\(name).gamma"), shape: [d], on: context) : nil
+    }
+
     patches = try linear("patch_embed.proj", d, 3 * shape.patchSize * shape.patchSize)
-    classTokenValues = try read("cls_token")
-    classToken = try Tensor(classTokenValues, shape: [d], on: context)
+    classToken = try Tensor(read("cls_token"), shape: [d], on: context)
     let stored = try read("pos_embed")
     let grid = PositionEmbedding.Grid(height: shape.grid, width: shape.grid)
     let storedGrid = PositionEmbedding.Grid(height: shape.positionGrid, width: shape.positionGrid)
@@ -100,9 +107,11 @@ public final class VisionTransformer {
         norm1: try norm("\(name).norm1"), qkv: try linear("\(name).attn.qkv", 3 * d, d),
         projection: try linear("\(name).attn.proj", d, d, layerScale: "\(name).ls1"),
         norm2: try norm("\(name).norm2"), fc1: try linear("\(name).mlp.fc1", shape.hiddenWidth, d),
-        fc2: try linear("\(name).mlp.fc2", d, shape.hiddenWidth, layerScale: "\(name).ls2"))
+        fc2: try linear("\(name).mlp.fc2", d, shape.hiddenWidth, layerScale: "\(name).ls2"),
+        scale1: try scale("\(name).ls1"), scale2: try scale("\(name).ls2"))
     }
     self.norm = try norm("norm")
+    self.vectors = vectors
   }
 
   /// The class token's feature of each image, (B, D).
@@ -116,14 +125,32 @@ public final class VisionTransformer {
     of patches: Tensor, sites: GraftedSites = .init(), classToken: Tensor? = nil, dropout: Float = 0,
     on tape: Tape
   ) throws -> Tensor {
+    var tokens = try embed(patches, sites: sites, classToken: classToken, on: tape)
+    for block in blocks { tokens = try block(tokens, sites: sites, dropout: dropout, on: tape) }
+    return try finalNorm(tape.classToken(tokens.values), sites: sites, on: tape)
+  }
+
+  /// The token sequence that the first block receives.
+  func embed(_ patches: Tensor, sites: GraftedSites, classToken: Tensor?, on tape: Tape) throws -> Tokens {
     let grid = shape.grid
     let batch = patches.rows / (grid * grid)
-    let embedded = try tape.linear(patches, self.patches).reshaped([batch, grid * grid, shape.width])
+    let embedded = try sites.adjust(
+      tape.linear(patches, self.patches), of: .patchEmbedding, reading: patches, on: tape)
     let sequence = try tape.prependClassToken(
-      embedded, cls: classToken ?? self.classToken, position: position)
-    var tokens = Tokens(sequence, rows: grid, columns: grid)
-    for block in blocks { tokens = try block(tokens, sites: sites, dropout: dropout, on: tape) }
-    return try norm(tape.classToken(tokens.values), on: tape)
+      tape.reshape(embedded, to: [batch, grid * grid, shape.width]), cls: classToken ?? self.classToken,
+      position: position)
+    return Tokens(sequence, rows: grid, columns: grid)
+  }
+
+  /// The norm behind the last block, of any rows of width D.
+  func finalNorm(_ rows: Tensor, sites: GraftedSites, on tape: Tape) throws -> Tensor {
+    try sites.adjust(norm(rows, on: tape), of: .norm, reading: rows, on: tape)
+  }
+
+  /// Values of a tensor with one dimension, or of the class token, by timm's name.
+  func vector(_ name: String) -> [Float] {
+    guard let values = vectors[name] else { preconditionFailure("\(name) is no vector of this backbone") }
+    return values
   }
 
   /// Images as the matrix of flattened patches that the embedding multiplies, (B * grid^2, 3 * patch^2).
@@ -164,25 +191,52 @@ struct Block {
   let qkv, projection: PreparedLinear
   let norm2: FrozenNorm
   let fc1, fc2: PreparedLinear
+  /// Layer scale of the two branches, which `projection` and `fc2` carry already.
+  let scale1, scale2: Tensor?
 
   func callAsFunction(_ tokens: Tokens, sites: GraftedSites, dropout: Float, on tape: Tape) throws -> Tokens {
-    func branch(_ input: Tensor, _ layer: PreparedLinear, addedTo residual: Tensor) throws -> Tensor {
-      guard dropout > 0, tape.isTraining else { return try tape.linear(input, layer, residual: residual) }
-      return try tape.add(residual, tape.dropout(tape.linear(input, layer), probability: dropout))
+    func normalized(_ input: Tensor, _ norm: FrozenNorm, _ operation: FrozenOperation) throws -> Tensor {
+      try sites.adjust(norm(input, on: tape), of: operation, reading: input, on: tape)
     }
-    func like(_ values: Tensor) -> Tokens { Tokens(values, rows: tokens.rows, columns: tokens.columns) }
+    func linear(
+      _ input: Tensor, _ layer: PreparedLinear, _ operation: FrozenOperation, activation: Activation = .none
+    ) throws -> Tensor {
+      guard sites.isTaken(operation) else { return try tape.linear(input, layer, activation: activation) }
+      let output = try sites.adjust(tape.linear(input, layer), of: operation, reading: input, on: tape)
+      return try tape.activation(output, activation)
+    }
+    /// The last layer of a branch, added to the residual stream: in the product's last step if nothing is between.
+    func join(
+      _ input: Tensor, _ layer: PreparedLinear, _ operation: FrozenOperation, _ scale: Tensor?, after: Site,
+      to residual: Tokens
+    ) throws -> Tensor {
+      let drops = dropout > 0 && tape.isTraining
+      guard drops || sites.isTaken(operation) || sites.isTaken(after) else {
+        return try tape.linear(input, layer, residual: residual.values)
+      }
+      var branch = try sites.adjust(
+        tape.linear(input, layer), of: operation, reading: input, layerScale: scale, on: tape)
+      if drops { branch = try tape.dropout(branch, probability: dropout) }
+      branch = try sites.apply(at: after, to: residual.with(branch), on: tape).values
+      return try tape.add(residual.values, branch)
+    }
 
-    let u = like(try norm1(tokens.values, on: tape))
+    let start = try sites.apply(at: .beforeBlock(index), to: tokens, on: tape)
+    let u = start.with(try normalized(start.values, norm1, .norm1(block: index)))
     let attended = try sites.apply(at: .beforeAttention(block: index), to: u, on: tape)
-    let heads = try tape.attention(tape.linear(attended.values, qkv), heads: heads)
-    var x = try branch(heads, projection, addedTo: tokens.values)
+    let mixed = try tape.attention(linear(attended.values, qkv, .qkv(block: index)), heads: heads)
+    var x = try join(
+      mixed, projection, .projection(block: index), scale1, after: .afterAttention(block: index), to: start)
     x = try sites.add(at: .besideAttention(block: index), reading: u, to: x, on: tape)
+    x = try sites.add(at: .aroundAttention(block: index), reading: start, to: x, on: tape)
 
-    let v = like(try norm2(x, on: tape))
-    let mixed = try sites.apply(at: .beforeMLP(block: index), to: v, on: tape)
-    let hidden = try tape.linear(mixed.values, fc1, activation: .gelu)
-    x = try branch(hidden, fc2, addedTo: x)
+    let middle = start.with(x)
+    let v = start.with(try normalized(x, norm2, .norm2(block: index)))
+    let prepared = try sites.apply(at: .beforeMLP(block: index), to: v, on: tape)
+    let hidden = try linear(prepared.values, fc1, .fc1(block: index), activation: .gelu)
+    x = try join(hidden, fc2, .fc2(block: index), scale2, after: .afterMLP(block: index), to: middle)
     x = try sites.add(at: .besideMLP(block: index), reading: v, to: x, on: tape)
-    return try sites.apply(at: .afterBlock(index), to: like(x), on: tape)
+    x = try sites.add(at: .aroundMLP(block: index), reading: middle, to: x, on: tape)
+    return try sites.apply(at: .afterBlock(index), to: start.with(x), on: tape)
   }
 }

@@ -49,7 +49,7 @@ extension GraftedModel {
     settings["backbone_epsilon"] = .number(Double(shape.epsilon))
     settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
     return AdapterManifest(
-      peftType: AdapterCatalog.name(of: adapter).uppercased(), adapter: AdapterCatalog.name(of: adapter),
+      peftType: adapter.name.uppercased(), adapter: adapter.name,
       settings: settings,
       backbone: .init(
         architecture: shape.architectureName, contentHash: backbone.file?.contentHash ?? "random",
@@ -85,13 +85,11 @@ extension AdapterManifest {
 extension AdapterCatalog {
   /// The adapter that a manifest describes.
   static func decode(_ manifest: AdapterManifest) throws -> any Adapter {
-    let settings = JSONValue.object(manifest.settings)
+    func decoded<A: Adapter>(_ adapter: A) throws -> any Adapter {
+      try JSONValue.object(manifest.settings).decoded(as: A.self)
+    }
     do {
-      switch try named(manifest.adapter) {
-      case is ILA: return try settings.decoded(as: ILA.self)
-      case is ALoRE: return try settings.decoded(as: ALoRE.self)
-      default: return LinearProbe()
-      }
+      return try decoded(named(manifest.adapter))
     } catch let error as DecodingError {
       throw CheckpointError.malformedManifest(path: AdapterFolder.manifestName, detail: "\(error)")
     }

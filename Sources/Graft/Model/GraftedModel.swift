@@ -37,27 +37,21 @@ public final class GraftedModel {
       throw GraftError.badSetting(
         name: "classes", value: "\(classes.count)", reason: "a classifier needs at least two.")
     }
-    let plan = try adapter.plan(for: backbone.shape)
+    var plan = try adapter.plan(for: backbone.shape)
     let width = backbone.shape.width
-    var declared = plan.declarations.map {
-      (
-        name: $0.name, shape: $0.shape,
-        values: $0.initializer.values(count: $0.count, name: $0.name, seed: seed)
-      )
-    }
     let (weight, bias): (Initializer, Initializer) =
       switch plan.head {
       case .truncatedNormal: (.truncatedNormal(deviation: 0.02), .constant(0))
       case .xavier: (.xavier(fanIn: width, fanOut: classes.count), .normal(mean: 0, deviation: 1e-6))
       }
-    declared.append(
+    plan.declareLinear("head", outputs: classes.count, inputs: width, weight: weight, bias: bias)
+    if plan.trainsClassToken { plan.declare("cls_token", [1, 1, width], .copied(from: "cls_token")) }
+    let declared = plan.declarations.map {
       (
-        "head.weight", [classes.count, width],
-        weight.values(count: classes.count * width, name: "head.weight", seed: seed)
-      ))
-    declared.append(
-      ("head.bias", [classes.count], bias.values(count: classes.count, name: "head.bias", seed: seed)))
-    if plan.trainsClassToken { declared.append(("cls_token", [1, 1, width], backbone.classTokenValues)) }
+        name: $0.name, shape: $0.shape,
+        values: $0.initializer.values(count: $0.count, name: $0.name, seed: seed, from: backbone)
+      )
+    }
 
     let context = backbone.context
     arena = try ParameterArena(declared, on: context)

@@ -60,7 +60,7 @@ extension GraftedModel {
   ///   ``GraftError/notFinite(tensor:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file;
   ///   `CheckpointError` when the file cannot be written.
   public func merge(to path: String, transform: JSONValue = .object([:])) throws {
-    let name = AdapterCatalog.name(of: adapter)
+    let name = adapter.name
     guard let mergeable = adapter as? any MergeableAdapter else {
       throw GraftError.notMergeable(
         adapter: name,

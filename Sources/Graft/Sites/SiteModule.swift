@@ -1,22 +1,30 @@
 package import GraftOps
 
-/// A batch of token sequences with the class token in front, and the grid that the other tokens form.
+/// A batch of token sequences: the class token, then prompts if any, then the patches of a grid, row by row.
 package struct Tokens {
-  /// (B, 1 + rows * columns, D).
+  /// (B, 1 + prompts + rows * columns, D).
   package let values: Tensor
   /// Rows of the patch grid.
   package let rows: Int
   /// Columns of the patch grid.
   package let columns: Int
+  /// Tokens between the class token and the patches.
+  package let prompts: Int
 
-  package init(_ values: Tensor, rows: Int, columns: Int) {
+  package init(_ values: Tensor, rows: Int, columns: Int, prompts: Int = 0) {
     self.values = values
     self.rows = rows
     self.columns = columns
+    self.prompts = prompts
   }
 
-  /// Tokens of an image, class token included.
-  package var count: Int { rows * columns + 1 }
+  /// Tokens of an image, class token and prompts included.
+  package var count: Int { 1 + prompts + rows * columns }
+
+  /// Other values in the same places.
+  package func with(_ values: Tensor) -> Tokens {
+    Tokens(values, rows: rows, columns: columns, prompts: prompts)
+  }
 }
 
 /// What an adapter does at a site in sequence: tokens in, tokens out.
@@ -33,10 +41,22 @@ package protocol ParallelModule {
   func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor
 }
 
+/// What an adapter does on a frozen operation: reads what the operation read and changes what it gave.
+package protocol OperationModule {
+  /// - Parameters:
+  ///   - output: (..., outputs), what the operation gave, before an activation and with layer scale.
+  ///   - input: (..., inputs), what the operation read.
+  ///   - layerScale: (outputs), the backbone's factor on each output channel that `output` carries already; whatever a
+  ///     module adds must be multiplied by it. `nil` is 1.
+  func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
+    -> Tensor
+}
+
 /// All modules of a model by site.
 package struct GraftedSites {
   private var sequential: [Site: any SequentialModule] = [:]
   private var parallel: [Site: [any ParallelModule]] = [:]
+  private var operations: [FrozenOperation: [any OperationModule]] = [:]
 
   package init() {}
 
@@ -48,9 +68,14 @@ package struct GraftedSites {
     sequential[site] = module
   }
 
-  /// Joins a module beside a branch; any number can stand there.
+  /// Joins a module beside or around a branch; any number can stand there.
   package mutating func join(_ module: any ParallelModule, at site: Site) {
     parallel[site, default: []].append(module)
+  }
+
+  /// Joins a module on a frozen operation; any number can stand there and act in the order of joining.
+  package mutating func join(_ module: any OperationModule, on operation: FrozenOperation) {
+    operations[operation, default: []].append(module)
   }
 
   func apply(at site: Site, to tokens: Tokens, on tape: Tape) throws -> Tokens {
@@ -59,5 +84,18 @@ package struct GraftedSites {
 
   func add(at site: Site, reading input: Tokens, to sum: Tensor, on tape: Tape) throws -> Tensor {
     try (parallel[site] ?? []).reduce(sum) { try $1(input, addedTo: $0, on: tape) }
+  }
+
+  func isTaken(_ site: Site) -> Bool { sequential[site] != nil }
+
+  func isTaken(_ operation: FrozenOperation) -> Bool { operations[operation] != nil }
+
+  func adjust(
+    _ output: Tensor, of operation: FrozenOperation, reading input: Tensor, layerScale: Tensor? = nil,
+    on tape: Tape
+  ) throws -> Tensor {
+    try (operations[operation] ?? []).reduce(output) {
+      try $1($0, reading: input, layerScale: layerScale, on: tape)
+    }
   }
 }
