@@ -29,6 +29,9 @@ static const char dropout_text[] = {
 static const char elementwise_text[] = {
 #embed "elementwise.cl"
 };
+static const char grouped_linear_text[] = {
+#embed "grouped_linear.cl"
+};
 static const char kronecker_text[] = {
 #embed "kronecker.cl"
 };
@@ -62,6 +65,10 @@ static const char tokens_text[] = {
 
 #define SOURCE(name) {#name, name##_text, sizeof name##_text}
 
+static const char unfold_text[] = {
+#embed "unfold.cl"
+};
+
 static const graft_kernel_source sources[] = {
     SOURCE(activation),
     SOURCE(attention),
@@ -71,6 +78,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(depthwise_conv),
     SOURCE(dropout),
     SOURCE(elementwise),
+    SOURCE(grouped_linear),
     SOURCE(kronecker),
     SOURCE(layer_norm),
     SOURCE(linear),
@@ -81,6 +89,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(patch_embed),
     SOURCE(reduce),
     SOURCE(tokens),
+    SOURCE(unfold),
 };
 
 graft_kernel_source graft_kernel_source_named(const char *name) {

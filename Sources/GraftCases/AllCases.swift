@@ -4,8 +4,11 @@ package enum AllCases {
   package static let checks: [OperationCase] = [
     LayerNormCases.checks,
     ActivationCases.checks,
+    ElementwiseCases.checks,
     LinearCases.checks,
+    GroupedLinearCases.checks,
     TokensCases.checks,
+    UnfoldCases.checks,
     PatchEmbeddingCases.checks,
     DropoutCases.checks,
     AttentionCases.checks,
@@ -18,8 +21,11 @@ package enum AllCases {
   package static let benchmarks: [OperationCase] = [
     LayerNormCases.benchmarks,
     ActivationCases.benchmarks,
+    ElementwiseCases.benchmarks,
     LinearCases.benchmarks,
+    GroupedLinearCases.benchmarks,
     TokensCases.benchmarks,
+    UnfoldCases.benchmarks,
     PatchEmbeddingCases.benchmarks,
     DropoutCases.benchmarks,
     AttentionCases.benchmarks,

@@ -63,6 +63,18 @@ extension Tape {
     return output
   }
 
+  /// `factor * input`; at 1 the input itself.
+  package func scale(_ input: Tensor, by factor: Float) throws -> Tensor {
+    guard factor != 1 else { return input }
+    let output = try Elementwise.scale(input, by: factor)
+    if needsGradient(input) {
+      record(output) { [input = input.gradientKey] gradient, gradients in
+        try gradients.add(Elementwise.scale(gradient, by: factor), to: input)
+      }
+    }
+    return output
+  }
+
   /// The same values under another shape.
   package func reshape(_ input: Tensor, to shape: [Int]) -> Tensor {
     let output = input.reshaped(shape)
