@@ -38,17 +38,26 @@ public struct Device: Sendable {
   ///   else the first device.
   /// - Throws: ``RuntimeError/unknownDevice(selector:available:)`` naming the devices that are here.
   public static func select(_ selector: String? = nil) throws -> Device {
-    let devices = try all()
-    let asked = selector ?? environment("GRAFT_DEVICE")
+    try select(selector ?? environment("GRAFT_DEVICE"), among: all())
+  }
+
+  static func select(_ asked: String?, among devices: [Device]) throws -> Device {
     guard let asked, !asked.isEmpty else {
-      return devices.first { $0.traits.kind == .gpu } ?? devices[0]
+      guard let first = devices.first(where: { $0.traits.kind == .gpu }) ?? devices.first else {
+        throw RuntimeError.noDevice
+      }
+      return first
     }
-    if let index = Int(asked), devices.indices.contains(index) { return devices[index] }
     let wanted = asked.lowercased()
+    // A number is an index and nothing else: 3 does not mean the first name with a 3 in it.
     let match =
-      devices.first { $0.traits.kind.rawValue == wanted }
-      ?? devices.first { $0.traits.name.lowercased().contains(wanted) }
-      ?? devices.first { $0.traits.platform.lowercased().contains(wanted) }
+      if let index = Int(asked) {
+        devices.first { $0.index == index }
+      } else {
+        devices.first { $0.traits.kind.rawValue == wanted }
+          ?? devices.first { $0.traits.name.lowercased().contains(wanted) }
+          ?? devices.first { $0.traits.platform.lowercased().contains(wanted) }
+      }
     guard let match else {
       throw RuntimeError.unknownDevice(
         selector: asked, available: devices.map { "\($0.index): \($0.traits.name) (\($0.traits.platform))" })

@@ -99,7 +99,7 @@ package final class KernelLibrary: Sendable {
     return program
   }
 
-  private func build(_ source: String, name: String, options: String) throws -> Handle {
+  func build(_ source: String, name: String, options: String) throws -> Handle {
     let program = try source.withCString { text in
       try openCL("clCreateProgramWithSource") { status in
         var pointer: UnsafePointer<CChar>? = text

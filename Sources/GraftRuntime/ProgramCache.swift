@@ -10,6 +10,8 @@ struct ProgramCache: Sendable {
   private static let magic = "graft program 1\n"
   private let folder: URL?
 
+  init(folder: URL?) { self.folder = folder }
+
   init(traits: DeviceTraits) {
     let asked = environment("GRAFT_PROGRAM_CACHE")
     if asked == "off" || (asked == nil && traits.quirks.contains(.cachesPrograms)) {

@@ -1,0 +1,121 @@
+import Foundation
+import Testing
+
+@testable import GraftRuntime
+
+/// Kernels are found, compiled, remembered, and explained when they do not compile.
+@Suite struct ProgramTests {
+  @Test func compilersLogIsInTheError() throws {
+    let context = try Context(Device.select())
+    // The kernel's own name becomes a number: nothing compiles.
+    let broken = KernelKey("elementwise", "add", ["add": 7])
+    let error = #expect(throws: RuntimeError.self) { try context.maxGroup(of: broken) }
+    guard case .buildFailed("elementwise", let options, let device, let log) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(options.contains("-Dadd=7") && device == context.traits.name)
+    #expect(log.contains("CL_BUILD_PROGRAM_FAILURE") && log.contains("error"))
+    // A failed build leaves the library usable.
+    #expect(try context.maxGroup(of: KernelKey("elementwise", "add")) >= 1)
+  }
+
+  @Test(arguments: [("nothing", "add"), ("elementwise", "nothing")])
+  func unknownKernelIsNamed(_ file: String, _ function: String) throws {
+    let context = try Context(Device.select())
+    let error = #expect(throws: RuntimeError.self) { try context.maxGroup(of: KernelKey(file, function)) }
+    let text = "\(try #require(error))"
+    #expect(text.contains("nothing") || text.contains("CL_INVALID_KERNEL_NAME"))
+  }
+
+  @Test func profilerCountsLaunches() throws {
+    let context = try Context(Device.select())
+    let buffer = try context.buffer(byteCount: 4096)
+    try context.fill(buffer, with: 0, byteCount: 4096)
+    let add = {
+      try context.run(.init("elementwise", "add"), over: [1], group: [1], buffer, buffer, buffer, 1024, 1024)
+    }
+    try add()
+    context.profiler.start()
+    for _ in 0..<3 { try add() }
+    try context.finish()
+    let entries = context.profiler.stop()
+    #expect(entries.map(\.kernel) == ["add"] && entries.first?.launches == 3)
+    #expect((entries.first?.seconds ?? -1) >= 0)
+  }
+
+  @Test func guardBandsSeeAWriteBehindTheEnd() throws {
+    let context = try Context(Device.select(), checksMemory: true)
+    let buffer = try context.buffer(byteCount: 64)
+    let other = try context.buffer(byteCount: 128)
+    try context.fill(other, with: 0, byteCount: 128)
+    #expect(try context.readLater(buffer, byteCount: 64).floats(16).allSatisfy(\.isNaN), "poisoned first")
+    try context.run(.init("elementwise", "add"), over: [1], group: [1], other, other, buffer, 16, 16)
+    #expect(try context.damagedBuffers() == 0)
+    let watched = try context.buffer(byteCount: 64)
+    try context.run(.init("elementwise", "add"), over: [1], group: [1], other, other, watched, 17, 17)
+    #expect(try context.damagedBuffers() == 1)
+  }
+}
+
+/// The cache of compiled programs never decides whether something works.
+@Suite struct ProgramCacheTests {
+  private let source = "__kernel void one(__global float *x) { x[0] = VALUE; }"
+
+  /// Asks the cache for the program; says how often it had to be built.
+  private func builds(
+    _ cache: ProgramCache, _ context: Context, source: String? = nil, options: String = "-DVALUE=1.0f"
+  ) throws -> Int {
+    var builds = 0
+    let text = source ?? self.source
+    _ = try cache.program(source: text, options: options, context: context.handle, device: context.device) {
+      builds += 1
+      return try KernelLibrary(context: context.handle, device: context.device)
+        .build(text, name: "test", options: options)
+    }
+    return builds
+  }
+
+  private func withFolder(_ body: (URL) throws -> Void) throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID())")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try body(folder)
+  }
+
+  @Test func buildsOnceForASourceAndItsOptions() throws {
+    let context = try Context(Device.select())
+    try withFolder { folder in
+      let cache = ProgramCache(folder: folder)
+      #expect(try builds(cache, context) == 1)
+      #expect(try builds(cache, context) == 0)
+      #expect(try builds(ProgramCache(folder: folder), context) == 0)
+      #expect(try builds(cache, context, options: "-DVALUE=2.0f") == 1)
+      #expect(try builds(cache, context, source: source + "\n") == 1)
+      let mode = try FileManager.default.attributesOfItem(atPath: folder.path)[.posixPermissions] as? Int
+      #expect(mode == 0o700, "a cached binary is code")
+    }
+  }
+
+  @Test func damagedFilesAreBuiltAnew() throws {
+    let context = try Context(Device.select())
+    try withFolder { folder in
+      let cache = ProgramCache(folder: folder)
+      #expect(try builds(cache, context) == 1)
+      let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+      let file = folder.appendingPathComponent(try #require(names.first))
+      let whole = try Data(contentsOf: file)
+      // Another key, cut inside the key, no binary at all.
+      for damaged in [Data("x".utf8) + whole.dropFirst(), whole.prefix(20), Data()] {
+        try damaged.write(to: file)
+        #expect(try builds(cache, context) == 1)
+        #expect(try builds(cache, context) == 0, "the good file is back")
+      }
+    }
+  }
+
+  @Test func worksWithoutAFolder() throws {
+    let context = try Context(Device.select())
+    #expect(try builds(ProgramCache(folder: nil), context) == 1)
+    #expect(try builds(ProgramCache(folder: URL(fileURLWithPath: "/dev/null/cache")), context) == 1)
+  }
+}
