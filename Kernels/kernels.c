@@ -17,6 +17,9 @@ static const char batch_norm_text[] = {
 static const char benchmark_text[] = {
 #embed "benchmark.cl"
 };
+static const char columns_text[] = {
+#embed "columns.cl"
+};
 static const char common_text[] = {
 #embed "common.cl"
 };
@@ -59,21 +62,27 @@ static const char patch_embed_text[] = {
 static const char reduce_text[] = {
 #embed "reduce.cl"
 };
+static const char scale_shift_text[] = {
+#embed "scale_shift.cl"
+};
 static const char tokens_text[] = {
 #embed "tokens.cl"
 };
-
-#define SOURCE(name) {#name, name##_text, sizeof name##_text}
-
+static const char transpose_text[] = {
+#embed "transpose.cl"
+};
 static const char unfold_text[] = {
 #embed "unfold.cl"
 };
+
+#define SOURCE(name) {#name, name##_text, sizeof name##_text}
 
 static const graft_kernel_source sources[] = {
     SOURCE(activation),
     SOURCE(attention),
     SOURCE(batch_norm),
     SOURCE(benchmark),
+    SOURCE(columns),
     SOURCE(common),
     SOURCE(depthwise_conv),
     SOURCE(dropout),
@@ -88,7 +97,9 @@ static const graft_kernel_source sources[] = {
     SOURCE(pack),
     SOURCE(patch_embed),
     SOURCE(reduce),
+    SOURCE(scale_shift),
     SOURCE(tokens),
+    SOURCE(transpose),
     SOURCE(unfold),
 };
 

@@ -16,6 +16,9 @@ package enum AllCases {
     BatchNormCases.checks,
     KroneckerCases.checks,
     CrossEntropyCases.checks,
+    ScaleShiftCases.checks,
+    ColumnsCases.checks,
+    TransposeCases.checks,
   ].flatMap { $0 }
   /// Shapes of real models, for timing.
   package static let benchmarks: [OperationCase] = [
@@ -33,5 +36,8 @@ package enum AllCases {
     BatchNormCases.benchmarks,
     KroneckerCases.benchmarks,
     CrossEntropyCases.benchmarks,
+    ScaleShiftCases.benchmarks,
+    ColumnsCases.benchmarks,
+    TransposeCases.benchmarks,
   ].flatMap { $0 }
 }

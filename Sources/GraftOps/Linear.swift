@@ -54,7 +54,7 @@ extension Gradients {
   /// tensor.
   ///
   /// - Parameter compute: receives the sum so far and where to write the new one; both may be the same tensor.
-  fileprivate func sum(into tensor: Tensor, _ compute: (_ base: Tensor?, _ target: Tensor) throws -> Void)
+  func sum(into tensor: Tensor, _ compute: (_ base: Tensor?, _ target: Tensor) throws -> Void)
     throws
   {
     if let target = tensor.gradientSum {

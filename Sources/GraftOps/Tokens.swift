@@ -161,7 +161,7 @@ private enum Tokens {
 }
 
 /// How rows are spread over groups whose lanes share a row: runs of rows on a CPU, one row a group elsewhere.
-private struct RowPlan {
+struct RowPlan {
   let perGroup: Int
   let items: Int
   let group: Int

@@ -1,0 +1,52 @@
+import GraftOps
+
+/// Cases of a scale and a shift of each channel.
+package enum ScaleShiftCases {
+  /// Each part alone and both; one row and more rows than a slice; widths below, at and beyond a vector.
+  package static let checks = [(1, 1), (3, 16), (5, 37), (150, 23)].flatMap { rows, width in
+    [[.scale], [.shift], [.scale, .shift], [.shift, .origin], [.shift, .factor], all].map {
+      make(rows: rows, width: width, parts: $0)
+    }
+  }
+  /// The hidden layer of ViT-B at batch 8.
+  package static let benchmarks = [make(rows: 1576, width: 3072, parts: [.scale, .shift])]
+
+  private enum Part: String { case scale, shift, origin, factor }
+  private static let all: [Part] = [.scale, .shift, .origin, .factor]
+
+  private static func make(rows: Int, width: Int, parts: [Part]) -> OperationCase {
+    /// The operands' places behind the input.
+    func position(_ part: Part) -> Int? { parts.firstIndex(of: part).map { $0 + 1 } }
+    let (scale, shift) = (position(.scale), position(.shift))
+    let (origin, factor) = (position(.origin), position(.factor))
+    return OperationCase(
+      "scale_shift", "\(rows)x\(width) \(parts.map(\.rawValue).joined(separator: "+"))",
+      inputs: [.init([rows, width], differentiable: true)]
+        + parts.map { .init([width], differentiable: $0 == .scale || $0 == .shift) },
+      terms: max(4, rows), cost: .init(macs: Double(rows * width), bytes: Double(8 * rows * width)),
+      // Twice, so that a second gradient meets the first.
+      forward: { tape, inputs in
+        func operand(_ index: Int?) -> Tensor? { index.map { inputs[$0] } }
+        func once(_ x: Tensor) throws -> Tensor {
+          try tape.scaleShift(
+            x, scale: operand(scale), shift: operand(shift), from: operand(origin), times: operand(factor))
+        }
+        let x = tape.reshape(inputs[0], to: [rows, width])
+        return try tape.add(once(x), once(once(x)))
+      },
+      reference: { inputs in
+        func value(_ index: Int?, _ channel: Int, _ absent: Double) -> Double {
+          index.map { inputs[$0][channel] } ?? absent
+        }
+        let values = inputs[0].enumerated().map { index, x in
+          let channel = index % width
+          func once(_ x: Double) -> Double {
+            x * value(scale, channel, 1)
+              + value(factor, channel, 1) * (value(shift, channel, 0) - value(origin, channel, 0))
+          }
+          return once(x) + once(once(x))
+        }
+        return .init(values, magnitudes: [Double](repeating: 4, count: values.count))
+      })
+  }
+}
