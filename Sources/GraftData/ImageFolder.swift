@@ -1,3 +1,4 @@
+import Foundation
 public import Graft
 import Synchronization
 
@@ -28,6 +29,18 @@ public struct ImageFolder: BatchSource {
 
   /// Number of pictures, broken ones included.
   public var count: Int { samples.count }
+
+  /// A hash of every picture's name below the folder, size in bytes and class; their contents are not read.
+  public var fingerprint: String {
+    var hash = FNV1a()
+    for sample in samples {
+      hash.add(sample.path.dropFirst(directory.count).utf8)
+      let attributes = try? FileManager.default.attributesOfItem(atPath: sample.path)
+      hash.add((attributes?[.size] as? NSNumber)?.intValue ?? -1)
+      hash.add(Int(sample.label))
+    }
+    return hash.hexadecimal
+  }
 
   private let onBrokenImage: BrokenImagePolicy
   private let options: LoadingOptions

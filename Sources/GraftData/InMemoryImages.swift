@@ -7,6 +7,18 @@ public struct InMemoryImages: BatchSource {
   /// Number of pictures.
   public var count: Int { images.count }
 
+  /// A hash of every picture's size, pixels and class.
+  public var fingerprint: String {
+    var hash = FNV1a()
+    for (image, label) in zip(images, labels) {
+      hash.add(image.width)
+      hash.add(image.height)
+      hash.add(image.pixels)
+      hash.add(Int(label))
+    }
+    return hash.hexadecimal
+  }
+
   private let images: [RGBImage]
   private let labels: [Int32]
   private let transform: ImageTransform

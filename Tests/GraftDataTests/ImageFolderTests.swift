@@ -30,6 +30,21 @@ import Testing
     #expect(images.count == 7)
   }
 
+  @Test("its fingerprint moves with the folder and changes with a picture")
+  func fingerprint() throws {
+    let names = ["a/1.png", "a/2.png", "b/3.png"]
+    func fingerprint(_ folder: TemporaryFolder) throws -> String {
+      try ImageFolder(folder.path, transform: transform).fingerprint
+    }
+    let original = try fingerprint(filled(names))
+    #expect(try fingerprint(filled(names)) == original)
+    let longer = try filled(names)
+    try longer.write(Fixtures.bytes("rgb.png") + [0], to: "a/2.png")
+    #expect(try fingerprint(longer) != original)
+    #expect(try fingerprint(filled(["a/1.png", "a/4.png", "b/3.png"])) != original)
+    #expect(try fingerprint(filled(["a/1.png", "b/2.png", "b/3.png"])) != original)
+  }
+
   @Test("follows links, but not in circles")
   func links() throws {
     let folder = try filled(["a/1.png", "b/1.png", "elsewhere/more/2.png"])

@@ -37,6 +37,10 @@ public protocol BatchSource: Sendable {
   var classNames: [String] { get }
   /// Number of images in one pass.
   var count: Int { get }
+  /// Stands for the images and their labels: an interrupted run goes on only where this is what it was.
+  ///
+  /// Empty, the default, where a source cannot tell.
+  var fingerprint: String { get }
   /// The batches of one pass.
   ///
   /// - Parameters:
@@ -49,4 +53,27 @@ public protocol BatchSource: Sendable {
   func batches(
     epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
   ) -> AsyncThrowingStream<ImageBatch, any Error>
+}
+
+extension BatchSource {
+  /// Empty: nothing is known of the images.
+  public var fingerprint: String { "" }
+}
+
+/// A hash that is the same on every platform and in every run (Fowler, Noll and Vo, 1a, 64 bits); it guards against
+/// mistakes, not against malice.
+package struct FNV1a {
+  package private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  package init() {}
+
+  package mutating func add(_ bytes: some Sequence<UInt8>) {
+    for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }
+  }
+
+  package mutating func add(_ number: Int) {
+    withUnsafeBytes(of: UInt64(bitPattern: Int64(number)).littleEndian) { add($0) }
+  }
+
+  package var hexadecimal: String { String(value, radix: 16) }
 }

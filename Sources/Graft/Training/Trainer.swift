@@ -112,7 +112,7 @@ public final class Trainer {
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
       backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
       positionResampling: model.backbone.positionResampling, classes: model.classes,
-      trainingImages: training.count)
+      trainingImages: training.count, trainingData: output == nil ? "" : training.fingerprint)
     var state = TrainingState(identity: identity)
     if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {
       state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)

@@ -13,6 +13,7 @@ struct TrainingState: Codable, Equatable {
     var positionResampling: PositionResampling
     var classes: [String]
     var trainingImages: Int
+    var trainingData: String
   }
 
   var identity: Identity
@@ -81,6 +82,7 @@ extension TrainingState.Identity {
     if positionResampling != other.positionResampling { return "the resampling of the position embedding" }
     if classes != other.classes { return "the set of classes" }
     if trainingImages != other.trainingImages { return "the number of training images" }
+    if trainingData != other.trainingData { return "a name, a size or a label of the training images" }
     return nil
   }
 }

@@ -30,9 +30,10 @@ import Testing
     try GraftedModel(Fixtures.smallViT(), adapter: ILA(), classes: GraftedModel.names, seed: seed)
   }
 
-  static func data(_ count: Int = 20) throws -> InMemoryImages {
+  static func data(_ count: Int = 20, seed: UInt64 = 1) throws -> InMemoryImages {
     try Fixtures.coloured(
-      count, transform: ImageTransform(resize: .squash(54), trainingCrop: .random, flipProbability: 0.5))
+      count, seed: seed,
+      transform: ImageTransform(resize: .squash(54), trainingCrop: .random, flipProbability: 0.5))
   }
 
   /// A run that is asked to stop at the `stop`-th question; five batches an epoch make three steps.
@@ -149,11 +150,11 @@ import Testing
       let before = try Data(contentsOf: URL(fileURLWithPath: folder + "/checkpoint.safetensors"))
       func refuse(
         _ words: String, _ model: GraftedModel? = nil, _ changed: TrainingRecipe? = nil, seed: UInt64 = 5,
-        images: Int = 20, sourceLocation: SourceLocation = #_sourceLocation
+        images: Int = 20, pictures: UInt64 = 1, sourceLocation: SourceLocation = #_sourceLocation
       ) async throws {
         let trainer = try Trainer(
           model ?? Self.model(), recipe: changed ?? recipe, seed: seed, output: folder)
-        let data = try Self.data(images)
+        let data = try Self.data(images, seed: pictures)
         let error = await #expect(throws: GraftError.self, sourceLocation: sourceLocation) {
           try await trainer.run(training: data, validation: Fixtures.coloured(9), resumes: true)
         }
@@ -172,6 +173,7 @@ import Testing
       try await refuse(
         "adapter", GraftedModel(Fixtures.smallViT(), adapter: ILA(dropout: 0.2), classes: names))
       try await refuse("number of training images", images: 19)
+      try await refuse("training images", pictures: 2)
       try await refuse(
         "image size", GraftedModel(Fixtures.smallViT(imageSize: 40), adapter: ILA(), classes: names))
       let context = try Fixtures.context.get()
