@@ -129,9 +129,11 @@ func imageTransform(_ augmentation: TrainingRecipe.Augmentation, imageSize: Int)
 }
 
 /// A model from a folder that `graft train` wrote or a file that `graft merge` wrote, and how its images are prepared.
-func loadModel(_ path: String, backbone: String?, on context: Context) throws -> (
-  GraftedModel, ImageTransform
-) {
+///
+/// A backbone that another model has loaded is shared if it is the same.
+func loadModel(
+  _ path: String, backbone: String?, sharing backbones: [VisionTransformer] = [], on context: Context
+) throws -> (GraftedModel, ImageTransform) {
   var isFolder: ObjCBool = false
   guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
     throw CheckpointError.missingFile(path: path)
@@ -140,7 +142,7 @@ func loadModel(_ path: String, backbone: String?, on context: Context) throws ->
   let transform: JSONValue
   if isFolder.boolValue {
     transform = try AdapterFolder(path: path).manifest.transform
-    model = try GraftedModel(path: path, backbonePath: backbone, on: context)
+    model = try GraftedModel(path: path, backbonePath: backbone, sharing: backbones, on: context)
   } else {
     transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform
     model = try GraftedModel(merged: path, on: context)

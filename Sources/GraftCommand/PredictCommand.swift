@@ -6,15 +6,23 @@ import GraftRuntime
 struct PredictCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "predict", abstract: "Name what is in pictures, with probabilities.",
-    usage: "graft predict --model DIR|FILE [OPTIONS] IMAGE ...",
+    usage: "graft predict --model DIR|FILE [--model ...] [OPTIONS] IMAGE ...",
     discussion: """
       EXAMPLES
         graft predict --model runs/alore photo.jpg
         graft predict --model runs/alore --top 1 --json photos/*.jpg
+        graft predict --model runs/flowers --model runs/birds photo.jpg
+
+      Several models each have their say on every picture; those that were
+      trained on the same backbone share it in memory.
       """)
 
-  @Option(help: "A folder that graft train wrote, or a file that graft merge wrote.")
-  var model: String
+  @Option(
+    name: .customLong("model"),
+    help: ArgumentHelp(
+      "A folder that graft train wrote, or a file that graft merge wrote; may be repeated.",
+      valueName: "dir|file"))
+  var models: [String]
   @Argument(help: "JPEG or PNG files.")
   var images: [String]
   @Option(help: "Classes to name for each picture.")
@@ -33,27 +41,56 @@ struct PredictCommand: AsyncParsableCommand {
         throw ValidationError("--top and --batch-size must be at least 1.")
       }
       let context = try device.context()
-      let (model, transform) = try loadModel(model, backbone: backbone, on: context)
-      let size = model.backbone.shape.imageSize
+      var loaded: [(path: String, model: GraftedModel, transform: ImageTransform)] = []
+      for path in models {
+        let (model, transform) = try loadModel(
+          path, backbone: backbone, sharing: loaded.map(\.model.backbone), on: context)
+        loaded.append((path, model, transform))
+      }
       for start in stride(from: 0, to: images.count, by: batchSize) {
-        let paths = images[start..<min(start + batchSize, images.count)]
-        let pixels = try paths.flatMap { try loadImage($0, transform: transform, imageSize: size) }
-        let batch = ImageBatch(count: paths.count, imageSize: size, pixels: pixels)
-        for (path, logits) in zip(paths, try model.logits(batch)) {
-          let best = model.predictions(logits).prefix(top)
-          reporter.say(
-            "\(path): "
-              + best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }.joined(
-                separator: ", "))
-          reporter.emit(
-            "prediction",
-            [
-              "image": .string(path), "predictions": try JSONValue(encoding: Array(best)),
-              "logits": .array(logits.map { .number(Double($0)) }),
-            ])
+        let paths = Array(images[start..<min(start + batchSize, images.count)])
+        // Models that want the pictures alike share them too.
+        var batches: [Preparation: ImageBatch] = [:]
+        let logits = try loaded.map { _, model, transform in
+          let preparation = Preparation(transform: transform, imageSize: model.backbone.shape.imageSize)
+          let batch = try batches[preparation] ?? preparation.batch(paths)
+          batches[preparation] = batch
+          return try model.logits(batch)
+        }
+        for (index, image) in paths.enumerated() {
+          for (source, logits) in zip(loaded, logits) {
+            try show(source.model, source.path, image, logits[index], reporter)
+          }
         }
       }
-      reporter.emit("done", ["images": .integer(images.count)])
+      reporter.emit(
+        "done", ["images": .integer(images.count), "models": .integer(models.count)])
     }
+  }
+
+  private func show(
+    _ model: GraftedModel, _ path: String, _ image: String, _ logits: [Float], _ reporter: Reporter
+  ) throws {
+    let best = model.predictions(logits).prefix(top)
+    let names = best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }
+    reporter.say("\(image)\(models.count > 1 ? " (\(path))" : ""): \(names.joined(separator: ", "))")
+    reporter.emit(
+      "prediction",
+      [
+        "model": .string(path), "image": .string(image), "predictions": try JSONValue(encoding: Array(best)),
+        "logits": .array(logits.map { .number(Double($0)) }),
+      ])
+  }
+}
+
+/// How pictures become a model's input.
+private struct Preparation: Hashable {
+  let transform: ImageTransform
+  let imageSize: Int
+
+  func batch(_ paths: [String]) throws -> ImageBatch {
+    ImageBatch(
+      count: paths.count, imageSize: imageSize,
+      pixels: try paths.flatMap { try loadImage($0, transform: transform, imageSize: imageSize) })
   }
 }

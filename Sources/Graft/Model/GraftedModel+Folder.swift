@@ -30,13 +30,24 @@ extension GraftedModel {
 
   /// Loads an adapter folder and its backbone.
   ///
+  /// With the backbones of other models in `backbones`, one that the adapter was trained on, prepared alike, is shared
+  /// instead of loaded again: the model then adds only its own weights.
+  ///
   /// - Parameters:
   ///   - path: the folder.
   ///   - backbonePath: the backbone's file; by default where it was in training.
+  ///   - backbones: backbones in memory that may be shared.
   ///   - context: the device.
   /// - Throws: `CheckpointError` when files are missing, damaged or no pair.
-  public convenience init(path: String, backbonePath: String? = nil, on context: Context) throws {
+  public convenience init(
+    path: String, backbonePath: String? = nil, sharing backbones: [VisionTransformer] = [],
+    on context: Context
+  ) throws {
     let folder = try AdapterFolder(path: path)
+    if let backbone = backbones.first(where: { $0.context === context && $0.serves(folder.manifest) }) {
+      try self.init(folder, on: backbone)
+      return
+    }
     let (file, options) = try folder.backbone(override: backbonePath)
     try self.init(folder, on: VisionTransformer(path: file, options: options, on: context))
   }
@@ -68,6 +79,16 @@ extension AdapterFolder {
       throw CheckpointError.missingFile(path: "the backbone's file (say --backbone)")
     }
     return (file, manifest.backboneOptions)
+  }
+}
+
+extension VisionTransformer {
+  /// Whether an adapter was trained on this backbone, prepared as it is.
+  fileprivate func serves(_ manifest: AdapterManifest) -> Bool {
+    let options = manifest.backboneOptions
+    return file?.contentHash == manifest.backbone.contentHash && shape.imageSize == options.imageSize
+      && shape.heads == options.heads && shape.epsilon == options.epsilon
+      && shape.normalization == options.normalization && positionResampling == options.positionResampling
   }
 }
 

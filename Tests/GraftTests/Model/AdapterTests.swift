@@ -152,6 +152,34 @@ import Testing
     #expect(one - alone < backbone / 4)
   }
 
+  /// An app with one model a user: all of them share the backbone that the first one loaded.
+  @Test func foldersShareABackboneInMemory() throws {
+    let context = try Context(Fixtures.context.get().device)
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID().uuidString)")
+      .path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let other = try VisionTransformer(
+      path: Fixtures.smallPath, options: .init(imageSize: 64, heads: 4), on: context)
+    for (name, backbone) in [("alore", vit), ("ila++", vit), ("linear", other)] {
+      try GraftedModel.small(name, on: backbone).save(to: "\(folder)/\(name)")
+    }
+    let first = try GraftedModel(path: folder + "/alore", sharing: [other, vit], on: context)
+    #expect(first.backbone === vit)
+    let before = context.memory.bytesInUse
+    let second = try GraftedModel(path: folder + "/ila++", sharing: [first.backbone], on: context)
+    #expect(second.backbone === vit)
+    // Values and gradients, statistics of batch normalisations, rounded up to pages.
+    let pages = second.arena.parameters.count * 2 * 128 + (3 + 2 * second.statistics.count) * 4096
+    #expect(context.memory.bytesInUse - before <= 2 * 4 * second.arena.count + pages)
+    #expect(context.memory.bytesInUse - before < vit.shape.parameterCount)
+    // Prepared for other images, it is another backbone.
+    let third = try GraftedModel(path: folder + "/linear", sharing: [vit], on: context)
+    #expect(third.backbone !== vit && third.backbone.shape.imageSize == 64)
+    let alone = try GraftedModel(path: folder + "/ila++", on: context)
+    #expect(try alone.logits(Fixtures.noise(2)) == second.logits(Fixtures.noise(2)))
+  }
+
   @Test func differentSeedsDiffer() throws {
     let vit = try Fixtures.smallViT()
     for name in AdapterCatalog.names {
