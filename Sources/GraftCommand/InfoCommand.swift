@@ -6,16 +6,24 @@ import GraftRuntime
 struct InfoCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "info", abstract: "Count parameters, tokens and operations of a model; nothing is run.",
-    usage: "graft info --backbone FILE|ARCHITECTURE [--adapter NAME] [OPTIONS]",
+    usage: """
+      graft info --backbone FILE|ARCHITECTURE [--adapter NAME] [OPTIONS]
+      graft info --published
+      """,
     discussion: """
       EXAMPLES
         graft info --backbone vit_base_patch16_224
         graft info --backbone vit_base_patch16_224 --adapter ila \\
             --image-size 448 --classes 80 --json
+        graft info --published
+
+      --published lists what papers print about adapters on ViT-B/16: trainable
+      parameters, the total over the ten data sets of the ILA paper, and
+      multiply-accumulates, each beside the figure of Graft's own plans.
       """)
 
   @Option(help: "A safetensors file with timm's names, or a timm architecture name.")
-  var backbone: String
+  var backbone: String?
   @Option(help: "Side of the images in pixels.")
   var imageSize: Int?
   @Option(help: "Attention heads, where they are not 64 channels wide.")
@@ -26,11 +34,20 @@ struct InfoCommand: AsyncParsableCommand {
   var adapter = "linear"
   @Option(name: .customLong("set"), help: ArgumentHelp("A setting of the adapter.", valueName: "name=value"))
   var settings: [String] = []
+  @Flag(help: "Compare the papers' figures with those of Graft's plans.")
+  var published = false
   @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard published || backbone != nil else {
+      throw ValidationError("Say --backbone with a file or a timm architecture name, or --published.")
+    }
+  }
 
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
+      guard let backbone, !published else { return try show(PublishedFigure.all(), reporter) }
       guard (0...1_000_000).contains(classes) else {
         throw ValidationError("--classes must be in 0...1000000.")
       }
@@ -59,6 +76,59 @@ struct InfoCommand: AsyncParsableCommand {
       fields["weight_bytes"] = .integer(weights)
       reporter.emit("done", fields)
     }
+  }
+
+  private func show(_ figures: [PublishedFigure], _ reporter: Reporter) throws {
+    let titles: [(PublishedFigure.Quantity, String)] = [
+      (.adapterParameters, "Trainable parameters on ViT-B/16, millions, without head and class token"),
+      (
+        .totalTrainableParameters,
+        "Total trainable parameters, millions: five times the mean over ten data sets"
+      ),
+      (.gmac, "GMAC an image on ViT-B/16"),
+    ]
+    for (quantity, title) in titles {
+      let chosen = figures.filter { $0.quantity == quantity }
+      reporter.say(title)
+      if quantity == .totalTrainableParameters {
+        let classes = PublishedFigure.tenDatasets.map { "\($0.name) \($0.classes)" }.joined(separator: ", ")
+        reporter.say("Classes: \(classes).")
+      }
+      let header = ["method", "adapter", "ours", "published", "", "where"]
+      reporter.say(
+        textTable(header, chosen.map(\.cells), numbers: [2, 3]) + "\n")
+    }
+    for figure in figures {
+      var fields = try JSONValue(encoding: figure).objectValue ?? [:]
+      fields["agrees"] = figure.agrees.map { .bool($0) } ?? .null
+      reporter.emit("figure", fields)
+    }
+    reporter.emit(
+      "done",
+      [
+        "figures": .integer(figures.count), "agree": .integer(figures.filter { $0.agrees == true }.count),
+        "differ": .integer(figures.filter { $0.agrees == false }.count),
+        "missing": .integer(figures.filter { $0.computed == nil }.count),
+      ])
+  }
+}
+
+extension PublishedFigure {
+  /// One row: method, adapter, our figure, the paper's, whether they agree, where it is from.
+  fileprivate var cells: [String] {
+    let ours = count.map(grouped) ?? computed.map { format($0, 3) } ?? "not in Graft yet"
+    let verdict =
+      switch agrees {
+      case true?: "agrees"
+      case false?: "differs"
+      case nil: ""
+      }
+    let name = ([adapter] + settings.map { "\($0.key)=\($0.value.text)" }.sorted()).joined(separator: " ")
+    let size = quantity == .gmac ? ", \(imageSize) px" : ""
+    return [
+      method + size, name, ours, published ?? "", verdict,
+      source + (note.map { agrees == true ? "" : "; \($0)" } ?? ""),
+    ]
   }
 }
 

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Any JSON value: settings whose fields only their owner knows.
 ///
 /// Numbers without a fraction are ``integer(_:)``, also where they were written as ``number(_:)``; the two
@@ -17,6 +19,13 @@ public enum JSONValue: Sendable {
   case array([JSONValue])
   /// Values by name.
   case object([String: JSONValue])
+
+  /// The value as JSON in one line, names sorted.
+  package var text: String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+  }
 
   /// The boolean, where it is one.
   public var boolValue: Bool? {

@@ -57,12 +57,44 @@ import Testing
     #expect(summary.trainableParameters == summary.adapterParameters + 769 * 80 + classToken)
   }
 
-  /// "Total trainable parameters" of the ILA paper's table: five times the mean over its ten data sets.
-  @Test(arguments: [("linear", 1.740), ("ila", 1.943), ("ila+", 2.610), ("ila++", 3.510)])
-  func totalTrainableParametersOfThePaper(_ adapter: String, _ millions: Double) throws {
-    let classes = [80, 198, 198, 198, 198, 198, 198, 1110, 1938, 200]
-    let total = try classes.map { try summary(adapter, classes: $0).trainableParameters }.reduce(0, +)
-    let probe = adapter == "linear" ? 768 * 10 : 0  // the paper's probe trains the class token too
-    #expect(abs(Double(total + probe) * 5 / 10 / 1e6 - millions) < 0.0006)
+  /// Every published figure whose adapter is in the catalogue, by what it is and by the paper's printed digits.
+  @Test func publishedFigures() throws {
+    let figures = try PublishedFigure.all()
+    let millions = [
+      "head only": 1.740, "VPT-shallow": 2.124, "VPT-deep": 6.348, "parallel adapters": 3.308,
+      "Convpass": 3.378,
+      "ILA": 1.943, "ILA+": 2.610, "ILA++": 3.510,
+    ]
+    let totals = figures.filter { $0.quantity == .totalTrainableParameters }
+    #expect(Set(totals.map(\.method)) == Set(millions.keys))
+    for figure in totals {
+      guard let computed = figure.computed else { continue }
+      #expect(abs(computed - (millions[figure.method] ?? 0)) < 0.0006, "\(figure.method): \(computed)")
+    }
+    let counts = [
+      "linear": 0, "bitfit": 102_912, "adapter": 156_768, "houlsby": 313_536, "adaptformer": 156_768,
+      "lora": 294_912, "vpt-shallow": 76_800, "vpt-deep": 921_600, "ssf": 205_824, "repadapter": 239_808,
+      "fact-tt": 61_440, "fact-tk": 86_528, "convpass": 327_552, "alore": 148_992, "ila": 40_496,
+      "ila+": 173_856, "ila++": 354_032,
+    ]
+    for figure in figures where figure.quantity == .adapterParameters {
+      guard let count = figure.count else { continue }
+      #expect(count == (figure.settings.isEmpty ? counts[figure.adapter] : 1_189_632), "\(figure.method)")
+    }
+    for figure in figures {
+      #expect((figure.computed != nil) == AdapterCatalog.names.contains(figure.adapter), "\(figure.method)")
+      // What differs from its paper says why.
+      #expect(figure.agrees != false || figure.note != nil, "\(figure.method): \(figure.computed ?? 0)")
+    }
+    #expect(PublishedFigure.tenDatasets.map(\.classes).reduce(0, +) == 4516)
+  }
+
+  /// Every adapter of the catalogue but the linear probe has its paper.
+  @Test func everyAdapterHasItsPaper() {
+    for name in AdapterCatalog.names where name != "linear" {
+      #expect(
+        Publication(adapter: name)?.address.hasPrefix("https://arxiv.org/abs/2") ?? false
+          || name == "houlsby", "\(name)")
+    }
   }
 }
