@@ -17,6 +17,8 @@ struct GraftCommand: AsyncParsableCommand {
         graft eval --model runs/alore --data flowers
         graft predict --model runs/alore photo.jpg
         graft merge --model runs/alore --out merged.safetensors
+        graft compare --backbone dinov2_small.safetensors --data flowers \\
+            --adapters all --preset quick --out runs/flowers
 
       DATA is a folder with train/CLASS/*.jpg and val/CLASS/*.jpg (or png).
       Every verb takes --json for scripts: one JSON object a line on standard
@@ -38,7 +40,7 @@ struct GraftCommand: AsyncParsableCommand {
     version: Graft.version,
     subcommands: [
       DevicesCommand.self, InfoCommand.self, TrainCommand.self, EvalCommand.self, PredictCommand.self,
-      MergeCommand.self, BenchCommand.self,
+      MergeCommand.self, CompareCommand.self, ReportCommand.self, BenchCommand.self,
     ])
 
   /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.

@@ -3,7 +3,6 @@ import Foundation
 import Graft
 import GraftData
 import GraftRuntime
-import Synchronization
 
 struct TrainCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -23,37 +22,21 @@ struct TrainCommand: AsyncParsableCommand {
       checkpoint.safetensors to resume from, and metrics.jsonl. Ctrl-C finishes
       the step, saves and ends with status 130.
 
-      PRESETS
-        quick       AdamW, one cycle, 12 epochs
-        ila         the ILA paper's
-        alore-vtab, alore-fgvc
-                    reconstructed from SSF's, without mixup, cutmix, erasing,
-                    drop-path and weight averaging
-        petl        RepAdapter's, without drop-path
+      \(RecipeArguments.presets)
       """)
 
   @OptionGroup var backbone: BackboneArguments
-  @Option(help: "Folder with train/CLASS/ and val/CLASS/ images.")
-  var data: String
+  @OptionGroup var data: DataArguments
   @OptionGroup var adapter: AdapterArguments
   @Option(help: "Folder for the results.")
   var out: String
   @Option(help: "\(TrainingRecipe.presetNames.joined(separator: ", ")).")
   var preset = "quick"
-  @Option(help: "Passes over the training images.") var epochs: Int?
-  @Option(help: "Images a step.") var batchSize: Int?
-  @Option(help: "Batches whose gradients are summed before a step.") var accumulation: Int?
-  @Option(help: "Peak learning rate.") var learningRate: Double?
-  @Option(help: "Weight decay.") var weightDecay: Float?
-  @Option(help: "Largest global norm of the gradients; 0 turns clipping off.") var clip: Float?
-  @Option(help: "Label smoothing.") var labelSmoothing: Float?
-  @Option(help: "Dropout on the frozen branches' outputs.") var backboneDropout: Float?
-  @Option(help: "What happens to training images.") var augmentation: Named<TrainingRecipe.Augmentation>?
+  @OptionGroup var changes: RecipeArguments
   @Option(help: "Passes from one evaluation to the next; the last is always evaluated.")
   var evaluateEvery = 1
   @Option(help: "Determines initial values, order, augmentation and dropout.") var seed: UInt64 = 0
   @Flag(help: "Continue the run in OUT to the same bits as if it had not stopped.") var resume = false
-  @Flag(help: "Leave out images that cannot be decoded instead of stopping.") var skipBroken = false
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
@@ -64,39 +47,21 @@ struct TrainCommand: AsyncParsableCommand {
 
   private func train(_ reporter: Reporter) async throws {
     let adapter = try adapter.make()
-    let recipe = try recipe(for: adapter)
+    let recipe = try changes.recipe(preset, for: adapter)
     try refuseToOverwrite()
 
-    var options = backbone.options
-    let stored = try VisionTransformerShape(path: backbone.backbone, options: options)
-    if options.imageSize == nil {
-      // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
-      options.imageSize = min(
-        stored.imageSize, max(stored.patchSize, 224 / stored.patchSize * stored.patchSize))
-    }
-    if options.normalization == nil { options.normalization = recipe.normalization }
-    if preset == "ila" {
-      // The ILA code's own conventions.
-      if backbone.epsilon == nil { options.epsilon = 1e-12 }
-      if backbone.positionResampling == nil { options.positionResampling = .bilinearAlignedCorners }
-    }
-    let imageSize = options.imageSize ?? stored.imageSize
-    let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
-    let training = try imageFolder(
-      data, "train", transform: transform, skipsBroken: skipBroken, reporter: reporter)
-    let validation = try imageFolder(
-      data, "val", transform: transform, skipsBroken: skipBroken, reporter: reporter)
-    try checkSameClasses(train: training, val: validation)
+    let (options, shape) = try backbone.prepared(for: recipe)
+    let (training, validation) = try data.folders(recipe, imageSize: shape.imageSize, reporter)
 
     let context = try device.context()
     let vit = try VisionTransformer(path: backbone.backbone, options: options, on: context)
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(
-      model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: transform))
+      model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform))
     let name = adapter.name
     reporter.say(
       """
-      \(name) on \(vit.shape.architectureName) at \(imageSize) px: \(grouped(model.summary.trainableParameters)) trainable \
+      \(name) on \(vit.shape.architectureName) at \(shape.imageSize) px: \(grouped(model.summary.trainableParameters)) trainable \
       parameters, \(format(model.summary.gmac, 2)) GMAC an image
       \(training.count) training and \(validation.count) validation images of \(training.classNames.count) classes, on \
       \(context.traits.name)
@@ -131,24 +96,9 @@ struct TrainCommand: AsyncParsableCommand {
         "train_images_per_second": .number(result.trainingImagesPerSecond),
         "inference_images_per_second": .number(result.validation?.imagesPerSecond ?? 0),
         "peak_device_bytes": .integer(result.peakDeviceBytes), "steps": .integer(result.steps),
-        "image_size": .integer(imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
+        "image_size": .integer(shape.imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
         "out": .string(out),
       ])
-  }
-
-  private func recipe(for adapter: any Adapter) throws -> TrainingRecipe {
-    var recipe = try TrainingRecipe.preset(preset, for: adapter)
-    if let epochs { recipe.epochs = epochs }
-    if let batchSize { recipe.batchSize = batchSize }
-    if let accumulation { recipe.accumulation = accumulation }
-    if let learningRate { recipe.learningRate = learningRate }
-    if let weightDecay { recipe.weightDecay = weightDecay }
-    if let clip { recipe.clip = clip }
-    if let labelSmoothing { recipe.labelSmoothing = labelSmoothing }
-    if let backboneDropout { recipe.backboneDropout = backboneDropout }
-    if let augmentation { recipe.augmentation = augmentation.value }
-    try recipe.validate()
-    return recipe
   }
 
   /// A finished or interrupted run is not overwritten by accident.
@@ -189,22 +139,5 @@ struct TrainCommand: AsyncParsableCommand {
       reporter.say(text)
       reporter.emit("epoch", fields)
     }
-  }
-}
-
-/// Ctrl-C, as a question that training asks after every step.
-private enum StopSignal {
-  private static let raised = Atomic<Bool>(false)
-
-  static var isRaised: Bool { raised.load(ordering: .relaxed) }
-
-  static func install() {
-    let stop: @convention(c) (Int32) -> Void = { number in
-      StopSignal.raised.store(true, ordering: .relaxed)
-      // A second Ctrl-C ends the process at once; the last checkpoint is whole.
-      signal(number, SIG_DFL)
-    }
-    signal(SIGINT, stop)
-    signal(SIGTERM, stop)
   }
 }

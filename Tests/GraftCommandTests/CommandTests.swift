@@ -5,7 +5,7 @@ import Testing
 /// The built command as people and scripts use it.
 @Suite(.serialized, .enabled(if: Command.isBuilt, "build the command first: swift build --product graft"))
 struct CommandTests {
-  static let verbs = ["devices", "info", "train", "eval", "predict", "merge", "bench"]
+  static let verbs = ["devices", "info", "train", "eval", "predict", "merge", "compare", "report", "bench"]
 
   // MARK: Help
 

@@ -163,3 +163,8 @@ private func isSameFile(_ first: String, _ second: String) -> Bool {
   var (a, b) = (stat(), stat())
   return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
 }
+
+extension Adapter {
+  /// Whether the adapter can be folded into a backbone's weights by ``GraftedModel/merge(to:transform:)``.
+  public var isMergeable: Bool { self is any MergeableAdapter }
+}

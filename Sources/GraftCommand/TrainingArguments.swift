@@ -1,0 +1,89 @@
+import ArgumentParser
+import Foundation
+import Graft
+import GraftData
+
+/// Options that change a recipe; what is not given stays as the preset has it.
+struct RecipeArguments: ParsableArguments {
+  @Option(help: "Passes over the training images.") var epochs: Int?
+  @Option(help: "Images a step.") var batchSize: Int?
+  @Option(help: "Batches whose gradients are summed before a step.") var accumulation: Int?
+  @Option(help: "Peak learning rate.") var learningRate: Double?
+  @Option(help: "Weight decay.") var weightDecay: Float?
+  @Option(help: "Largest global norm of the gradients; 0 turns clipping off.") var clip: Float?
+  @Option(help: "Label smoothing.") var labelSmoothing: Float?
+  @Option(help: "Dropout on the frozen branches' outputs.") var backboneDropout: Float?
+  @Option(help: "What happens to training images.") var augmentation: Named<TrainingRecipe.Augmentation>?
+
+  /// The preset with these changes.
+  func recipe(_ preset: String, for adapter: any Adapter) throws -> TrainingRecipe {
+    var recipe = try TrainingRecipe.preset(preset, for: adapter)
+    if let epochs { recipe.epochs = epochs }
+    if let batchSize { recipe.batchSize = batchSize }
+    if let accumulation { recipe.accumulation = accumulation }
+    if let learningRate { recipe.learningRate = learningRate }
+    if let weightDecay { recipe.weightDecay = weightDecay }
+    if let clip { recipe.clip = clip }
+    if let labelSmoothing { recipe.labelSmoothing = labelSmoothing }
+    if let backboneDropout { recipe.backboneDropout = backboneDropout }
+    if let augmentation { recipe.augmentation = augmentation.value }
+    try recipe.validate()
+    return recipe
+  }
+
+  /// What the presets are, for the help of a verb.
+  static let presets = """
+    PRESETS
+      quick       AdamW, one cycle, 12 epochs
+      ila         the ILA paper's
+      alore-vtab, alore-fgvc
+                  reconstructed from SSF's, without mixup, cutmix, erasing,
+                  drop-path and weight averaging
+      petl        RepAdapter's, without drop-path
+    """
+}
+
+/// Options that say what to train on.
+struct DataArguments: ParsableArguments {
+  @Option(help: "Folder with train/CLASS/ and val/CLASS/ images.")
+  var data: String
+  @Flag(help: "Leave out images that cannot be decoded instead of stopping.") var skipBroken = false
+
+  typealias Folders = (training: ImageFolder, validation: ImageFolder)
+
+  /// The task's name: the folder's own.
+  var taskName: String { URL(fileURLWithPath: data).standardizedFileURL.lastPathComponent }
+
+  /// The images to learn from and to judge by, prepared as a recipe wants it.
+  func folders(_ recipe: TrainingRecipe, imageSize: Int, _ reporter: Reporter) throws -> Folders {
+    let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
+    let training = try imageFolder(
+      data, "train", transform: transform, skipsBroken: skipBroken, reporter: reporter)
+    let validation = try imageFolder(
+      data, "val", transform: transform, skipsBroken: skipBroken, reporter: reporter)
+    try checkSameClasses(train: training, val: validation)
+    return (training, validation)
+  }
+}
+
+extension BackboneArguments {
+  /// How the backbone is prepared to be trained on by a recipe, and its shape then.
+  func prepared(for recipe: TrainingRecipe) throws -> (
+    options: BackboneOptions, shape: VisionTransformerShape
+  ) {
+    var options = options
+    let stored = try VisionTransformerShape(path: backbone, options: options)
+    if options.imageSize == nil {
+      // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
+      options.imageSize = min(
+        stored.imageSize, max(stored.patchSize, 224 / stored.patchSize * stored.patchSize))
+    }
+    if options.normalization == nil { options.normalization = recipe.normalization }
+    if recipe.name == "ila" {
+      // The ILA code's own conventions.
+      if epsilon == nil { options.epsilon = 1e-12 }
+      if positionResampling == nil { options.positionResampling = .bilinearAlignedCorners }
+    }
+    return (options, try VisionTransformerShape(path: backbone, options: options))
+  }
+}
