@@ -7,11 +7,12 @@ Graft's canonical tensor names: `blocks.3.ila.down.weight`, `blocks.0.alore_attn
 
 from __future__ import annotations
 
+import branch_adapters
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-METHODS = ("linear", "ila", "ila+", "ila++", "alore")
+METHODS = ("linear", "ila", "ila+", "ila++", "alore", *branch_adapters.METHODS)
 
 
 class ILA(nn.Module):
@@ -166,6 +167,7 @@ def graft(vit: nn.Module, method: str, classes: int, dropout: float = 0.1, **opt
         if method == "alore":
             block.alore_attn = ALoRE(width, dropout=dropout, **options)
             block.alore_mlp = ALoRE(width, dropout=dropout, **options)
+    branch_adapters.attach(vit, method, dropout, **options)
     return vit
 
 
@@ -189,16 +191,20 @@ def features(vit: nn.Module, images: Tensor) -> Tensor:
 
 
 def block_forward(block: nn.Module, x: Tensor) -> Tensor:
+    if hasattr(block, "vpt"):
+        x = block.vpt(x)
     u = block.norm1(x)
-    branch = block.ls1(block.attn(block.alore_attn(u) if hasattr(block, "alore_attn") else u))
+    prepared = block.alore_attn(u) if hasattr(block, "alore_attn") else branch_adapters.before(block, "attn", u)
+    branch = branch_adapters.after(block, "attn", block.ls1(block.attn(prepared)))
     if hasattr(block, "adapter_attn"):
         branch = branch + block.adapter_attn(u)  # not multiplied by the layer scale
-    x = x + branch
+    x = x + branch + branch_adapters.beside(block, "attn", x, u)
     v = block.norm2(x)
-    branch = block.ls2(block.mlp(block.alore_mlp(v) if hasattr(block, "alore_mlp") else v))
+    prepared = block.alore_mlp(v) if hasattr(block, "alore_mlp") else branch_adapters.before(block, "mlp", v)
+    branch = branch_adapters.after(block, "mlp", block.ls2(block.mlp(prepared)))
     if hasattr(block, "adapter_mlp"):
         branch = branch + block.adapter_mlp(v)
-    x = x + branch
+    x = x + branch + branch_adapters.beside(block, "mlp", x, v)
     return block.ila(x) if hasattr(block, "ila") else x
 
 
@@ -207,7 +213,10 @@ def forward(vit: nn.Module, images: Tensor) -> Tensor:
 
 
 def merge(vit: nn.Module) -> nn.Module:
-    """Fold every ALoRE into the linear after it; what is left is a plain timm model."""
+    """Fold every ALoRE or RepAdapter into the linear after it; what is left is a plain timm model."""
+    if hasattr(vit.blocks[0], "repadapter_attn"):
+        branch_adapters.merge(vit)
+        return vit
     for block in vit.blocks:
         block.alore_attn.merge_into(block.attn.qkv)
         block.alore_mlp.merge_into(block.mlp.fc1)

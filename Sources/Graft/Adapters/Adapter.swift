@@ -15,11 +15,15 @@ public protocol Adapter: Codable, Sendable, Hashable {
   var presetName: String { get }
   /// Names of the settings, as `--set` and `adapter_config.json` have them.
   var settingNames: [String] { get }
+  /// Whether a model computes what the plain backbone computes until the first step.
+  var startsAsBackbone: Bool { get }
 }
 
 extension Adapter {
   /// The preset of ``TrainingRecipe`` that the method's paper, or the code it comes from, trains with.
   public var presetName: String { "petl" }
+  /// True: exactly one factor of what the adapter adds starts at zero.
+  public var startsAsBackbone: Bool { true }
 }
 
 /// What an adapter needs and costs on one backbone; nothing here touches a device.
@@ -39,6 +43,8 @@ public struct AdapterPlan: Sendable {
     var border = 0
     /// Prompts that join the sequence; blocks above see them too.
     var prompts = 0
+    /// Whether what stands there reads neighbours on the patch grid, which prompts would disturb.
+    var needsGrid = false
     /// Multiply-accumulates for so many tokens before and after.
     let macs: @Sendable (_ tokensBefore: Int, _ tokensAfter: Int) -> Int
   }
@@ -114,6 +120,13 @@ struct TrainableLinear {
 
   func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
     try tape.linear(input, weight: weight, bias: bias)
+  }
+
+  /// `scale * (x W^T + b)`, in groups if need be; the factor goes onto the parameters, which are smaller than the tokens.
+  func callAsFunction(_ input: Tensor, groups: Int = 1, scaledBy scale: Float, on tape: Tape) throws -> Tensor
+  {
+    try tape.groupedLinear(
+      input, weight: tape.scale(weight, by: scale), bias: tape.scale(bias, by: scale), groups: groups)
   }
 }
 

@@ -5,6 +5,7 @@ public enum AdapterCatalog {
   /// All adapters with their default settings, in the order of the documentation.
   public static let all: [any Adapter] = [
     LinearProbe(), ILA(.ila), ILA(.ilaPlus), ILA(.ilaPlusPlus), ALoRE(),
+    HoulsbyAdapter(), PfeifferAdapter(), AdaptFormer(), RepAdapter(), Convpass(), VPT(.shallow), VPT(.deep),
   ]
 
   /// All names, in the order of the documentation.

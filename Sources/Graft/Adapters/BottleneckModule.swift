@@ -1,28 +1,78 @@
 import GraftOps
 
-/// A bottleneck beside a branch: `sum + Dropout(GELU(u Wd + bd) Wu + bu)`.
+/// A bottleneck of two linear layers, what most adapters are made of.
 ///
-/// As in ILA++ (arXiv 2409.11051, official code, class Adapter): reads the branch's normalised input; Xavier weights, the
-/// up-projection is not zero.
-struct BottleneckModule: ParallelModule {
+///     m(x) = Drop_o(s (Drop_h(f(x Wd^T + bd)) Wu^T + bu)),    Wd (k, D), Wu (D, k)
+///
+/// In sequence it gives `x + m(x)`, beside a branch it adds `m(x)` to the residual stream.
+struct BottleneckModule {
   private let down, up: TrainableLinear
-  private let dropout: Float
+  private let activation: Activation
+  private let scale, hiddenDropout, dropout: Float
 
-  init(_ name: String, dropout: Float, _ tensors: TensorLookup) {
+  /// - Parameters:
+  ///   - name: the tensors' prefix.
+  ///   - activation: f.
+  ///   - scale: s.
+  ///   - hiddenDropout: probability of Drop_h, on the bottleneck.
+  ///   - dropout: probability of Drop_o, on what the module adds.
+  init(
+    _ name: String, activation: Activation = .gelu, scale: Float = 1, hiddenDropout: Float = 0,
+    dropout: Float = 0, _ tensors: TensorLookup
+  ) {
     down = tensors.linear("\(name).down")
     up = tensors.linear("\(name).up")
+    self.activation = activation
+    self.scale = scale
+    self.hiddenDropout = hiddenDropout
     self.dropout = dropout
   }
 
-  static func declare(_ name: String, width: Int, bottleneck: Int, in plan: inout AdapterPlan) {
-    let tiny = Initializer.normal(mean: 0, deviation: 1e-6)
-    let xavier = Initializer.xavier(fanIn: width, fanOut: bottleneck)
-    plan.declareLinear("\(name).down", outputs: bottleneck, inputs: width, weight: xavier, bias: tiny)
-    plan.declareLinear("\(name).up", outputs: width, inputs: bottleneck, weight: xavier, bias: tiny)
+  /// How the two layers start.
+  enum Start {
+    /// Both weights Xavier uniform, biases N(0, 1e-6): the model does not start as the plain backbone.
+    case xavier
+    /// Up and both biases zero: the model starts as the plain backbone. Down must not be zero as well, or no weight
+    /// would ever receive a gradient.
+    case zeroUp(down: Initializer)
   }
 
+  static func declare(
+    _ name: String, width: Int, bottleneck: Int, start: Start = .xavier, in plan: inout AdapterPlan
+  ) {
+    let down: Initializer
+    let up: Initializer
+    let bias: Initializer
+    switch start {
+    case .xavier:
+      down = .xavier(fanIn: width, fanOut: bottleneck)
+      up = down
+      bias = .normal(mean: 0, deviation: 1e-6)
+    case .zeroUp(let initializer): (down, up, bias) = (initializer, .constant(0), .constant(0))
+    }
+    plan.declareLinear("\(name).down", outputs: bottleneck, inputs: width, weight: down, bias: bias)
+    plan.declareLinear("\(name).up", outputs: width, inputs: bottleneck, weight: up, bias: bias)
+  }
+
+  static func cost(at site: Site, width: Int, bottleneck: Int) -> AdapterPlan.SiteCost {
+    .init(site: site) { tokens, _ in 2 * tokens * width * bottleneck }
+  }
+
+  private func added(by input: Tensor, on tape: Tape) throws -> Tensor {
+    var hidden = try tape.activation(down(input, on: tape), activation)
+    hidden = try tape.dropout(hidden, probability: hiddenDropout)
+    return try tape.dropout(up(hidden, scaledBy: scale, on: tape), probability: dropout)
+  }
+}
+
+extension BottleneckModule: ParallelModule {
   func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
-    let hidden = try tape.activation(down(input.values, on: tape), .gelu)
-    return try tape.add(sum, tape.dropout(up(hidden, on: tape), probability: dropout))
+    try tape.add(sum, added(by: input.values, on: tape))
+  }
+}
+
+extension BottleneckModule: SequentialModule {
+  func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {
+    tokens.with(try tape.add(tokens.values, added(by: tokens.values, on: tape)))
   }
 }

@@ -32,6 +32,8 @@ public struct ILA: Adapter {
   public var name: String { variant.rawValue }
   /// `ila`.
   public var presetName: String { "ila" }
+  /// False: the up-projection does not start at zero, and RSDS is no identity.
+  public var startsAsBackbone: Bool { false }
   /// Names of the settings.
   public var settingNames: [String] {
     ["bottleneck", "kernel", "dropout", "trains_class_token", "residual", "locations"]
@@ -171,7 +173,7 @@ public struct ILA: Adapter {
       plan.declare("\(name).rsds.weight", [width, 1, kernel, kernel], residualInitializer(width, taps))
     }
     plan.costs.append(
-      .init(site: .afterBlock(block), border: shrinks ? kernel / 2 : 0) { before, after in
+      .init(site: .afterBlock(block), border: shrinks ? kernel / 2 : 0, needsGrid: true) { before, after in
         let patches = after - 1
         let bottleneckPath = before * width * k + k * k + patches * (taps * k + k * k) + after * k * width
         return bottleneckPath + (shrinks ? patches * taps * width : 0)

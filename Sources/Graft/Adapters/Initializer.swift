@@ -10,6 +10,8 @@ public enum Initializer: Sendable, Hashable {
   case truncatedNormal(deviation: Float)
   /// Uniform in `-bound...bound`.
   case uniform(bound: Float)
+  /// A convolution (channels, channels, side, side) that passes its input: 1 at the centre of a channel's own kernel.
+  case identityConvolution(channels: Int, side: Int)
   /// The values of a one-dimensional tensor of the backbone, by timm's name.
   case copied(from: String)
 
@@ -17,6 +19,9 @@ public enum Initializer: Sendable, Hashable {
   static func xavier(fanIn: Int, fanOut: Int) -> Initializer {
     .uniform(bound: (6 / Float(fanIn + fanOut)).squareRoot())
   }
+
+  /// Uniform in `+-1 / sqrt(fanIn)`: Kaiming's with a = sqrt 5, PyTorch's default for a linear layer's weight.
+  static func kaiming(fanIn: Int) -> Initializer { .uniform(bound: 1 / Float(fanIn).squareRoot()) }
 
   /// Draws `count` values.
   ///
@@ -30,6 +35,11 @@ public enum Initializer: Sendable, Hashable {
     case .copied(let source):
       guard let backbone else { preconditionFailure("\(source) is copied from no backbone") }
       return backbone.vector(source)
+    case .identityConvolution(let channels, let side):
+      let taps = side * side
+      return (0..<count).map { index in
+        index % taps == taps / 2 && index / taps / channels == index / taps % channels ? 1 : 0
+      }
     case .constant(let value): return [Float](repeating: value, count: count)
     case .uniform(let bound):
       return (0..<count).map { _ in Float.random(in: -bound...bound, using: &generator) }

@@ -44,27 +44,34 @@ public struct ModelSummary: Codable, Sendable, Hashable {
     var prompts = 0
     var macs = shape.embeddingMACs
     var counts: [Int] = []
-    func add(at sites: Site...) {
+    func add(at sites: Site...) throws {
       for cost in sites.flatMap({ costs[$0] ?? [] }) {
+        guard !cost.needsGrid || prompts == 0 else {
+          throw GraftError.adapterDoesNotFit(
+            adapter: adapter.name,
+            reason: """
+              what stands \(cost.site) reads neighbouring patches, and \(prompts) prompts stand among the tokens.
+              """)
+        }
         let before = side * side + prompts + 1
         side -= 2 * cost.border
         prompts += cost.prompts
         macs += isMerged ? 0 : cost.macs(before, side * side + prompts + 1)
       }
     }
-    add(at: .on(.patchEmbedding))
+    try add(at: .on(.patchEmbedding))
     for block in 0..<shape.depth {
-      add(at: .beforeBlock(block))
+      try add(at: .beforeBlock(block))
       let tokens = side * side + prompts + 1
       if counts.last != tokens { counts.append(tokens) }
       macs += shape.blockMACs(tokens: tokens)
-      for operation in FrozenOperation.inBlock(block) { add(at: .on(operation)) }
-      add(
+      for operation in FrozenOperation.inBlock(block) { try add(at: .on(operation)) }
+      try add(
         at: .beforeAttention(block: block), .afterAttention(block: block), .besideAttention(block: block),
         .aroundAttention(block: block), .beforeMLP(block: block), .afterMLP(block: block),
         .besideMLP(block: block), .aroundMLP(block: block), .afterBlock(block))
     }
-    add(at: .on(.norm))
+    try add(at: .on(.norm))
     tokens = counts
     gmac = Double(macs) / 1e9
   }

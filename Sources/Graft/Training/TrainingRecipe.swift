@@ -50,13 +50,14 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
   public var normalization: Normalization?
 
   /// Names of the presets.
-  public static let presetNames = ["quick", "ila", "alore-vtab", "alore-fgvc", "petl"]
+  public static let presetNames = ["quick", "ila", "alore-vtab", "alore-fgvc", "petl", "vpt"]
 
   /// A preset by name.
   ///
   /// - Parameters:
   ///   - name: `quick` (short runs: AdamW, one cycle), `ila` (arXiv 2409.11051), `alore-vtab` and `alore-fgvc`
-  ///     (reconstructed: SSF's, which ALoRE's paper links), `petl` (that of RepAdapter, FacT and Convpass).
+  ///     (reconstructed: SSF's, which ALoRE's paper links), `petl` (that of RepAdapter, FacT and Convpass), `vpt` (that of VPT,
+  ///     whose rate and decay were searched for each task among 0.0125 ... 12.5 and 0 ... 0.01 at this batch).
   ///   - adapter: its learning rate is chosen to suit where a recipe leaves it open.
   /// - Throws: ``GraftError/badSetting(name:value:reason:)`` for another name.
   public static func preset(_ name: String, for adapter: any Adapter) throws -> TrainingRecipe {
@@ -96,6 +97,15 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
       recipe.learningRate = 1e-3
       recipe.weightDecay = 1e-4
       recipe.schedule = .cosine(warmupSteps: 0, warmupEpochs: 10, start: 1e-6, floor: 1e-5)
+      recipe.clip = 0
+      recipe.normalization = .imageNet
+    case "vpt":
+      recipe.epochs = 100
+      recipe.batchSize = 64
+      recipe.optimizer = .sgd(momentum: 0.9, nesterov: false)
+      recipe.learningRate = 0.25
+      recipe.weightDecay = 1e-4
+      recipe.schedule = .cosine(warmupSteps: 0, warmupEpochs: 10, start: 1e-6, floor: 0)
       recipe.clip = 0
       recipe.normalization = .imageNet
     default:

@@ -11,6 +11,8 @@ import Testing
 
   @Test(arguments: [
     ("linear", 0), ("ila", 40_496), ("ila+", 173_856), ("ila++", 354_032), ("alore", 148_992),
+    ("houlsby", 313_536), ("adapter", 156_768), ("adaptformer", 156_768), ("repadapter", 239_808),
+    ("convpass", 327_552), ("vpt-shallow", 76_800), ("vpt-deep", 921_600),
   ])
   func adapterParameters(_ adapter: String, _ expected: Int) throws {
     #expect(try summary(adapter).adapterParameters == expected)
@@ -21,6 +23,7 @@ import Testing
     let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
     #expect(try ILA(.ila, locations: [3]).plan(for: shape).parameterCount == 20_248)
     #expect(try ILA(.ilaPlus, locations: []).plan(for: shape).parameterCount == 12 * 13_336)
+    #expect(try AdaptFormer(bottleneck: 64).plan(for: shape).parameterCount == 1_189_632)
   }
 
   @Test(arguments: [
@@ -36,7 +39,14 @@ import Testing
     #expect(try summary("ila", size: size).tokens == expected)
   }
 
+  @Test(arguments: ["vpt-shallow", "vpt-deep"])
+  func promptsAreTokens(_ name: String) throws {
+    #expect(try summary(name).tokens == [297])
+    #expect(try summary(name, size: 448).tokens == [885])
+  }
+
   @Test(arguments: [
+    ("vpt-deep", 224, 26.967), ("vpt-deep", 448, 90.066), ("vpt-shallow", 224, 26.967),
     ("linear", 224, 17.56), ("linear", 448, 78.49), ("ila", 224, 13.09), ("ila", 448, 66.86),
     ("ila+", 224, 13.11), ("ila+", 448, 66.95), ("ila++", 224, 13.14), ("ila++", 448, 67.06),
   ])
@@ -44,13 +54,26 @@ import Testing
     #expect(abs(try summary(adapter, size: size).gmac - expected) < 0.005)
   }
 
-  @Test func mergedALoRECostsThePlainBackbone() throws {
+  @Test(arguments: [ALoRE(), RepAdapter()] as [any Adapter])
+  func mergedAdapterCostsThePlainBackbone(_ adapter: any Adapter) throws {
     let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
-    let merged = try ModelSummary(shape, adapter: ALoRE(), classes: 0, isMerged: true)
+    let merged = try ModelSummary(shape, adapter: adapter, classes: 0, isMerged: true)
     #expect(merged.gmac == (try summary("linear").gmac))
+    #expect(try ModelSummary(shape, adapter: adapter, classes: 0).gmac > merged.gmac)
   }
 
-  @Test(arguments: [("linear", 0), ("ila", 768), ("alore", 0)])
+  /// What the modules add on 197 tokens, in multiply-accumulates.
+  @Test(arguments: [
+    ("houlsby", 24 * 197 * 2 * 768 * 8), ("adapter", 12 * 197 * 2 * 768 * 8),
+    ("adaptformer", 12 * 197 * 2 * 768 * 8), ("repadapter", 24 * 197 * 768 * 12),
+    ("convpass", 24 * (197 * 2 * 768 * 8 + 64 + 196 * 576)),
+  ])
+  func multiplyAccumulatesOfModules(_ adapter: String, _ expected: Int) throws {
+    let added = try summary(adapter).gmac - summary("linear").gmac
+    #expect(abs(added * 1e9 - Double(expected)) < 1)
+  }
+
+  @Test(arguments: [("linear", 0), ("ila", 768), ("alore", 0), ("vpt-deep", 0)])
   func headAndClassToken(_ adapter: String, _ classToken: Int) throws {
     let summary = try summary(adapter, classes: 80)
     #expect(summary.headParameters == 769 * 80)

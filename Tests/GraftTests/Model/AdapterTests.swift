@@ -19,11 +19,10 @@ import Testing
       try frozen[part].value.assign(model[part].value.floats())
     }
     let isSame = try model.logits(images) == frozen.logits(images)
-    // ILA's up-projection does not start at zero, and RSDS is not an identity.
-    #expect(isSame == !name.hasPrefix("ila"))
+    #expect(isSame == model.adapter.startsAsBackbone)
   }
 
-  @Test(arguments: ["ila", "ila+", "ila++", "alore"])
+  @Test(arguments: AdapterCatalog.names.filter { $0 != "linear" })
   func perturbedAdapterChangesTheModel(_ name: String) throws {
     let model = try GraftedModel.small(name)
     let images = Fixtures.noise(2)
@@ -51,10 +50,11 @@ import Testing
     let model = try GraftedModel.small(name)
     let trained = Set(model.arena.parameters.map(\.name))
     let backbone = Set(model.backbone.shape.tensorShapes.keys)
-    #expect(trained.intersection(backbone) == (name.hasPrefix("ila") ? ["cls_token"] : []))
+    let plan = try model.adapter.plan(for: model.backbone.shape)
+    #expect(trained.intersection(backbone) == (plan.trainsClassToken ? ["cls_token"] : []))
     #expect(model.arena.count == model.summary.trainableParameters)
     let adapter = trained.subtracting(["head.weight", "head.bias", "cls_token"])
-    #expect(adapter.allSatisfy { $0.contains(".ila.") || $0.contains(".adapter_") || $0.contains(".alore_") })
+    #expect(adapter == Set(plan.declarations.map(\.name)))
   }
 
   /// A step changes the adapter and leaves the frozen part alone.
@@ -100,9 +100,9 @@ import Testing
       try model.save(to: folder)
       let file = try SafetensorsFile(path: folder + "/adapter_model.safetensors")
       #expect(Set(file.names) == Set(model.stateShapes.keys))
+      let trained = Set(model.arena.parameters.map(\.name))
       let foreign = file.names.filter {
-        !["head.", "cls_token"].contains(where: $0.hasPrefix) && !$0.contains(".ila.")
-          && !$0.contains(".adapter_") && !$0.contains(".alore_")
+        model.backbone.shape.tensorShapes[$0] != nil && !trained.contains($0)
       }
       #expect(foreign.isEmpty)
       let statistics = model.statistics.reduce(0) { $0 + 2 * $1.values.mean.count }
@@ -204,6 +204,86 @@ import Testing
       }
       #expect(relativeError(split, whole) < 1e-6)
     }
+  }
+
+  // MARK: Prompts and the patch grid
+
+  /// The model itself shows how many tokens there are, not only the summary.
+  @Test(arguments: [VPT.Variant.shallow, .deep])
+  func promptsJoinTheTokens(_ variant: VPT.Variant) throws {
+    let vit = try Fixtures.smallViT()
+    let model = try GraftedModel.small(variant.rawValue, ["prompts": "5"], on: vit)
+    #expect(model.summary.tokens == [42])
+    #expect(model.summary.adapterParameters == (variant == .deep ? 6 : 1) * 5 * 64)
+    let module = PromptModule(
+      prompts: try Tensor([Float](repeating: 2, count: 5 * 64), shape: [5, 64], on: vit.context), dropout: 0.5
+    )
+    let values = (0..<2 * 37 * 64).map { Float($0 / 64) }
+    let tokens = Tokens(try Tensor(values, shape: [2, 37, 64], on: vit.context), rows: 6, columns: 6)
+    let once = try module(tokens, on: Tape())
+    #expect(once.count == 42 && once.values.shape == [2, 42, 64])
+    // Prompts are replaced, not heaped up, and nothing else moves.
+    var expected: [Float] = []
+    for start in [0, 37] {
+      expected.append(Float(start))
+      expected += [Float](repeating: 2, count: 5)
+      expected += (1...36).map { Float(start + $0) }
+    }
+    for output in [once, try module(once, on: Tape())] {
+      let values = try output.values.floats()
+      #expect((0..<84).map { values[64 * $0] } == expected)
+    }
+    // In training each image drops elements of its own, and the kept ones are scaled up.
+    let dropped = try module(tokens, on: Tape(.training(seed: 1))).values.floats()
+    let (first, second) = (dropped[64..<6 * 64], dropped[43 * 64..<48 * 64])
+    #expect(Array(first) != Array(second) && Set(first) == [0, 4] && Set(second) == [0, 4])
+  }
+
+  /// Prompts for a model whose other modules read neighbours on the grid.
+  private struct Mixed: Adapter {
+    var name: String { "mixed" }
+    var settingNames: [String] { [] }
+    let other: String
+
+    func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
+      let prompts = try VPT(.shallow, prompts: 3).plan(for: shape)
+      var plan = try AdapterCatalog.named(other).plan(for: shape)
+      plan.declarations += prompts.declarations
+      plan.costs += prompts.costs
+      plan.join = { [join = plan.join] tensors, sites in
+        try prompts.join(tensors, &sites)
+        try join(tensors, &sites)
+      }
+      return plan
+    }
+  }
+
+  @Test(arguments: AdapterCatalog.names.filter { !$0.hasPrefix("vpt") })
+  func promptsAndTheGridExcludeEachOther(_ other: String) throws {
+    let vit = try Fixtures.smallViT()
+    func model() throws -> GraftedModel {
+      try GraftedModel(vit, adapter: Mixed(other: other), classes: GraftedModel.names)
+    }
+    guard ["ila", "ila+", "ila++", "convpass"].contains(other) else {
+      #expect(try model().logits(Fixtures.noise(2)).joined().allSatisfy(\.isFinite))
+      return
+    }
+    let error = #expect(throws: GraftError.self) { try model() }
+    guard case .adapterDoesNotFit("mixed", let reason) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(reason.contains("3 prompts"))
+  }
+
+  /// The identity passes the bottleneck's values on; Xavier does not.
+  @Test func convpassStartsWithTheIdentity() throws {
+    let model = try GraftedModel.small("convpass", ["bottleneck": "5"])
+    let weight = try model["blocks.2.convpass_mlp.conv.weight"].value.floats()
+    let ones = weight.indices.filter { weight[$0] != 0 }
+    #expect(ones == (0..<5).map { ($0 * 5 + $0) * 9 + 4 } && ones.allSatisfy { weight[$0] == 1 })
+    let other = try GraftedModel.small("convpass", ["convolution": "xavier"], on: model.backbone)
+    #expect(try other["blocks.2.convpass_mlp.conv.weight"].value.floats().allSatisfy { $0 != 0 })
   }
 
   // MARK: ILA

@@ -8,16 +8,19 @@ import Testing
 
 /// Adapters folded into the backbone's weights.
 @Suite(.serialized) struct MergeTests {
-  static let variants: [[String: String]] = [
-    [:], ["has_bias": "true"], ["shares_a": "true"], ["scale": "0.5"], ["experts": "2", "rank": "3"],
-    ["has_bias": "true", "shares_a": "true", "scale": "2.5", "experts": "8", "rank": "1"],
+  static let variants: [(String, [String: String])] = [
+    ("alore", [:]), ("alore", ["has_bias": "true"]), ("alore", ["shares_a": "true"]),
+    ("alore", ["scale": "0.5"]), ("alore", ["experts": "2", "rank": "3"]),
+    ("alore", ["has_bias": "true", "shares_a": "true", "scale": "2.5", "experts": "8", "rank": "1"]),
+    ("repadapter", [:]), ("repadapter", ["scale": "2.5", "groups": "4"]),
+    ("repadapter", ["scale": "0.5", "bottleneck": "3", "groups": "1"]),
   ]
 
   @Test(arguments: variants)
-  func mergedALoREEqualsUnmerged(_ settings: [String: String]) async throws {
+  func mergedEqualsUnmerged(_ name: String, _ settings: [String: String]) async throws {
     try await Fixtures.withFolder { folder in
       let path = folder + "/merged.safetensors"
-      let model = try GraftedModel.small("alore", settings)
+      let model = try GraftedModel.small(name, settings)
       try model.perturb(by: 0.1)
       let images = Fixtures.noise(4)
       let expected = try model.logits(images).flatMap { $0 }
@@ -39,7 +42,20 @@ import Testing
     }
   }
 
-  @Test(arguments: ["linear", "alore"])
+  @Test(.enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"), arguments: ["alore", "repadapter"])
+  func mergedDINOv2EqualsUnmerged(_ name: String) async throws {
+    try await Fixtures.withFolder { folder in
+      let model = try GraftedModel.small(name, on: Fixtures.dinov2(imageSize: 112))
+      try model.perturb(by: 0.02)
+      let images = Fixtures.noise(2, size: 112)
+      let expected = try model.logits(images).flatMap { $0 }
+      try model.merge(to: folder + "/m.safetensors")
+      let merged = try GraftedModel(merged: folder + "/m.safetensors", on: model.backbone.context)
+      #expect(try relativeError(merged.logits(images).flatMap { $0 }, expected) < 1e-5)
+    }
+  }
+
+  @Test(arguments: ["linear", "alore", "repadapter"])
   func mergedFileHasTimmsNames(_ name: String) async throws {
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small(name)
@@ -134,12 +150,13 @@ import Testing
   }
 
   /// PyTorch trained the same model for 20 steps and merged it.
-  @Test func mergedValuesEqualPyTorch() async throws {
+  @Test(arguments: ["alore", "repadapter"])
+  func mergedValuesEqualPyTorch(_ method: String) async throws {
     try await Fixtures.withFolder { folder in
-      let golden = try Fixtures.open("adapters/alore")
+      let golden = try Fixtures.open("adapters/\(method)")
       let vit = try Fixtures.smallViT()
       let patches = try (0..<2).map { try vit.patchMatrix(normalized: golden.tensor("images.\($0)")) }
-      let model = try Golden.model(vit, "alore", golden)
+      let model = try Golden.model(vit, method, golden)
       _ = try Golden.train(model, patches, golden)
       try model.merge(to: folder + "/m.safetensors")
       let file = try SafetensorsFile(path: folder + "/m.safetensors")

@@ -43,14 +43,19 @@ import Testing
     #expect(try relativeError(logits.floats(), golden.floats("logits.\(name)")) < 1e-4)
   }
 
-  @Test(arguments: ["ila", "ila++", "alore"])
+  static let methods = [
+    "ila", "ila++", "alore", "houlsby", "adapter", "adaptformer", "repadapter", "convpass", "vpt-shallow",
+    "vpt-deep",
+  ]
+
+  @Test(arguments: methods)
   func smallViTTrainsAsPyTorch(_ method: String) throws {
     let golden = try Fixtures.open("adapters/\(method)")
     let images = try (0..<2).map { try golden.tensor("images.\($0)") }
     try checkTraining(Fixtures.smallViT(), method, images, golden)
   }
 
-  @Test(.enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"), arguments: ["ila", "ila++", "alore"])
+  @Test(.enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"), arguments: methods)
   func dinov2TrainsAsPyTorch(_ method: String) throws {
     let vit = try Fixtures.dinov2(imageSize: 112)
     let images = try [101, 102_000_000].map {
@@ -100,6 +105,8 @@ import Testing
 enum Golden {
   struct About {
     let classes: Int
+    /// Settings other than the defaults.
+    let settings: [String: String]
     let vanishing: Set<String>
     let globalNorm: Double
     let evalDeviation: Double
@@ -108,6 +115,9 @@ enum Golden {
       let about = try JSONDecoder().decode(JSONValue.self, from: Data(file.metadata["about"]!.utf8))
         .objectValue!
       classes = about["classes"]!.intValue!
+      settings = (about["settings"]?.objectValue ?? [:]).compactMapValues { value in
+        value.doubleValue.map { "\($0)" } ?? value.stringValue
+      }
       vanishing = Set(about["vanishing_gradients"]!.arrayValue!.compactMap(\.stringValue))
       globalNorm = about["gradient_global_norm"]!.doubleValue!
       evalDeviation = about["float32_deviation"]!.objectValue!["eval_logits"]!.doubleValue!
@@ -118,9 +128,9 @@ enum Golden {
   static func model(_ vit: VisionTransformer, _ method: String, _ golden: SafetensorsFile) throws
     -> GraftedModel
   {
+    let about = try About(golden)
     let model = try GraftedModel(
-      vit, adapter: AdapterCatalog.setting("dropout", to: "0", of: AdapterCatalog.named(method)),
-      classes: (0..<About(golden).classes).map { "\($0)" })
+      vit, adapter: Fixtures.adapter(method, about.settings), classes: (0..<about.classes).map { "\($0)" })
     for parameter in model.arena.parameters {
       try parameter.value.assign(golden.floats("init.\(parameter.name)"))
     }

@@ -1,0 +1,108 @@
+import GraftOps
+
+/// Convpass (arXiv 2207.07039): a convolutional bottleneck beside the attention and beside the MLP of every block.
+///
+///     m(u) = s (Wu Drop(q(Conv3x3(q(Wd u + bd)))) + bu),    q = QuickGELU
+///
+/// The convolution is a full one, k x k x 3 x 3 with padding 1, over the patch grid; the class token passes it as an image
+/// of one cell, so that only the centre tap acts. 327,552 parameters on ViT-B/16. Wd starts Xavier uniform, Wu and
+/// biases zero; the convolution starts as the identity or Xavier uniform. Source: the official code (JieShibo/PETL-ViT),
+/// where s and the convolution's start are chosen for each task.
+public struct Convpass: Adapter {
+  /// How the convolution starts.
+  public enum ConvolutionInitializer: String, Codable, Sendable, CaseIterable {
+    /// The centre taps are the identity, all others zero.
+    case identity
+    /// Xavier uniform.
+    case xavier
+  }
+
+  /// `convpass`.
+  public var name: String { "convpass" }
+  /// Names of the settings.
+  public var settingNames: [String] { ["bottleneck", "scale", "convolution", "dropout"] }
+
+  /// Channels of the bottleneck, k.
+  public var bottleneck: Int
+  /// Factor on what the adapter adds, s.
+  public var scale: Float
+  /// How the convolution starts.
+  public var convolution: ConvolutionInitializer
+  /// Dropout on the bottleneck.
+  public var dropout: BlockRate
+
+  /// Creates settings; the source chooses s for each task.
+  public init(
+    bottleneck: Int = 8, scale: Float = 1, convolution: ConvolutionInitializer = .identity,
+    dropout: BlockRate = 0.1
+  ) {
+    self.bottleneck = bottleneck
+    self.scale = scale
+    self.convolution = convolution
+    self.dropout = dropout
+  }
+
+  /// Declares two modules a block.
+  ///
+  /// - Throws: ``GraftError`` when a setting is out of range.
+  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
+    try requireBottleneck(bottleneck, of: shape)
+    try requireScale(scale)
+    try dropout.requireProbability("dropout")
+    let (settings, depth, width, k) = (self, shape.depth, shape.width, bottleneck)
+    var plan = AdapterPlan()
+    for block in 0..<depth {
+      for branch in Branch.allCases {
+        let name = Self.name(block, branch)
+        BottleneckModule.declare(
+          name, width: width, bottleneck: k, start: .zeroUp(down: .xavier(fanIn: width, fanOut: k)),
+          in: &plan)
+        plan.declareLinear(
+          "\(name).conv", outputs: k, inputs: k, kernel: [3, 3],
+          weight: convolution == .identity
+            ? .identityConvolution(channels: k, side: 3) : .xavier(fanIn: 9 * k, fanOut: 9 * k),
+          bias: .constant(0))
+        plan.costs.append(
+          .init(site: branch.beside(block), needsGrid: true) { tokens, _ in
+            2 * tokens * width * k + (1 + 9 * (tokens - 1)) * k * k
+          })
+      }
+    }
+    plan.join = { tensors, sites in
+      for block in 0..<depth {
+        for branch in Branch.allCases {
+          let module = ConvpassModule(
+            Self.name(block, branch), settings, dropout: settings.dropout(block, of: depth), tensors)
+          sites.join(module, at: branch.beside(block))
+        }
+      }
+    }
+    return plan
+  }
+
+  private static func name(_ block: Int, _ branch: Branch) -> String {
+    "blocks.\(block).convpass_\(branch.rawValue)"
+  }
+}
+
+/// One convolutional bottleneck beside a branch.
+struct ConvpassModule: ParallelModule {
+  private let down, convolution, up: TrainableLinear
+  private let scale, dropout: Float
+
+  init(_ name: String, _ settings: Convpass, dropout: Float, _ tensors: TensorLookup) {
+    down = tensors.linear("\(name).down")
+    convolution = tensors.linear("\(name).conv")
+    up = tensors.linear("\(name).up")
+    scale = settings.scale
+    self.dropout = dropout
+  }
+
+  func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
+    var hidden = try tape.activation(down(input.values, on: tape), .quickGELU)
+    hidden = try tape.unfoldTokens(hidden, grid: (input.rows, input.columns), side: 3)
+    hidden = try tape.activation(convolution(hidden, on: tape), .quickGELU)
+    hidden = try tape.dropout(hidden, probability: dropout)
+    return try tape.add(sum, up(hidden, scaledBy: scale, on: tape))
+  }
+}
