@@ -109,6 +109,11 @@ extension ComparisonReport.Row {
   }
 }
 
+extension ComparisonReport.Row {
+  /// Two decimals, or what a small model needs.
+  var gmacText: String { format(gmac, gmac < 0.1 ? 4 : 2) }
+}
+
 extension ComparisonReport.Section {
   /// The task and what it was run on, in one line.
   var title: String { "\(task) on \(conditions.backbone) at \(conditions.imageSize) px" }
@@ -144,7 +149,7 @@ struct ReportColumn: Sendable {
     .init(
       title: "Trainable parameters", brief: "trainable", text: { grouped($0.trainableParameters) },
       value: { Double($0.trainableParameters) }),
-    .init(title: "GMAC", brief: "GMAC", text: { format($0.gmac, 2) }, value: { $0.gmac }),
+    .init(title: "GMAC", brief: "GMAC", text: { $0.gmacText }, value: { $0.gmac }),
     .init(title: "Merges", isNumber: false, text: { $0.merges ? "yes" : "no" }),
     .init(title: "Top-1, %", brief: "top-1, %", text: { $0.top1.text }, value: { $0.top1.mean }),
     .init(

@@ -100,10 +100,10 @@ struct LabelPlacement {
     for (other, marker) in markers.enumerated() {
       cost += 50 * box.overlap(other == index ? marker.box : marker.box.grown(2))
       guard other != index else { continue }
-      if let line = candidate.label.line, crosses(line, marker.box) { cost += 50 }
-      // A label without a line that is as near to another marker could be that one's.
+      if let line = candidate.label.line, crosses(line, marker.box) { cost += 20 + 5 * marker.radius }
+      // A label beside another marker could be that one's.
       let gap = distance(box.nearest(to: marker.center), marker.center) - marker.radius
-      if candidate.label.line == nil, gap < 8 { cost += 25 }
+      if gap < 8 { cost += 40 }
     }
     for label in placed.values {
       cost += 50 * box.overlap(label.box.grown(2))

@@ -78,7 +78,7 @@ struct ReportPage {
     return """
       <div class="scroll" role="region" aria-labelledby="caption-\(number)" tabindex="0">
       <table>
-      <caption id="caption-\(number)">All methods on <bdi>\(section.task.escapedForHTML)</bdi>, best accuracy first.</caption>
+      <caption id="caption-\(number)">All methods on <bdi>\(section.task.escapedForHTML)</bdi>.</caption>
       <thead><tr>\(head.joined())</tr></thead>
       <tbody>
       \(rows.joined(separator: "\n"))

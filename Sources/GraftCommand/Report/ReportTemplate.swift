@@ -96,7 +96,7 @@ enum ReportTemplate {
     @media (max-width: 42rem) {
       body { padding: 1.5rem 1rem 3rem; }
       h1 { font-size: 1.6rem; }
-      tbody th { min-width: 7.5rem; max-width: 9.5rem; white-space: normal; overflow-wrap: anywhere; }
+      tbody th { min-width: 8.25rem; max-width: 9.5rem; white-space: normal; overflow-wrap: anywhere; }
       .wide { display: none; }
       .narrow { display: block; }
     }
@@ -134,6 +134,7 @@ enum ReportTemplate {
           body.append(...rows);
         });
       });
+      table.caption.append(" A header sorts them.");
       headers.find((header) => header.textContent.startsWith("Top-1"))?.setAttribute("aria-sort", "descending");
     }
     """

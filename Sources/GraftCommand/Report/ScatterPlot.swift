@@ -61,7 +61,7 @@ struct ScatterPlot {
     guard let best = section.rows.first else { return "No runs." }
     return """
       A scatter plot of \(section.rows.count) methods, top-1 accuracy in percent over GMAC an image; larger markers train more \
-      parameters. The best is \(best.label) with \(best.top1.text) % at \(format(best.gmac, 2)) GMAC. The table holds \
+      parameters. The best is \(best.label) with \(best.top1.text) % at \(best.gmacText) GMAC. The table holds \
       all figures.
       """
   }
@@ -73,7 +73,7 @@ struct ScatterPlot {
       ? #"<line class="whisker" \#(number("x1", marker.center.x)) \#(number("y1", y.position(range.lowerBound))) \#(number("x2", marker.center.x)) \#(number("y2", y.position(range.upperBound)))/>"#
       : ""
     return """
-      <g><title>\(row.label.escapedForHTML): \(row.top1.text) %, \(format(row.gmac, 2)) GMAC, \
+      <g><title>\(row.label.escapedForHTML): \(row.top1.text) %, \(row.gmacText) GMAC, \
       \(grouped(row.trainableParameters)) trainable parameters</title>\(whisker)<circle \(number("cx", marker.center.x)) \
       \(number("cy", marker.center.y)) \(number("r", marker.radius))/></g>
       """
