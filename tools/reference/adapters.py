@@ -8,11 +8,12 @@ Graft's canonical tensor names: `blocks.3.ila.down.weight`, `blocks.0.alore_attn
 from __future__ import annotations
 
 import branch_adapters
+import operations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-METHODS = ("linear", "ila", "ila+", "ila++", "alore", *branch_adapters.METHODS)
+METHODS = ("linear", "ila", "ila+", "ila++", "alore", *branch_adapters.METHODS, *operations.METHODS)
 
 
 class ILA(nn.Module):
@@ -157,6 +158,9 @@ def graft(vit: nn.Module, method: str, classes: int, dropout: float = 0.1, **opt
     else:
         nn.init.trunc_normal_(vit.head.weight, std=0.02)
         nn.init.zeros_(vit.head.bias)
+    if method in operations.METHODS:
+        operations.attach(vit, method, dropout, **options)
+        return vit
     shrinking = ila_blocks(len(vit.blocks))
     for i, block in enumerate(vit.blocks):
         if method.startswith("ila") and (i in shrinking or method == "ila+"):

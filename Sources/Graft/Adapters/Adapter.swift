@@ -97,10 +97,17 @@ public struct AdapterPlan: Sendable {
 package struct TensorLookup {
   let tensors: [String: Tensor]
   let statistics: [String: BatchNormStatistics]
+  let backbone: VisionTransformer
 
   subscript(_ name: String) -> Tensor {
     guard let tensor = tensors[name] else { preconditionFailure("\(name) was not declared") }
     return tensor
+  }
+
+  /// A frozen vector of the backbone, by timm's name.
+  func frozen(_ name: String) throws -> Tensor {
+    let values = backbone.vector(name)
+    return try Tensor(values, shape: [values.count], on: backbone.context)
   }
 
   func linear(_ name: String) -> TrainableLinear {

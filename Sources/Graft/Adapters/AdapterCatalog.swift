@@ -4,8 +4,10 @@ import Foundation
 public enum AdapterCatalog {
   /// All adapters with their default settings, in the order of the documentation.
   public static let all: [any Adapter] = [
-    LinearProbe(), ILA(.ila), ILA(.ilaPlus), ILA(.ilaPlusPlus), ALoRE(),
-    HoulsbyAdapter(), PfeifferAdapter(), AdaptFormer(), RepAdapter(), Convpass(), VPT(.shallow), VPT(.deep),
+    LinearProbe(), BitFit(), HoulsbyAdapter(), PfeifferAdapter(), AdaptFormer(), LoRA(), VPT(.shallow),
+    VPT(.deep),
+    SSF(), RepAdapter(), FacT(.tensorTrain), FacT(.tucker), Convpass(), ILA(.ila), ILA(.ilaPlus),
+    ILA(.ilaPlusPlus), ALoRE(),
   ]
 
   /// All names, in the order of the documentation.

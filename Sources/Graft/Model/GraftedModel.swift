@@ -60,7 +60,8 @@ public final class GraftedModel {
     }
     let tensors = TensorLookup(
       tensors: Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) }),
-      statistics: Dictionary(uniqueKeysWithValues: statistics.map { ($0.name, $0.values) }))
+      statistics: Dictionary(uniqueKeysWithValues: statistics.map { ($0.name, $0.values) }),
+      backbone: backbone)
     var sites = GraftedSites()
     try plan.join(tensors, &sites)
     self.sites = sites

@@ -62,9 +62,12 @@ extension GraftedModel {
   public func merge(to path: String, transform: JSONValue = .object([:])) throws {
     let name = adapter.name
     guard let mergeable = adapter as? any MergeableAdapter else {
+      let others = AdapterCatalog.all.filter { $0 is any MergeableAdapter }.map(\.name)
       throw GraftError.notMergeable(
         adapter: name,
-        reason: "it is not linear, or changes the number of tokens. ALoRE and the linear probe can be.")
+        reason: """
+          it is not linear, or changes the number of tokens. These can be: \(others.joined(separator: ", ")).
+          """)
     }
     guard let file = backbone.file else {
       throw GraftError.notMergeable(adapter: name, reason: "its backbone has random weights and no file.")

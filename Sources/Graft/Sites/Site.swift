@@ -87,6 +87,15 @@ public enum FrozenOperation: Hashable, Sendable, CustomStringConvertible {
     [.patchEmbedding] + (0..<depth).flatMap(inBlock) + [.norm]
   }
 
+  /// Rows that the operation computes, an image: the patch embedding sees no class token, the last norm it alone.
+  func rows(tokens: Int) -> Int {
+    switch self {
+    case .patchEmbedding: tokens - 1
+    case .norm: 1
+    default: tokens
+    }
+  }
+
   /// Channels that go in and come out.
   func width(_ shape: VisionTransformerShape) -> (inputs: Int, outputs: Int) {
     let d = shape.width

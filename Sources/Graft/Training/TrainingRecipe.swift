@@ -50,14 +50,17 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
   public var normalization: Normalization?
 
   /// Names of the presets.
-  public static let presetNames = ["quick", "ila", "alore-vtab", "alore-fgvc", "petl", "vpt"]
+  public static let presetNames = [
+    "quick", "ila", "ssf-vtab", "ssf-fgvc", "alore-vtab", "alore-fgvc", "petl", "vpt",
+  ]
 
   /// A preset by name.
   ///
   /// - Parameters:
-  ///   - name: `quick` (short runs: AdamW, one cycle), `ila` (arXiv 2409.11051), `alore-vtab` and `alore-fgvc`
-  ///     (reconstructed: SSF's, which ALoRE's paper links), `petl` (that of RepAdapter, FacT and Convpass), `vpt` (that of VPT,
-  ///     whose rate and decay were searched for each task among 0.0125 ... 12.5 and 0 ... 0.01 at this batch).
+  ///   - name: `quick` (short runs: AdamW, one cycle), `ila` (arXiv 2409.11051), `ssf-vtab` and `ssf-fgvc`
+  ///     (arXiv 2210.08823), `alore-vtab` and `alore-fgvc` (reconstructed: SSF's, which ALoRE's paper links), `petl`
+  ///     (that of RepAdapter, FacT and Convpass), `vpt` (that of VPT, whose rate and decay were searched for each task
+  ///     among 0.0125 ... 12.5 and 0 ... 0.01 at this batch).
   ///   - adapter: its learning rate is chosen to suit where a recipe leaves it open.
   /// - Throws: ``GraftError/badSetting(name:value:reason:)`` for another name.
   public static func preset(_ name: String, for adapter: any Adapter) throws -> TrainingRecipe {
@@ -79,15 +82,16 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
       recipe.backboneDropout = 0.1
       recipe.augmentation = .ila
       recipe.normalization = .imageNet
-    case "alore-vtab", "alore-fgvc":
+    case "ssf-vtab", "ssf-fgvc", "alore-vtab", "alore-fgvc":
+      let isVTAB = name.hasSuffix("vtab")
       recipe.epochs = 100
       recipe.batchSize = 64
-      recipe.learningRate = name == "alore-vtab" ? 5e-3 : 1e-2
+      recipe.learningRate = isVTAB ? 5e-3 : 1e-2
       recipe.weightDecay = 5e-5
       recipe.schedule = .cosine(warmupSteps: 0, warmupEpochs: 10, start: 1e-7, floor: 1e-8)
       recipe.clip = 0
-      recipe.augmentation = name == "alore-vtab" ? .vtab : .fgvc
-      if name == "alore-fgvc" {
+      recipe.augmentation = isVTAB ? .vtab : .fgvc
+      if !isVTAB {
         recipe.weightDecay = 0.05
         recipe.labelSmoothing = 0.1
       }

@@ -45,7 +45,7 @@ import Testing
 
   static let methods = [
     "ila", "ila++", "alore", "houlsby", "adapter", "adaptformer", "repadapter", "convpass", "vpt-shallow",
-    "vpt-deep",
+    "vpt-deep", "bitfit", "ssf", "lora", "fact-tt", "fact-tk",
   ]
 
   @Test(arguments: methods)
