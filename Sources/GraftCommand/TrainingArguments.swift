@@ -40,6 +40,7 @@ struct RecipeArguments: ParsableArguments {
                   reconstructed from SSF's, without mixup, cutmix, erasing,
                   drop-path and weight averaging
       petl        RepAdapter's, without drop-path
+      vpt         VPT's; its rate was searched for each task
     """
 }
 

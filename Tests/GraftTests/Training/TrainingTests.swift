@@ -10,7 +10,7 @@ import Testing
 
 /// Whole runs on a few coloured pictures.
 @Suite(.serialized) struct TrainingTests {
-  @Test(arguments: ["linear", "ila", "alore"])
+  @Test(arguments: AdapterCatalog.names)
   func learnsColours(_ name: String) async throws {
     let model = try GraftedModel.small(name)
     var recipe = Fixtures.recipe
