@@ -194,6 +194,12 @@ struct CompareCommandTests {
     try folder.write(Data((try folder.text("cuts/results.jsonl") + "{}\n").utf8), to: "cuts/results.jsonl")
     let damaged = try await Command.run(["report", folder.path + "/cuts", "--json"])
     #expect(damaged.status == 65 && damaged.isError("line 13"))
+    for (figure, wrong) in [("\"gmac\":1.43", "\"gmac\":1.7e308"), ("\"seed\":1", "\"seed\":1e99")] {
+      let line = try folder.text("clothes/results.jsonl").replacingOccurrences(of: figure, with: wrong)
+      try folder.write(Data(line.utf8), to: "wrong/results.jsonl")
+      let outcome = try await Command.run(["report", folder.path + "/wrong", "--json"])
+      #expect(outcome.status == 65 && outcome.isError("line 1 "), "\(outcome.errors)")
+    }
   }
 
   @Test func hostileNamesStayText() async throws {

@@ -76,11 +76,27 @@ struct AdapterList {
 
   private static func label(_ adapter: any Adapter) throws -> String {
     let usual = try JSONValue(encoding: AdapterCatalog.named(adapter.name)).objectValue ?? [:]
-    let settings = try JSONValue(encoding: adapter).objectValue ?? [:]
-    let changed = Set(settings.keys).union(usual.keys).filter { settings[$0] != usual[$0] }.sorted()
-    guard !changed.isEmpty else { return adapter.name }
-    return adapter.name + ":"
-      + changed.map { "\($0)=\((settings[$0] ?? .null).setting)" }.joined(separator: ",")
+    let changed = try changes(JSONValue(encoding: adapter).objectValue ?? [:], from: usual)
+    return changed.isEmpty
+      ? adapter.name
+      : adapter.name + ":" + changed.map { "\($0.name)=\($0.value.setting)" }.joined(separator: ",")
+  }
+
+  /// The settings that differ, by name; those of an adapter within an adapter follow its name and a dot.
+  private static func changes(
+    _ settings: [String: JSONValue], from usual: [String: JSONValue]
+  ) throws -> [(name: String, value: JSONValue)] {
+    let names = Set(settings.keys).union(usual.keys).filter { settings[$0] != usual[$0] }.sorted()
+    return try names.flatMap { name -> [(name: String, value: JSONValue)] in
+      guard let host = settings[name]?.objectValue, let adapter = host["adapter"],
+        let key = adapter.stringValue
+      else { return [(name, settings[name] ?? .null)] }
+      var plain = try JSONValue(encoding: AdapterCatalog.named(key)).objectValue ?? [:]
+      plain["adapter"] = adapter
+      let isUsual = usual[name]?.objectValue?["adapter"] == adapter
+      return (isUsual ? [] : [(name, adapter)])
+        + (try changes(host, from: plain).map { ("\(name).\($0.name)", $0.value) })
+    }
   }
 }
 

@@ -34,6 +34,13 @@ struct ComparisonResult: Codable, Sendable {
   /// The command that made it.
   var command: String
 
+  /// Whether every figure is one that a run can give; a file from outside may hold anything.
+  var isPlausible: Bool {
+    (0...1).contains(top1) && (0...1e9).contains(gmac) && (0...1 << 50).contains(trainableParameters)
+      && (0...1 << 60).contains(peakDeviceBytes)
+      && [inferenceImagesPerSecond, trainImagesPerSecond ?? 0].allSatisfy { (0...1e12).contains($0) }
+  }
+
   /// What all runs of one table must share: without it they cannot be compared.
   struct Conditions: Codable, Sendable, Equatable {
     var backbone: String
@@ -78,7 +85,9 @@ struct ResultsFile {
     where !line.isEmpty {
       do {
         let value = try JSONDecoder().decode(JSONValue.self, from: Data(line.utf8))
-        results.append(try value.decoded(as: ComparisonResult.self))
+        let result = try value.decoded(as: ComparisonResult.self)
+        guard result.isPlausible else { throw CocoaError(.coderInvalidValue) }
+        results.append(result)
       } catch {
         throw CheckpointError.malformedManifest(
           path: path, detail: "line \(number + 1) is no result of graft compare; remove it to run it again")
