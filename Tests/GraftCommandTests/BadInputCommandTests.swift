@@ -71,7 +71,7 @@ struct BadInputCommandTests {
     (["info", "--backbone", "vit_base_patch16_224", "--image-size", "9223372036854775792"], 64, "largest"),
     (["info", "--backbone", "vit_base_patch16_224", "--classes=-1"], 64, "--classes"),
     (["info", "--backbone", "vit_base_patch16_224", "--classes", "9223372036854775807"], 64, "--classes"),
-    (["info", "--backbone", "vit_base_patch16_224", "--adapter", "lora"], 64, "lora"),
+    (["info", "--backbone", "vit_base_patch16_224", "--adapter", "resnet"], 64, "resnet"),
     (["info", "--backbone", "missing.safetensors"], 65, "missing.safetensors"),
     (["info"], 64, "--backbone"),
     (["eval", "--model", "x", "--data", "y", "--fast"], 64, "--fast"),

@@ -224,7 +224,9 @@ import Testing
   }
 
   @Test func unknownAdapters() {
-    for (name, nearest) in [("aloore", "alore"), ("ILA++ ", "ila++"), ("ill", "ila"), ("lora", nil)] {
+    for (name, nearest) in [
+      ("aloore", "alore"), ("ILA++ ", "ila++"), ("ill", "ila"), ("lroa", "lora"), ("resnet", nil),
+    ] {
       let error = #expect(throws: GraftError.self) { try AdapterCatalog.named(name) }
       guard case .unknownAdapter(name, let suggestion, AdapterCatalog.names) = error else {
         Issue.record("\(name): \(String(describing: error))")

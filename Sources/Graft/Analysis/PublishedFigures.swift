@@ -93,10 +93,10 @@ extension PublishedFigure {
       note: "0.22 leaves out the biases (18,624), which the official code trains"),
     .parameters(
       "FacT-TT, rank 16", "fact-tt", "0.07", in: "arXiv 2212.03145",
-      note: "a mean over tasks, each with its own rank"),
+      note: "the official code takes ranks 8, 16 and 32"),
     .parameters(
       "FacT-TK, rank 32", "fact-tk", "0.07", in: "arXiv 2212.03145",
-      note: "a mean over tasks, each with its own rank"),
+      note: "the official code takes ranks 8, 16 and 32"),
     .parameters("Convpass", "convpass", "0.33", in: "arXiv 2207.07039"),
     .parameters("ALoRE", "alore", "0.15", in: "arXiv 2412.08341"),
     .parameters("ILA", "ila", nil, in: "arXiv 2409.11051"),
