@@ -114,9 +114,14 @@ struct CompareCommandTests {
     let (data, out) = (folder.path + "/data", folder.path + "/out")
     // Each with its own preset: other images and conventions for ILA.
     let papers = try await Command.compare(
-      data, out, "linear,ila", ["--epochs", "1", "--batch-size", "6", "--seeds", "7"])
+      data, out, "linear,linear,ila:locations=[1,3],kernel=3",
+      ["--epochs", "1", "--batch-size", "6", "--seeds", "7"])
     let recipes = papers.lines.compactMap { $0?["recipe"]?.objectValue?["name"] }
     #expect(papers.status == 0 && recipes == ["petl", "ila"], "\(papers.errors)")
+    // Named twice is there once, a setting that is the default is none, and a list is one value.
+    let methods = papers.lines.compactMap { $0?["event"] == "result" ? $0?["method"] : nil }
+    #expect(methods == ["linear", "ila:locations=[1,3]"])
+    #expect(folder.exists("out/runs/ila:locations=%5B1,3%5D-seed7/adapter_config.json"))
     // One run diverges, the others are trained and reported.
     let failing = try await Command.compare(
       data, folder.path + "/failing", "alore,linear",
