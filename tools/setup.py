@@ -52,6 +52,7 @@ ENVIRONMENTS: dict[str, list[str]] = {
         "torchvision==0.28.0",
     ],
 }
+ENVIRONMENTS["venv-peft"] = ENVIRONMENTS["venv-reference"] + ["peft==0.21.2", "transformers==5.23.0"]
 
 
 def say(text: str) -> None:
@@ -184,7 +185,9 @@ def use_environment(name: str = "venv") -> None:
     """
     if os.environ.get("GRAFT_PYTHON") == "current":
         return
-    if Path(sys.prefix).resolve() == (CACHE / name).resolve():
+    # An environment that has all of it and more will do.
+    enough = [other for other, packages in ENVIRONMENTS.items() if set(ENVIRONMENTS[name]) <= set(packages)]
+    if any(Path(sys.prefix).resolve() == (CACHE / other).resolve() for other in enough):
         return
     python = environment_python(name)
     os.execv(python, [str(python), *sys.argv])

@@ -141,7 +141,7 @@ func loadModel(
   let model: GraftedModel
   let transform: JSONValue
   if isFolder.boolValue {
-    transform = try AdapterFolder(path: path).manifest.transform
+    transform = try AdapterFolder.transform(at: path)
     model = try GraftedModel(path: path, backbonePath: backbone, sharing: backbones, on: context)
   } else {
     transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform

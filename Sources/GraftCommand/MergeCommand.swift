@@ -29,7 +29,7 @@ struct MergeCommand: AsyncParsableCommand {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
       let context = try device.context()
-      let transform = try AdapterFolder(path: model).manifest.transform
+      let transform = try AdapterFolder.transform(at: model)
       let original = try GraftedModel(path: model, backbonePath: backbone, on: context)
       try original.merge(to: out, transform: transform)
       let merged = try GraftedModel(merged: out, on: context)

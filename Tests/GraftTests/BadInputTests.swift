@@ -240,7 +240,14 @@ import Testing
   @Test func badSettings() throws {
     let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
     let bad: [(String, String, String)] = [
-      ("linear", "rank", "4"), ("alore", "bottleneck", "4"), ("alore", "rank", "0"), ("alore", "rank", "-4"),
+      ("lora", "rank", "0"), ("lora", "rank", "769"), ("lora", "alpha", "1e99"), ("lora", "dropout", "1"),
+      ("lora", "targets", "[]"), ("lora", "targets", "[\"q\", \"q\"]"),
+      ("lora", "targets", "[\"q\", \"qkv\"]"),
+      ("lora", "targets", "[\"head\"]"), ("lora", "targets", "qkv"), ("fact-tt", "rank", "0"),
+      ("fact-tk", "rank", "769"), ("fact-tk", "scale", "1e99"), ("fact-tt", "dropout", "-1"),
+      ("ssf", "rank", "4"),
+      ("bitfit", "rank", "4"), ("linear", "rank", "4"), ("alore", "bottleneck", "4"), ("alore", "rank", "0"),
+      ("alore", "rank", "-4"),
       ("alore", "rank", "four"), ("alore", "rank", "4.5"), ("alore", "rank", ""),
       ("alore", "rank", "9223372036854775807"), ("alore", "rank", "99999999999999999999"),
       ("alore", "experts", "5"), ("alore", "experts", "768"), ("alore", "dropout", "1"),

@@ -7,6 +7,9 @@ import GraftOps
 /// A (r, inputs), B (outputs, r), dropout on what A reads. On the fused `qkv` with r = 8: 294,912 on ViT-B/16. As in the
 /// official code (microsoft/LoRA), A starts Kaiming uniform with a = sqrt(5) and B at zero, without dropout. There
 /// alpha starts at 1; here it starts at the default rank, as in the paper (section 4.1), so that the scale is 1.
+///
+/// A folder with a saved LoRA is one of the PEFT library's too, unless it has q, k or v alone, which are no modules of a
+/// timm model; ``PEFTFolder`` reads theirs.
 public struct LoRA: Adapter {
   /// A linear layer, or a third of the fused one.
   public enum Target: String, Codable, Sendable, CaseIterable {
@@ -24,6 +27,17 @@ public struct LoRA: Adapter {
     case fc1
     /// The second layer of the MLP.
     case fc2
+    /// The projection of patches to tokens, of which there is one.
+    case patchEmbedding = "patch_embed"
+
+    /// What carries the product, in timm's names.
+    func module(block: Int) -> String {
+      switch self {
+      case .q, .k, .v, .qkv, .proj: "blocks.\(block).attn.\(rawValue)"
+      case .fc1, .fc2: "blocks.\(block).mlp.\(rawValue)"
+      case .patchEmbedding: "\(FrozenOperation.patchEmbedding)"
+      }
+    }
   }
 
   /// `lora`.
@@ -59,11 +73,18 @@ public struct LoRA: Adapter {
     let rank = rank
     for place in places(shape) {
       let (inputs, outputs) = (place.inputs, place.outputs)
+      // The patch embedding is a convolution for PyTorch, and so are its factors.
+      let isConvolution = place.operation == .patchEmbedding
+      let patch = shape.patchSize
       plan.declare(
-        "\(place.name).lora_A.weight", [rank, inputs], .uniform(bound: 1 / Float(inputs).squareRoot()))
-      plan.declare("\(place.name).lora_B.weight", [outputs, rank], .constant(0))
+        "\(place.name).lora_A.weight", [rank] + (isConvolution ? [3, patch, patch] : [inputs]),
+        .uniform(bound: 1 / Float(inputs).squareRoot()))
+      plan.declare(
+        "\(place.name).lora_B.weight", [outputs, rank] + (isConvolution ? [1, 1] : []), .constant(0))
       plan.costs.append(
-        .init(site: .on(place.operation)) { tokens, _ in tokens * rank * (inputs + outputs) })
+        .init(site: .on(place.operation)) { tokens, _ in
+          place.operation.rows(tokens: tokens) * rank * (inputs + outputs)
+        })
     }
     let settings = self
     plan.join = { tensors, sites in
@@ -101,7 +122,9 @@ public struct LoRA: Adapter {
   }
 
   func places(_ shape: VisionTransformerShape) -> [Place] {
-    (0..<shape.depth).flatMap { block in targets.map { place($0, block, shape) } }
+    let inBlocks = targets.filter { $0 != .patchEmbedding }
+    return (targets.contains(.patchEmbedding) ? [place(.patchEmbedding, 0, shape)] : [])
+      + (0..<shape.depth).flatMap { block in inBlocks.map { place($0, block, shape) } }
   }
 
   private func place(_ target: Target, _ block: Int, _ shape: VisionTransformerShape) -> Place {
@@ -111,15 +134,13 @@ public struct LoRA: Adapter {
       case .proj: .projection(block: block)
       case .fc1: .fc1(block: block)
       case .fc2: .fc2(block: block)
+      case .patchEmbedding: .patchEmbedding
       }
     let (inputs, outputs) = operation.width(shape)
-    guard let third = [Target.q, .k, .v].firstIndex(of: target) else {
-      return Place(
-        operation: operation, name: "\(operation)", column: 0, inputs: inputs, outputs: outputs)
-    }
+    let third = [Target.q, .k, .v].firstIndex(of: target)
     return Place(
-      operation: operation, name: "blocks.\(block).attn.\(target.rawValue)", column: third * shape.width,
-      inputs: inputs, outputs: shape.width)
+      operation: operation, name: target.module(block: block), column: (third ?? 0) * shape.width,
+      inputs: inputs, outputs: third == nil ? outputs : shape.width)
   }
 }
 
@@ -136,6 +157,10 @@ private struct LoRAModule: OperationModule {
     let product = try tape.linear(tape.linear(read, weight: down, bias: nil), weight: up, bias: nil)
     return try tape.addColumns(product, to: output, from: column, scale: scale, factor: layerScale)
   }
+}
+
+extension LoRA: PEFTAdapter {
+  var peftEntries: [String: JSONValue]? { PEFTConfiguration.entries(for: self) }
 }
 
 extension LoRA: MergeableAdapter {

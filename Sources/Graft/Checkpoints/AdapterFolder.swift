@@ -27,6 +27,12 @@ public struct AdapterFolder: Sendable {
     weights = try SafetensorsFile(path: path + "/" + Self.weightsName)
   }
 
+  /// What stands before each tensor's name in the file: nothing, or what the PEFT library puts there.
+  var tensorPrefix: String {
+    let prefix = PEFTConfiguration.tensorPrefix
+    return weights.names.contains { $0.hasPrefix(prefix) } ? prefix : ""
+  }
+
   /// Refuses another backbone than the one that the adapter was trained on.
   ///
   /// - Parameters:
@@ -53,13 +59,15 @@ public struct AdapterFolder: Sendable {
   ///   - manifest: What the weights are.
   ///   - tensors: The adapter's and the head's weights.
   ///   - path: The folder; created where it is missing.
+  ///   - others: Entries beside the manifest's own, for other libraries.
   /// - Throws: ``CheckpointError/cannotWrite(path:reason:)``, or
   ///   ``CheckpointError/malformedManifest(path:detail:)`` for one that could not be read back.
   public static func write(
-    _ manifest: AdapterManifest, tensors: [Safetensors.TensorData], to path: String
+    _ manifest: AdapterManifest, tensors: [Safetensors.TensorData], to path: String,
+    others: [String: JSONValue] = [:]
   ) throws(CheckpointError) {
     let manifestPath = path + "/" + manifestName
-    let bytes = try encoded(manifest, path: manifestPath)
+    let bytes = try encoded(manifest, others, path: manifestPath)
     try AtomicFile.createFolder(path)
     let isSame = (try? RegularFile.read(manifestPath, atMost: maximumManifestBytes)) == bytes
     if !isSame, unlink(manifestPath) != 0, errno != ENOENT {
@@ -69,11 +77,16 @@ public struct AdapterFolder: Sendable {
     if !isSame { try AtomicFile.write(bytes, to: manifestPath) }
   }
 
-  private static func encoded(_ manifest: AdapterManifest, path: String) throws(CheckpointError) -> [UInt8] {
+  private static func encoded(
+    _ manifest: AdapterManifest, _ others: [String: JSONValue], path: String
+  ) throws(CheckpointError) -> [UInt8] {
     if let fault = manifest.fault { throw .malformedManifest(path: path, detail: fault) }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    guard let data = try? encoder.encode(manifest) else {
+    guard let own = try? encoder.encode(manifest),
+      let entries = try? JSONDecoder().decode([String: JSONValue].self, from: own),
+      let data = try? encoder.encode(others.merging(entries) { $1 })
+    else {
       throw .malformedManifest(path: path, detail: "a number in it is infinite or not a number")
     }
     guard data.count < maximumManifestBytes else {

@@ -4,12 +4,18 @@ public import GraftRuntime
 extension GraftedModel {
   /// Saves adapter and head as a folder with `adapter_config.json` and `adapter_model.safetensors`.
   ///
+  /// Where the PEFT library has such an adapter (LoRA), its `PeftModel.from_pretrained` reads the folder too.
+  ///
   /// - Parameters:
   ///   - path: the folder; made if need be.
   ///   - transform: how images are prepared, kept for whoever loads the folder.
   /// - Throws: `CheckpointError` when it cannot be written.
   public func save(to path: String, transform: JSONValue = .object([:])) throws {
-    try AdapterFolder.write(manifest(transform: transform), tensors: state(), to: path)
+    let peft = (adapter as? any PEFTAdapter)?.peftEntries
+    let prefix = peft == nil ? "" : PEFTConfiguration.tensorPrefix
+    try AdapterFolder.write(
+      manifest(transform: transform), tensors: state { prefix + $0 }, to: path,
+      others: peft ?? [:])
   }
 
   /// Loads an adapter folder onto a backbone that is in memory.
@@ -24,11 +30,28 @@ extension GraftedModel {
       try folder.requireBackbone(hash: file.contentHash, width: backbone.shape.width)
     }
     try self.init(backbone, adapter: AdapterCatalog.decode(manifest), classes: manifest.classes)
-    try folder.weights.requireTensors(stateShapes)
-    try restore(from: folder.weights)
+    try take(folder.weights) { folder.tensorPrefix + $0 }
   }
 
-  /// Loads an adapter folder and its backbone.
+  /// Loads a LoRA adapter that the PEFT library saved onto a backbone that is in memory.
+  ///
+  /// - Parameters:
+  ///   - folder: what PEFT saved.
+  ///   - backbone: the backbone it was trained on; nothing but shapes can tell.
+  /// - Throws: `CheckpointError` when tensors do not fit.
+  public convenience init(_ folder: PEFTFolder, on backbone: VisionTransformer) throws {
+    try self.init(backbone, adapter: folder.adapter, classes: folder.classes)
+    try take(folder.weights) { folder.names[$0] ?? PEFTConfiguration.tensorPrefix + $0 }
+  }
+
+  /// Takes over a file that holds the model's tensors and no other.
+  private func take(_ file: SafetensorsFile, named: (String) -> String) throws {
+    try file.requireTensors(
+      Dictionary(uniqueKeysWithValues: stateShapes.map { (named($0.key), $0.value) }))
+    try restore(from: file, named: named)
+  }
+
+  /// Loads an adapter folder, of Graft's or of the PEFT library's, and its backbone.
   ///
   /// With the backbones of other models in `backbones`, one that the adapter was trained on, prepared alike, is shared
   /// instead of loaded again: the model then adds only its own weights.
@@ -43,6 +66,13 @@ extension GraftedModel {
     path: String, backbonePath: String? = nil, sharing backbones: [VisionTransformer] = [],
     on context: Context
   ) throws {
+    if try PEFTFolder.isAt(path) {
+      let folder = try PEFTFolder(path: path)
+      guard let backbonePath else { throw AdapterFolder.missingBackbone }
+      try self.init(
+        folder, on: VisionTransformer(path: backbonePath, options: folder.backboneOptions, on: context))
+      return
+    }
     let folder = try AdapterFolder(path: path)
     if let backbone = backbones.first(where: { $0.context === context && $0.serves(folder.manifest) }) {
       try self.init(folder, on: backbone)
@@ -75,10 +105,20 @@ extension AdapterFolder {
   func backbone(override: String?) throws -> (path: String, options: BackboneOptions) {
     let recorded = manifest.settings["backbone_path"]?.stringValue ?? ""
     let file = override ?? recorded
-    guard !file.isEmpty else {
-      throw CheckpointError.missingFile(path: "the backbone's file (say --backbone)")
-    }
+    guard !file.isEmpty else { throw Self.missingBackbone }
     return (file, manifest.backboneOptions)
+  }
+
+  static var missingBackbone: CheckpointError {
+    .missingFile(path: "the backbone's file (say --backbone)")
+  }
+
+  /// How images are prepared for the model in a folder, of Graft's or of the PEFT library's.
+  ///
+  /// - Throws: `CheckpointError` when files are missing or damaged.
+  public static func transform(at path: String) throws(CheckpointError) -> JSONValue {
+    try PEFTFolder.isAt(path)
+      ? PEFTFolder(path: path).transform : AdapterFolder(path: path).manifest.transform
   }
 }
 

@@ -4,9 +4,9 @@ extension GraftedModel {
   /// Every value that the adapter's file holds: parameters and running statistics.
   ///
   /// - Throws: ``GraftError/notFinite(tensor:)``: a damaged model is never saved.
-  func state() throws -> [Safetensors.TensorData] {
+  func state(named: (String) -> String = { $0 }) throws -> [Safetensors.TensorData] {
     func data(_ name: String, _ tensor: Tensor) throws -> Safetensors.TensorData {
-      .init(name: name, shape: tensor.shape, values: try finiteFloats(name, tensor))
+      .init(name: named(name), shape: tensor.shape, values: try finiteFloats(name, tensor))
     }
     var tensors = try arena.parameters.map { try data($0.name, $0.value) }
     for (name, running) in statistics {
@@ -25,14 +25,14 @@ extension GraftedModel {
     return values
   }
 
-  /// Takes over values from a file, whose names may carry a prefix.
-  func restore(from file: SafetensorsFile, prefix: String = "") throws {
+  /// Takes over values from a file, which may call them otherwise.
+  func restore(from file: SafetensorsFile, named: (String) -> String = { $0 }) throws {
     for parameter in arena.parameters {
-      try parameter.value.assign(file.floats(prefix + parameter.name, requireFinite: true))
+      try parameter.value.assign(file.floats(named(parameter.name), requireFinite: true))
     }
     for (name, running) in statistics {
-      try running.mean.assign(file.floats("\(prefix)\(name).running_mean", requireFinite: true))
-      try running.variance.assign(file.floats("\(prefix)\(name).running_var", requireFinite: true))
+      try running.mean.assign(file.floats(named("\(name).running_mean"), requireFinite: true))
+      try running.variance.assign(file.floats(named("\(name).running_var"), requireFinite: true))
     }
   }
 

@@ -69,6 +69,7 @@ import Testing
   /// Any set of q, k, v, qkv, proj, fc1 and fc2: r times what goes in and comes out.
   @Test(arguments: [
     ([LoRA.Target.q, .v], 4 * 768), ([.proj], 2 * 768), ([.qkv, .proj, .fc1, .fc2], 16 * 768),
+    ([.q, .k, .v], 6 * 768),
   ])
   func targetsOfLoRA(_ targets: [LoRA.Target], _ channels: Int) throws {
     let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")

@@ -103,7 +103,10 @@ import Testing
       let model = try GraftedModel.small(name)
       try model.save(to: folder)
       let file = try SafetensorsFile(path: folder + "/adapter_model.safetensors")
-      #expect(file.tensors.mapValues(\.shape) == model.stateShapes)
+      let prefix = try AdapterFolder(path: folder).tensorPrefix
+      #expect(prefix.isEmpty == ((model.adapter as? any PEFTAdapter)?.peftEntries == nil))
+      let expected = model.stateShapes.map { (prefix + $0.key, $0.value) }
+      #expect(file.tensors.mapValues(\.shape) == Dictionary(uniqueKeysWithValues: expected))
       let statistics = model.statistics.reduce(0) { $0 + 2 * $1.values.mean.count }
       let scalars = file.tensors.values.reduce(0) { $0 + $1.count }
       #expect(scalars == model.summary.trainableParameters + statistics)
@@ -283,6 +286,29 @@ import Testing
     #expect(ones == (0..<5).map { ($0 * 5 + $0) * 9 + 4 } && ones.allSatisfy { weight[$0] == 1 })
     let other = try GraftedModel.small("convpass", ["convolution": "xavier"], on: model.backbone)
     #expect(try other["blocks.2.convpass_mlp.conv.weight"].value.floats().allSatisfy { $0 != 0 })
+  }
+
+  // MARK: FacT
+
+  /// The MLP is cut into blocks of the backbone's width: any whole ratio will do, and no other.
+  @Test(arguments: ["fact-tt", "fact-tk"])
+  func ratiosOfTheMLP(_ name: String) throws {
+    for (hidden, fits) in [(32, true), (64, true), (192, true), (80, false)] {
+      let shape = VisionTransformerShape(
+        imageSize: 16, patchSize: 8, width: 32, depth: 2, heads: 2, hiddenWidth: hidden)
+      let adapter = try Fixtures.adapter(name, ["rank": "4"])
+      guard fits else {
+        #expect(throws: GraftError.self) { try adapter.plan(for: shape) }
+        continue
+      }
+      let vit = try VisionTransformer(randomly: shape, on: Fixtures.context.get())
+      let model = try GraftedModel(vit, adapter: adapter, classes: GraftedModel.names)
+      try model.perturb()
+      #expect(try model.computeGradients(Fixtures.noise(2, size: 16)).isFinite)
+      let blocks = 4 + 2 * hidden / 32
+      let free = name == "fact-tt" ? 2 * blocks * 16 : 2 * blocks * 4 + 64
+      #expect(model.summary.adapterParameters == 2 * 32 * 4 + free)
+    }
   }
 
   // MARK: ILA

@@ -17,7 +17,7 @@ import Testing
       ("repadapter", ["scale": "2.5", "groups": "4"]),
       ("repadapter", ["scale": "0.5", "bottleneck": "3", "groups": "1"]),
       ("lora", ["targets": "[\"q\", \"v\"]", "rank": "3", "alpha": "5"]),
-      ("lora", ["targets": "[\"k\", \"proj\", \"fc1\", \"fc2\"]"]),
+      ("lora", ["targets": "[\"k\", \"proj\", \"fc1\", \"fc2\", \"patch_embed\"]"]),
       ("fact-tt", ["rank": "5", "scale": "3"]), ("fact-tk", ["rank": "4", "scale": "0.5"]),
     ]
 

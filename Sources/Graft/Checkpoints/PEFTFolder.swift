@@ -1,0 +1,86 @@
+import Foundation
+
+/// A LoRA adapter with a classification head that the PEFT library saved for a ViT of timm or HuggingFace's transformers.
+///
+/// Such a folder does not say which backbone it belongs to: shapes are checked and no more. Classes are called "0", "1"
+/// and so on. Entries of Graft's own that someone added to `adapter_config.json` count: `classes`, `normalization`,
+/// `transform`, and in `settings` `backbone_heads` and `backbone_epsilon`.
+public struct PEFTFolder: Sendable {
+  /// Where the folder is.
+  public let path: String
+  /// The adapter.
+  ///
+  /// Rank-stabilised scaling is part of its alpha.
+  public let adapter: LoRA
+  /// Names of the classes.
+  public let classes: [String]
+  /// How images are prepared, where someone said so.
+  public let transform: JSONValue
+  /// The weights under PEFT's names.
+  public let weights: SafetensorsFile
+  /// What the backbone's file cannot tell, where someone said so.
+  public let backboneOptions: BackboneOptions
+  /// The file's names by Graft's.
+  let names: [String: String]
+
+  /// Whether a folder was saved by PEFT and not by Graft.
+  ///
+  /// - Throws: ``CheckpointError`` when there is no manifest or it cannot be read.
+  public static func isAt(_ path: String) throws(CheckpointError) -> Bool {
+    let entries = try manifest(path)
+    return entries["peft_type"] != nil && entries["adapter"] == nil && entries["format_version"] == nil
+  }
+
+  /// Opens a folder and checks what it says.
+  ///
+  /// - Throws: ``CheckpointError``: a file is missing or damaged, an option is not plain LoRA, there is no head.
+  public init(path: String) throws(CheckpointError) {
+    let manifestPath = path + "/" + AdapterFolder.manifestName
+    func refused(_ detail: String) -> CheckpointError {
+      .malformedManifest(path: manifestPath, detail: detail)
+    }
+    let entries = try Self.manifest(path)
+    weights = try SafetensorsFile(path: path + "/" + AdapterFolder.weightsName)
+    var names: [String: String] = [:]
+    var targets: Set<LoRA.Target> = []
+    var unexpected: [String] = []
+    for name in weights.names {
+      guard let (own, target) = PEFTNames.graftName(name), names[own] == nil else {
+        unexpected.append(name)
+        continue
+      }
+      names[own] = name
+      if let target { targets.insert(target) }
+    }
+    guard unexpected.isEmpty else {
+      throw .tensorMismatch(path: weights.path, missing: [], unexpected: unexpected, misshapen: [])
+    }
+    guard let head = names["head.weight"], let count = weights.tensors[head]?.shape.first else {
+      throw refused(
+        "it has no classification head; save it with modules_to_save=[\"head\"], or \"classifier\"")
+    }
+    adapter = try PEFTConfiguration.adapter(
+      entries, targets: LoRA.Target.allCases.filter(targets.contains), path: manifestPath)
+    classes = (entries["classes"]?.arrayValue ?? (0..<count).map { .string("\($0)") }).compactMap(
+      \.stringValue)
+    guard classes.count == count, Set(classes).count == count else {
+      throw refused("classes are not \(count) different names, one an output of the head")
+    }
+    let settings = entries["settings"]?.objectValue ?? [:]
+    backboneOptions = BackboneOptions(
+      heads: settings["backbone_heads"]?.intValue,
+      epsilon: settings["backbone_epsilon"]?.doubleValue.map(Float.init),
+      normalization: entries["normalization"].flatMap { try? $0.decoded(as: Normalization.self) })
+    transform = entries["transform"] ?? .object([:])
+    self.path = path
+    self.names = names
+  }
+
+  private static func manifest(_ path: String) throws(CheckpointError) -> [String: JSONValue] {
+    let file = path + "/" + AdapterFolder.manifestName
+    let bytes = try RegularFile.read(file, atMost: AdapterFolder.maximumManifestBytes)
+    let value = try? JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+    // What is no object is no folder of PEFT's; whoever reads it next says what is wrong with it.
+    return value?.objectValue ?? [:]
+  }
+}
