@@ -11,8 +11,8 @@ struct MergeCommand: AsyncParsableCommand {
       EXAMPLE
         graft merge --model runs/alore --out merged.safetensors
 
-      The merged model costs what the plain backbone costs. ALoRE and the linear
-      probe can be merged; ILA is not linear and changes the number of tokens.
+      The merged model costs what the plain backbone costs. These can be merged:
+      \(AdapterCatalog.all.filter(\.isMergeable).map(\.name).joined(separator: ", ")).
       The result is compared with the unmerged model before the verb ends well.
       """)
 

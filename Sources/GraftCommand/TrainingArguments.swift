@@ -36,9 +36,11 @@ struct RecipeArguments: ParsableArguments {
     PRESETS
       quick       AdamW, one cycle, 12 epochs
       ila         the ILA paper's
+      ssf-vtab, ssf-fgvc
+                  SSF's, without mixup, cutmix, erasing, drop-path and weight
+                  averaging
       alore-vtab, alore-fgvc
-                  reconstructed from SSF's, without mixup, cutmix, erasing,
-                  drop-path and weight averaging
+                  reconstructed from SSF's
       petl        RepAdapter's, without drop-path
       vpt         VPT's; its rate was searched for each task
     """

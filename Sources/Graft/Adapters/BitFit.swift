@@ -4,7 +4,8 @@ import GraftOps
 ///
 /// Those of the linear layers, of the norms and of the patch embedding: 102,912 on ViT-B/16. A trained tensor is the bias
 /// itself, under timm's name; it starts from the backbone's and takes its place, so that weight decay acts on it as it
-/// does in PyTorch. The paper is about text; for images the method is a baseline of visual tuning's literature.
+/// does in PyTorch. The paper is about text; for images the method is a baseline of visual tuning's literature, and its preset
+/// is that of other methods there.
 public struct BitFit: Adapter {
   /// `bitfit`.
   public var name: String { "bitfit" }

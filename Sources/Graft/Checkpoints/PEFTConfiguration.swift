@@ -33,11 +33,11 @@ enum PEFTConfiguration {
     ]
   }
 
-  /// The adapter that a folder's entries describe, with the targets that its tensors show.
+  /// The adapter that a folder's entries describe; its tensors show on which targets.
   ///
   /// - Throws: ``CheckpointError/malformedManifest(path:detail:)`` naming an option that is not plain LoRA.
   static func adapter(
-    _ entries: [String: JSONValue], targets: [LoRA.Target], path: String
+    _ entries: [String: JSONValue], path: String
   ) throws(CheckpointError) -> LoRA {
     func refused(_ detail: String) -> CheckpointError { .malformedManifest(path: path, detail: detail) }
     guard entries["peft_type"] == "LORA" else { throw refused("of PEFT's adapters Graft reads LORA only") }
@@ -56,7 +56,7 @@ enum PEFTConfiguration {
     // alpha / sqrt(r) in place of alpha / r.
     let factor = isRankStabilized ? Double(rank).squareRoot() : 1
     return LoRA(
-      rank: rank, alpha: Float(alpha * factor), targets: targets,
+      rank: rank, alpha: Float(alpha * factor), targets: [],
       dropout: Float(entries["lora_dropout"]?.doubleValue ?? 0))
   }
 

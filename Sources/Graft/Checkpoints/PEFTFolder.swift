@@ -40,6 +40,7 @@ public struct PEFTFolder: Sendable {
       .malformedManifest(path: manifestPath, detail: detail)
     }
     let entries = try Self.manifest(path)
+    var adapter = try PEFTConfiguration.adapter(entries, path: manifestPath)
     weights = try SafetensorsFile(path: path + "/" + AdapterFolder.weightsName)
     var names: [String: String] = [:]
     var targets: Set<LoRA.Target> = []
@@ -59,8 +60,8 @@ public struct PEFTFolder: Sendable {
       throw refused(
         "it has no classification head; save it with modules_to_save=[\"head\"], or \"classifier\"")
     }
-    adapter = try PEFTConfiguration.adapter(
-      entries, targets: LoRA.Target.allCases.filter(targets.contains), path: manifestPath)
+    adapter.targets = LoRA.Target.allCases.filter(targets.contains)
+    self.adapter = adapter
     classes = (entries["classes"]?.arrayValue ?? (0..<count).map { .string("\($0)") }).compactMap(
       \.stringValue)
     guard classes.count == count, Set(classes).count == count else {
