@@ -26,6 +26,13 @@ kernel void scale_by(global float *g, const global float *factor, int count, int
   FOR_ELEMENTS(VSTORE(f * VLOAD(g + i), g + i), g[i] = f * g[i]);
 }
 
+// g[i] = 0 where random_bits(key0, key1, key2, i) < threshold = probability * 2^32; the others keep their bits.
+kernel void mask_gradients(global float *g, uint key0, uint key1, uint key2, uint threshold, int count,
+                           int per_item) {
+  FOR_ELEMENTS(VSTORE(random_bits16(key0, key1, key2, (uint)i) >= threshold ? VLOAD(g + i) : 0.0f, g + i),
+               g[i] = random_bits(key0, key1, key2, (uint)i) >= threshold ? g[i] : 0.0f);
+}
+
 // With g' = gradient_scale * g:
 //   m = beta1 * m + (1 - beta1) * g',  v = beta2 * v + (1 - beta2) * g'^2
 //   p = keep * p - step * m / (sqrt(v) * root + epsilon)

@@ -110,3 +110,15 @@ kernel void sum_tokens_over_images(const global float *dy, global float *da, int
     sum += dy[((size_t)image * tokens + from + token) * width + column];
   da[(size_t)token * width + column] = sum;
 }
+
+// y[image] = x[indices[image]]: some images of a batch, in the order of their indices. Rows are those of y.
+kernel void gather_images(const global float *x, const global int *indices, global float *y, int tokens, int width,
+                          int rows, int per_item) {
+  const int whole = width / 16 * 16;
+  FOR_ROWS(row) {
+    const global float *from = x + ((size_t)indices[row / tokens] * tokens + row % tokens) * width;
+    global float *to = y + (size_t)row * width;
+    for (int i = LANE * 16; i < whole; i += LANES * 16) VSTORE(VLOAD(from + i), to + i);
+    for (int i = whole + LANE; i < width; i += LANES) to[i] = from[i];
+  }
+}

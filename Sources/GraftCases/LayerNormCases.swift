@@ -3,17 +3,23 @@ import GraftOps
 /// Cases of layer normalisation.
 package enum LayerNormCases {
   /// Small shapes with every kind of tail.
-  package static let checks = [(1, 5), (3, 7), (5, 16), (2, 33), (7, 64), (4, 1031)].map(make)
+  package static let checks = [(1, 5), (3, 7), (5, 16), (2, 33), (7, 64), (4, 1031)].flatMap { rows, width in
+    [[], [0], [1], [0, 1]].map { make(rows: rows, width: width, trained: $0) }
+  }
   /// The token matrices of ViT-B at batch 8.
-  package static let benchmarks = [(1576, 768)].map(make)
+  package static let benchmarks = [[], [0, 1]].map { make(rows: 1576, width: 768, trained: $0) }
 
-  private static func make(rows: Int, width: Int) -> OperationCase {
+  /// `trained`: which of scale (0) and shift (1) are.
+  private static func make(rows: Int, width: Int, trained: [Int]) -> OperationCase {
     OperationCase(
-      "layer_norm", "\(rows)x\(width)",
+      "layer_norm",
+      "\(rows)x\(width)" + trained.map { $0 == 0 ? " trained scale" : " trained shift" }.joined(),
       inputs: [
-        .init([rows, width], in: -1...3, differentiable: true), .init([width], in: 0.5...1.5), .init([width]),
+        .init([rows, width], in: -1...3, differentiable: true),
+        .init([width], in: 0.5...1.5, differentiable: trained.contains(0)),
+        .init([width], differentiable: trained.contains(1)),
       ],
-      terms: width, cost: .init(bytes: Double(8 * rows * width)),
+      terms: max(rows, width), cost: .init(bytes: Double(8 * rows * width)),
       forward: { tape, inputs in
         try tape.layerNorm(inputs[0], weight: inputs[1], bias: inputs[2], epsilon: 1e-6)
       },

@@ -18,10 +18,13 @@ package enum TokensCases {
       slice(batch: 3, tokens: 7, from: 2, count: 4, width: 17),
       slice(batch: 2, tokens: 5, from: 4, count: 1, width: 32),
       slice(batch: 2, tokens: 20, from: 0, count: 19, width: 8),
+      gather(batch: 1, tokens: 1, width: 1, [0]), gather(batch: 5, tokens: 3, width: 17, [4, 0, 2]),
+      gather(batch: 3, tokens: 9, width: 32, [0, 1, 2]), gather(batch: 2, tokens: 8, width: 7, [1, 1, 0, 1]),
     ]
   /// The input sequence of ViT-B at batch 8, and the class token taken off and put back.
   package static let benchmarks = [
     prepend(batch: 8, patches: 196, width: 768), split(batch: 8, patches: 196, width: 768),
+    gather(batch: 8, tokens: 197, width: 768, [0, 2, 3, 7]),
   ]
 
   private static func bytes(_ count: Int) -> OperationCase.Cost { .init(bytes: Double(8 * count)) }
@@ -64,6 +67,16 @@ package enum TokensCases {
             let offset = index % (count * width)
             return inputs[0][start + from * width + offset] + inputs[0][start + offset]
           })
+      })
+  }
+
+  private static func gather(batch: Int, tokens: Int, width: Int, _ indices: [Int]) -> OperationCase {
+    OperationCase(
+      "tokens", "gather \(indices) of \(batch)x\(tokens)x\(width)", inputs: [.init([batch, tokens, width])],
+      terms: 1, cost: bytes(indices.count * tokens * width),
+      forward: { tape, inputs in try tape.gatherImages(inputs[0], indices) },
+      reference: { inputs in
+        .init(indices.flatMap { inputs[0][$0 * tokens * width..<($0 + 1) * tokens * width] })
       })
   }
 

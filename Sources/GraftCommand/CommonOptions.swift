@@ -97,12 +97,17 @@ struct AdapterArguments: ParsableArguments {
       valueName: "name=value"))
   var settings: [String] = []
 
-  func make() throws -> any Adapter { try makeAdapter(adapter, settings) }
+  @Option(help: "The adapter under the early exits of dyn; --set host.NAME=VALUE reaches its settings.")
+  var host: String?
+
+  func make() throws -> any Adapter { try makeAdapter(adapter, host: host, settings) }
 }
 
-/// The adapter of that name with settings of the form `name=value`.
-func makeAdapter(_ name: String, _ settings: [String]) throws -> any Adapter {
-  try settings.reduce(AdapterCatalog.named(name)) { adapter, text in
+/// The adapter of that name, perhaps over a host, with settings of the form `name=value`.
+func makeAdapter(_ name: String, host: String? = nil, _ settings: [String]) throws -> any Adapter {
+  var adapter = try AdapterCatalog.named(name)
+  if let host { adapter = try AdapterCatalog.setting("host", to: host, of: adapter) }
+  return try settings.reduce(adapter) { adapter, text in
     let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
     guard parts.count == 2 else { throw ValidationError("--set \(text): write NAME=VALUE.") }
     return try AdapterCatalog.setting(parts[0], to: parts[1], of: adapter)

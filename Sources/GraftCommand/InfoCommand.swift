@@ -15,6 +15,7 @@ struct InfoCommand: AsyncParsableCommand {
         graft info --backbone vit_base_patch16_224
         graft info --backbone vit_base_patch16_224 --adapter ila \\
             --image-size 448 --classes 80 --json
+        graft info --backbone vit_base_patch16_224 --adapter dyn --host linear
         graft info --published
 
       --published lists what papers print about adapters on ViT-B/16: trainable
@@ -36,6 +37,8 @@ struct InfoCommand: AsyncParsableCommand {
   var settings: [String] = []
   @Flag(help: "Compare the papers' figures with those of Graft's plans.")
   var published = false
+  @Option(help: "The adapter under the early exits of dyn.")
+  var host: String?
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -51,7 +54,7 @@ struct InfoCommand: AsyncParsableCommand {
       guard (0...1_000_000).contains(classes) else {
         throw ValidationError("--classes must be in 0...1000000.")
       }
-      let adapter = try makeAdapter(adapter, settings)
+      let adapter = try makeAdapter(adapter, host: host, settings)
       let shape = try backboneShape(backbone, imageSize: imageSize, heads: heads)
       let summary = try ModelSummary(shape, adapter: adapter, classes: classes)
       let weights = 4 * summary.backboneParameters
@@ -69,6 +72,11 @@ struct InfoCommand: AsyncParsableCommand {
         GMAC an image          \(format(summary.gmac, 3))
         Prepared weights       \(formatBytes(weights)) for use, up to \(formatBytes(2 * weights)) in training
         """)
+      if summary.exits.count > 1 {
+        reporter.say(
+          "GMAC up to each exit   "
+            + summary.exits.map { "block \($0.blocks): \(format($0.gmac, 3))" }.joined(separator: ", "))
+      }
       var fields = try JSONValue(encoding: summary).objectValue ?? [:]
       fields["architecture"] = .string(shape.architectureName)
       fields["adapter"] = .string(adapter.name)

@@ -51,15 +51,15 @@ struct PredictCommand: AsyncParsableCommand {
         let paths = Array(images[start..<min(start + batchSize, images.count)])
         // Models that want the pictures alike share them too.
         var batches: [Preparation: ImageBatch] = [:]
-        let logits = try loaded.map { _, model, transform in
+        let decisions = try loaded.map { _, model, transform in
           let preparation = Preparation(transform: transform, imageSize: model.backbone.shape.imageSize)
           let batch = try batches[preparation] ?? preparation.batch(paths)
           batches[preparation] = batch
-          return try model.logits(batch)
+          return try model.decide(batch)
         }
         for (index, image) in paths.enumerated() {
-          for (source, logits) in zip(loaded, logits) {
-            try show(source.model, source.path, image, logits[index], reporter)
+          for (source, decisions) in zip(loaded, decisions) {
+            try show(source.model, source.path, image, decisions[index], reporter)
           }
         }
       }
@@ -69,16 +69,17 @@ struct PredictCommand: AsyncParsableCommand {
   }
 
   private func show(
-    _ model: GraftedModel, _ path: String, _ image: String, _ logits: [Float], _ reporter: Reporter
+    _ model: GraftedModel, _ path: String, _ image: String, _ decision: Decision, _ reporter: Reporter
   ) throws {
-    let best = model.predictions(logits).prefix(top)
+    let best = model.predictions(decision.logits).prefix(top)
     let names = best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }
     reporter.say("\(image)\(models.count > 1 ? " (\(path))" : ""): \(names.joined(separator: ", "))")
     reporter.emit(
       "prediction",
       [
         "model": .string(path), "image": .string(image), "predictions": try JSONValue(encoding: Array(best)),
-        "logits": .array(logits.map { .number(Double($0)) }),
+        "logits": .array(decision.logits.map { .number(Double($0)) }),
+        "blocks": .integer(model.summary.exits[decision.exit].blocks),
       ])
   }
 }

@@ -8,6 +8,8 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   case emptyClass(String)
   /// There is a single class: nothing can be learnt from it.
   case oneClass(source: String, name: String)
+  /// A folder cannot be halved: no class has two pictures.
+  case tooFewToHalve(String)
   /// Training and validation do not have the same classes.
   case classesDiffer(onlyInTraining: [String], onlyInValidation: [String])
   /// Training and validation have the same classes in another order, so that labels mean different things.
@@ -40,6 +42,8 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
       "The class folder \(path) has no .jpg, .jpeg or .png file. Add pictures, or remove the folder."
     case .oneClass(let source, let name):
       "\(source) has only one class, '\(name)'. A classifier needs at least two: add a folder for each class."
+    case .tooFewToHalve(let folder):
+      "No class of \(folder) has two pictures, so it cannot be halved. Add pictures."
     case .classesDiffer(let onlyInTraining, let onlyInValidation):
       "The classes for training and validation differ."
         + Self.sentence(" Only in training: ", onlyInTraining)

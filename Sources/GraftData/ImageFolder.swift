@@ -23,7 +23,7 @@ public struct ImageFolder: BatchSource {
   /// Names of the classes, sorted; a label is an index into this list.
   public let classNames: [String]
   /// The pictures in the order of evaluation: by class, then by path.
-  public let samples: [Sample]
+  public private(set) var samples: [Sample]
   /// How pictures become crops.
   public let transform: ImageTransform
 
@@ -65,6 +65,25 @@ public struct ImageFolder: BatchSource {
     self.options = options
     classNames = listing.classNames
     samples = listing.files.map { Sample(path: $0.path, label: $0.label) }
+  }
+
+  /// The folder in two halves, each picture in one of them: every class is dealt out in an order that depends on the
+  /// seed and the number of its pictures alone, and the second half has the odd ones.
+  ///
+  /// - Throws: ``DataError/tooFewToHalve(_:)`` when no class has two pictures.
+  public func halves(seed: UInt64 = 0) throws(DataError) -> (first: ImageFolder, second: ImageFolder) {
+    var (first, second) = (self, self)
+    (first.samples, second.samples) = ([], [])
+    for label in classNames.indices {
+      let members = samples.filter { $0.label == Int32(label) }
+      var random = SampleRandom(orderOf: label, seed: seed)
+      let chosen = Set(random.permutation(members.count).prefix(members.count / 2))
+      for (index, sample) in members.enumerated() {
+        if chosen.contains(index) { first.samples.append(sample) } else { second.samples.append(sample) }
+      }
+    }
+    guard !first.samples.isEmpty else { throw .tooFewToHalve(directory) }
+    return (first, second)
   }
 
   /// The batches of one pass, decoded on other threads, at most a few ahead of the consumer.

@@ -12,6 +12,8 @@ public final class ParameterArena {
   package let values: Tensor
   /// All gradients.
   package let gradients: Tensor
+  /// Where each parameter starts in both, in elements, and where the last ends.
+  private let starts: [Int]
 
   /// Lays out parameters with these initial values.
   ///
@@ -38,10 +40,14 @@ public final class ParameterArena {
       parameters.append(Parameter(name: entry.name, value: value, gradient: gradient))
     }
     self.parameters = parameters
+    starts = (offsets + [end]).map { $0 / 4 }
   }
 
   /// Number of trainable scalars.
   public var count: Int { parameters.reduce(0) { $0 + $1.count } }
+
+  /// Elements that the first `count` parameters span, the gaps between them included.
+  package func elements(ofFirst count: Int) -> Int { starts[count] }
 
   /// Sets all gradients to zero.
   package func clearGradients() throws {

@@ -67,8 +67,14 @@ public final class Tape {
   /// Runs the records backwards from `output`, whose gradient is `seed`, and forgets them one by one, so that each
   /// activation is freed as soon as its gradient is known.
   package func backward(from output: Tensor, seed: Tensor) throws {
+    try backward(from: [(output, seed)])
+  }
+
+  /// The same from several outputs in one pass, each with its own seed: of a sum of losses, the seed is a loss's
+  /// weight.
+  package func backward(from outputs: [(output: Tensor, seed: Tensor)]) throws {
     let gradients = Gradients()
-    try gradients.add(seed, to: output.gradientKey)
+    for (output, seed) in outputs { try gradients.add(seed, to: output.gradientKey) }
     while let record = records.popLast() {
       let received = record.outputs.map { gradients.take(ObjectIdentifier($0)) }
       if received.contains(where: { $0 != nil }) { try record.backward(received, gradients) }

@@ -69,6 +69,21 @@ extension Tape {
     return (cls, patches)
   }
 
+  /// Some images of a batch, in the order of `indices`: those that go on where others have left.
+  ///
+  /// For inference: nothing is recorded.
+  ///
+  /// - Parameters:
+  ///   - input: (B, N, D).
+  ///   - indices: at least one, each in `0 ..< B`.
+  /// - Returns: (indices.count, N, D).
+  package func gatherImages(_ input: Tensor, _ indices: [Int]) throws -> Tensor {
+    precondition(!needsGradient(input), "images are gathered at inference only")
+    precondition(input.shape.count == 3, "a batch of sequences")
+    precondition(!indices.isEmpty && indices.allSatisfy { (0..<input.shape[0]).contains($0) }, "outside")
+    return try Tokens.gather(input, Tensor(indices: indices.map(Int32.init), on: input.context))
+  }
+
   private func join(_ a: Tensor, _ b: Tensor, position: Tensor?) throws -> Tensor {
     precondition(a.width == b.width, "both parts have the same width")
     precondition(a.shape.count == 3 || b.shape.count == 3, "one part has a batch")
@@ -127,6 +142,17 @@ private enum Tokens {
       KernelKey("tokens", "slice_tokens", ["LANES": context.rowLanes]), over: [plan.items],
       group: [plan.group],
       input.buffer, output.buffer, input.shape[1], from, count, input.width, output.rows, plan.perGroup)
+    return output
+  }
+
+  static func gather(_ input: Tensor, _ indices: Tensor) throws -> Tensor {
+    let context = input.context
+    let output = try Tensor(empty: [indices.count, input.shape[1], input.width], on: context)
+    let plan = RowPlan(rows: output.rows, on: context)
+    try context.run(
+      KernelKey("tokens", "gather_images", ["LANES": context.rowLanes]), over: [plan.items],
+      group: [plan.group], input.buffer, indices.buffer, output.buffer, input.shape[1], input.width,
+      output.rows, plan.perGroup)
     return output
   }
 

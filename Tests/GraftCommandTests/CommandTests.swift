@@ -1,3 +1,5 @@
+// swift-format-ignore-file: NeverForceUnwrap
+
 import Foundation
 import Graft
 import Testing
@@ -51,6 +53,16 @@ struct CommandTests {
     #expect(last["tokens"] == .array(tokens.map { .integer($0) }))
     let actual = try #require(last["gmac"]?.doubleValue)
     #expect(abs(actual - gmac) < 0.006, "\(actual)")
+  }
+
+  @Test func infoListsTheCostOfEachExit() async throws {
+    let arguments = ["info", "--backbone", "vit_base_patch16_224", "--adapter", "dyn", "--host", "linear"]
+    let exits = try await Command.run(arguments + ["--json"]).last["exits"]?.arrayValue ?? []
+    #expect(exits.compactMap { $0.objectValue?["blocks"]?.intValue } == [3, 6, 9, 12])
+    let costs = exits.compactMap { $0.objectValue?["gmac"]?.doubleValue }
+    #expect(zip(costs, [4.477, 8.839, 13.201, 17.563]).allSatisfy { abs($0 - $1) < 0.0005 })
+    let text = try await Command.run(arguments).output
+    #expect(text.contains("block 3: 4.477, block 6: 8.839, block 9: 13.201, block 12: 17.563"))
   }
 
   @Test func infoAtAnotherSize() async throws {
@@ -165,6 +177,76 @@ struct CommandTests {
     let empty = try await Command.run(
       ["eval", "--model", out, "--data", folder.path + "/data", "--json"])
     #expect(empty.status == 65 && empty.isError("adapter_config.json"))
+  }
+
+  // MARK: Early exits
+
+  /// Trains exits over a host, finds thresholds for a budget, keeps and uses them.
+  @Test func earlyExitsKeepABudget() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data", train: 6, val: 8)
+    let (data, out) = (folder.path + "/data", folder.path + "/run")
+    let train = try await Command.train(
+      data, out, "dyn",
+      [
+        "--host", "alore", "--set", "host.rank=2", "--set", "exits=[2,4]", "--epochs", "4", "--batch-size",
+        "6",
+      ])
+    #expect(train.status == 0 && train.last["method"] == "dyn", "\(train.errors)")
+    func eval(_ more: String...) async throws -> Command.Outcome {
+      try await Command.run(["eval", "--model", out, "--data", data, "--json"] + more)
+    }
+    let whole = try await eval()
+    #expect(whole.last["count"] == 24 && whole.last["top1"] == train.last["top1"])
+    #expect(
+      whole.last["mean_gmac"]?.doubleValue.map { abs($0 - whole.last["gmac"]!.doubleValue!) < 1e-9 } == true)
+    let costs = try #require(whole.last["exits"]?.arrayValue).compactMap {
+      $0.objectValue?["gmac"]?.doubleValue
+    }
+    #expect(costs.count == 3)
+
+    let open = try await eval("--thresholds", "0").last
+    #expect(open["mean_gmac"]?.doubleValue.map { abs($0 - costs[0]) < 1e-9 } == true)
+    #expect(try await eval("--thresholds", "1.5,2").last["top1"] == whole.last["top1"])
+
+    // One half finds the thresholds, the other is reported on; nothing is kept unless asked.
+    let budget = "\((costs[0] + costs[1]) / 2)"
+    let found = try await eval("--budget", budget)
+    #expect(found.status == 0 && found.last["count"] == 12, "\(found.errors)")
+    let thresholds = try #require(found.last["thresholds"]?.arrayValue)
+    #expect(thresholds.count == 2)
+    #expect(try await eval().last["count"] == 24)
+    let apart = try await eval("--budget", budget, "--calibrate", data + "/train")
+    #expect(apart.status == 0 && apart.last["count"] == 24, "\(apart.errors)")
+    #expect(try await eval("--budget", budget, "--save").last["thresholds"] == .array(thresholds))
+    let kept = try await eval()
+    #expect(kept.last["thresholds"] == .array(thresholds) && kept.last["count"] == 12)
+    #expect(kept.last["exits"] == found.last["exits"] && kept.last["top1"] == found.last["top1"])
+    let exits = try #require(kept.last["exits"]?.arrayValue).compactMap(\.objectValue)
+    let mean = exits.reduce(0) { $0 + Double($1["count"]!.intValue!) / 12 * $1["gmac"]!.doubleValue! }
+    #expect(abs(mean - (kept.last["mean_gmac"]?.doubleValue ?? 0)) < 1e-9)
+    let image = data + "/val/red/0.png"
+    let predicted = try await Command.run(["predict", "--model", out, "--json", image])
+    #expect([2, 4, 6].contains(predicted.lines[0]?["blocks"]?.intValue ?? 0))
+    let text = try await Command.run(["eval", "--model", out, "--data", data]).output
+    #expect(text.contains("after block 2") && text.contains("GMAC an image") && text.contains("one half of"))
+
+    for (arguments, words) in [
+      (["--budget", "\(costs[0] * 0.9)"], "first exit, after block 2"), (["--budget", "nan"], "budget"),
+      (["--thresholds", "0.1,0.2,0.3"], "2 early exits, after blocks 2, 4"),
+      (["--thresholds=-1"], "negative"),
+      (["--thresholds", "a"], "separated by commas"), (["--thresholds", "1", "--budget", "1"], "not both"),
+      (["--save"], "--budget"), (["--calibrate", "x"], "--budget"),
+    ] {
+      let outcome = try await Command.run(
+        ["eval", "--model", out, "--data", "nowhere", "--json"] + arguments)
+      #expect(outcome.status == 64 && outcome.isError(words), "\(arguments) \(outcome.errors)")
+    }
+    #expect(try await eval("--budget", "99").last["mean_gmac"] != nil)
+    let merge = try await Command.run([
+      "merge", "--model", out, "--out", folder.path + "/m.safetensors", "--json",
+    ])
+    #expect(merge.status == 64 && !folder.exists("m.safetensors"))
   }
 
   // MARK: Ctrl-C

@@ -13,6 +13,8 @@ public struct ALoRE: Adapter {
   public var name: String { "alore" }
   /// `alore-vtab`, reconstructed.
   public var presetName: String { "alore-vtab" }
+  /// 3e-3, below the others'.
+  public var quickLearningRate: Double { 3e-3 }
   /// Names of the settings.
   public var settingNames: [String] {
     ["experts", "rank", "scale", "has_bias", "shares_a", "dropout"]
@@ -29,12 +31,12 @@ public struct ALoRE: Adapter {
   /// Whether all places share one A.
   public var sharesA: Bool
   /// Dropout between the two low-rank factors.
-  public var dropout: Float
+  public var dropout: BlockRate
 
   /// Creates settings; see the type's note on provenance.
   public init(
     experts: Int = 4, rank: Int = 4, scale: Float = 1, hasBias: Bool = false, sharesA: Bool = false,
-    dropout: Float = 0.1
+    dropout: BlockRate = 0.1
   ) {
     self.experts = experts
     self.rank = rank
@@ -64,9 +66,7 @@ public struct ALoRE: Adapter {
     guard scale.isFinite else {
       throw GraftError.badSetting(name: "scale", value: "\(scale)", reason: "it must be a number.")
     }
-    guard dropout >= 0, dropout < 1 else {
-      throw GraftError.badSetting(name: "dropout", value: "\(dropout)", reason: "it must be in 0..<1.")
-    }
+    try dropout.requireProbability("dropout")
     let (n, r, width) = (experts, rank, shape.width)
     let m = width / n
     var plan = AdapterPlan()
@@ -91,7 +91,7 @@ public struct ALoRE: Adapter {
       for block in 0..<depth {
         for place in Place.allCases {
           let name = "blocks.\(block).\(place.rawValue)"
-          let module = ALoREModule(name, settings, tensors)
+          let module = ALoREModule(name, settings, dropout: settings.dropout(block, of: depth), tensors)
           try sites.join(module, at: place.site(block), of: settings.name)
         }
       }
@@ -121,13 +121,13 @@ struct ALoREModule: SequentialModule {
   private let bias: Tensor?
   private let scale, dropout: Float
 
-  init(_ name: String, _ settings: ALoRE, _ tensors: TensorLookup) {
+  init(_ name: String, _ settings: ALoRE, dropout: Float, _ tensors: TensorLookup) {
     a = tensors[settings.sharesA ? "alore.A" : "\(name).A"]
     u = tensors["\(name).U"]
     v = tensors["\(name).V"]
     bias = settings.hasBias ? tensors["\(name).bias"] : nil
     scale = settings.scale
-    dropout = settings.dropout
+    self.dropout = dropout
   }
 
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {

@@ -13,6 +13,8 @@ public protocol Adapter: Codable, Sendable, Hashable {
   func plan(for shape: VisionTransformerShape) throws -> AdapterPlan
   /// The preset of ``TrainingRecipe`` that the method's paper, or the code it comes from, trains with.
   var presetName: String { get }
+  /// Peak learning rate of the preset `quick`.
+  var quickLearningRate: Double { get }
   /// Names of the settings, as `--set` and `adapter_config.json` have them.
   var settingNames: [String] { get }
   /// Whether a model computes what the plain backbone computes until the first step.
@@ -24,6 +26,8 @@ extension Adapter {
   public var presetName: String { "petl" }
   /// True: exactly one factor of what the adapter adds starts at zero.
   public var startsAsBackbone: Bool { true }
+  /// Peak learning rate of the preset `quick`.
+  public var quickLearningRate: Double { 1e-2 }
 }
 
 /// What an adapter needs and costs on one backbone; nothing here touches a device.
@@ -59,6 +63,12 @@ public struct AdapterPlan: Sendable {
   var trainsClassToken = false
   /// How the classification head starts.
   var head: HeadInitializer = .truncatedNormal
+  /// Heads below the last block, in the order of depth; the one behind the last block is always there.
+  var exits: [HeadPlan] = []
+  /// What each head's loss counts at some progress of training, in 0...1; the last head's comes last.
+  var lossWeights: @Sendable (_ progress: Double) -> [Float] = { _ in [1] }
+  /// Probability with which an element of the adapter's gradients is dropped at each step; heads are spared.
+  var gradientDrop: Float = 0
   /// Joins the modules, given the tensors.
   var join: @Sendable (_ tensors: TensorLookup, _ sites: inout GraftedSites) throws -> Void = { _, _ in }
 
@@ -70,8 +80,42 @@ public struct AdapterPlan: Sendable {
     case xavier
   }
 
-  /// Scalars that the adapter trains, without head and class token.
+  /// All heads, in the order of depth.
+  func heads(depth: Int) -> [HeadPlan] { exits + [.last(depth: depth)] }
+
+  /// Scalars that the adapter trains, without heads and class token.
   public var parameterCount: Int { declarations.reduce(0) { $0 + $1.count } }
+
+  /// Joins another adapter's plan on the same backbone; its modules act after this one's where both may stand.
+  ///
+  /// - Parameters:
+  ///   - other: the plan; only one of the two may have exits.
+  ///   - name: the other adapter's, for messages.
+  /// - Throws: ``GraftError/siteTaken(site:adapter:)`` when both take a site that only one can have.
+  mutating func add(_ other: AdapterPlan, of name: String) throws {
+    let taken = Set(costs.map(\.site).filter(\.isExclusive))
+    if let site = other.costs.map(\.site).first(where: taken.contains) {
+      throw GraftError.siteTaken(site: "\(site)", adapter: name)
+    }
+    let tensors = Set(declarations.map(\.name))
+    if let same = other.declarations.first(where: { tensors.contains($0.name) }) {
+      throw GraftError.siteTaken(site: same.name, adapter: name)
+    }
+    if !other.exits.isEmpty {
+      guard exits.isEmpty else { throw GraftError.siteTaken(site: "of the early exits", adapter: name) }
+      (exits, lossWeights) = (other.exits, other.lossWeights)
+    }
+    declarations += other.declarations
+    statistics += other.statistics
+    costs += other.costs
+    trainsClassToken = trainsClassToken || other.trainsClassToken
+    if other.head != .truncatedNormal { head = other.head }
+    gradientDrop = max(gradientDrop, other.gradientDrop)
+    join = { [first = join] tensors, sites in
+      try first(tensors, &sites)
+      try other.join(tensors, &sites)
+    }
+  }
 
   mutating func declare(_ name: String, _ shape: [Int], _ initializer: Initializer) {
     declarations.append(Declaration(name: name, shape: shape, initializer: initializer))

@@ -7,7 +7,7 @@ public enum AdapterCatalog {
     LinearProbe(), BitFit(), HoulsbyAdapter(), PfeifferAdapter(), AdaptFormer(), LoRA(), VPT(.shallow),
     VPT(.deep),
     SSF(), RepAdapter(), FacT(.tensorTrain), FacT(.tucker), Convpass(), ILA(.ila), ILA(.ilaPlus),
-    ILA(.ilaPlusPlus), ALoRE(),
+    ILA(.ilaPlusPlus), ALoRE(), Dyn(),
   ]
 
   /// All names, in the order of the documentation.
@@ -26,6 +26,8 @@ public enum AdapterCatalog {
 
   /// The adapter with one of its settings changed, by the name under which `adapter_config.json` has it.
   ///
+  /// A name with a dot, such as `host.rank`, is a setting within a setting.
+  ///
   /// - Throws: ``GraftError/badSetting(name:value:reason:)`` naming the settings that there are.
   public static func setting(_ name: String, to value: String, of adapter: any Adapter) throws -> any Adapter
   {
@@ -37,9 +39,17 @@ public enum AdapterCatalog {
         throw GraftError.badSetting(name: name, value: value, reason: "the adapter's settings are: \(list).")
       }
       let parsed = try? JSONDecoder().decode(JSONValue.self, from: Data(value.utf8))
-      settings[name] = parsed ?? .string(value)
+      let path = name.split(separator: ".", maxSplits: 1).map(String.init)
+      if path.count == 2, var inner = settings[path[0]]?.objectValue {
+        inner[path[1]] = parsed ?? .string(value)
+        settings[path[0]] = .object(inner)
+      } else {
+        settings[name] = parsed ?? .string(value)
+      }
       do {
         return try JSONValue.object(settings).decoded(as: A.self)
+      } catch let error as GraftError {
+        throw error
       } catch {
         throw GraftError.badSetting(name: name, value: value, reason: "it is not of the right kind.")
       }

@@ -33,10 +33,11 @@ public struct FacT: Adapter {
   /// Factor on what is added, s.
   public var scale: Float
   /// Dropout before V.
-  public var dropout: Float
+  public var dropout: BlockRate
 
   /// Creates settings; the rank is by default 16 for `fact-tt` and 32 for `fact-tk`.
-  public init(_ variant: Variant = .tensorTrain, rank: Int? = nil, scale: Float = 1, dropout: Float = 0.1) {
+  public init(_ variant: Variant = .tensorTrain, rank: Int? = nil, scale: Float = 1, dropout: BlockRate = 0.1)
+  {
     self.variant = variant
     self.rank = rank ?? (variant == .tensorTrain ? 16 : 32)
     self.scale = scale
@@ -48,7 +49,7 @@ public struct FacT: Adapter {
   /// - Throws: ``GraftError`` when a setting is out of range, or the MLP's width is no multiple of the backbone's.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
     try SettingCheck.rank(rank, width: shape.width)
-    try SettingCheck.dropout(dropout)
+    try dropout.requireProbability("dropout")
     try SettingCheck.finite(scale, "scale")
     guard shape.hiddenWidth % shape.width == 0 else {
       throw GraftError.adapterDoesNotFit(
@@ -91,7 +92,7 @@ public struct FacT: Adapter {
           }
         let module = FacTModule(
           down: tensors["fact.U.weight"], up: tensors["fact.V.weight"], core: core, place: place,
-          scale: settings.scale, dropout: settings.dropout)
+          scale: settings.scale, dropout: settings.dropout(place.operation.block ?? 0, of: shape.depth))
         sites.join(module, on: place.operation)
       }
     }

@@ -46,7 +46,7 @@ public struct ILA: Adapter {
   /// Side of the depth-wise kernel; odd.
   public var kernel: Int
   /// Dropout on what a module adds.
-  public var dropout: Float
+  public var dropout: BlockRate
   /// Whether the class token is trained.
   ///
   /// Then gradients run through all blocks; frozen, those below the first module leave no record.
@@ -58,7 +58,7 @@ public struct ILA: Adapter {
 
   /// Creates settings; the defaults are the paper's.
   public init(
-    _ variant: Variant = .ila, bottleneck: Int = 8, kernel: Int = 3, dropout: Float = 0.1,
+    _ variant: Variant = .ila, bottleneck: Int = 8, kernel: Int = 3, dropout: BlockRate = 0.1,
     trainsClassToken: Bool = true, residual: ResidualInitializer = .nearOne, locations: [Int]? = nil
   ) {
     self.variant = variant
@@ -101,12 +101,13 @@ public struct ILA: Adapter {
     plan.join = { tensors, sites in
       for block in interLayer {
         let module = try ILAModule(
-          "blocks.\(block).ila", settings, shrinks: shrinking.contains(block), tensors)
+          "blocks.\(block).ila", settings, shrinks: shrinking.contains(block),
+          dropout: settings.dropout(block, of: depth), tensors)
         try sites.join(module, at: .afterBlock(block), of: settings.name)
       }
       guard settings.variant == .ilaPlusPlus else { return }
       for block in 0..<depth {
-        let dropout = settings.dropout
+        let dropout = settings.dropout(block, of: depth)
         sites.join(
           BottleneckModule("blocks.\(block).adapter_attn", dropout: dropout, tensors),
           at: .besideAttention(block: block))
@@ -128,9 +129,7 @@ public struct ILA: Adapter {
       throw GraftError.badSetting(
         name: "kernel", value: "\(kernel)", reason: "it must be odd, at least 1 and at most 63.")
     }
-    guard dropout >= 0, dropout < 1 else {
-      throw GraftError.badSetting(name: "dropout", value: "\(dropout)", reason: "it must be in 0..<1.")
-    }
+    try dropout.requireProbability("dropout")
     guard shrinking.allSatisfy({ (0..<shape.depth).contains($0) }), Set(shrinking).count == shrinking.count
     else {
       throw GraftError.adapterDoesNotFit(

@@ -21,7 +21,7 @@ struct ILAModule: SequentialModule {
     case convolution(Tensor)
   }
 
-  init(_ name: String, _ settings: ILA, shrinks: Bool, _ tensors: TensorLookup) throws {
+  init(_ name: String, _ settings: ILA, shrinks: Bool, dropout: Float, _ tensors: TensorLookup) throws {
     down = tensors.linear("\(name).down")
     cls = tensors.linear("\(name).cls")
     convolution = tensors.linear("\(name).conv")
@@ -42,7 +42,7 @@ struct ILAModule: SequentialModule {
     case (true, _): residual = .convolution(tensors["\(name).rsds.weight"])
     }
     kernel = settings.kernel
-    dropout = settings.dropout
+    self.dropout = dropout
   }
 
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {

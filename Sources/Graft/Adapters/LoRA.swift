@@ -52,10 +52,10 @@ public struct LoRA: Adapter {
   /// What carries a product in every block.
   public var targets: [Target]
   /// Dropout on what A reads.
-  public var dropout: Float
+  public var dropout: BlockRate
 
   /// Creates settings; see the type's note on the defaults.
-  public init(rank: Int = 8, alpha: Float = 8, targets: [Target] = [.qkv], dropout: Float = 0) {
+  public init(rank: Int = 8, alpha: Float = 8, targets: [Target] = [.qkv], dropout: BlockRate = 0) {
     self.rank = rank
     self.alpha = alpha
     self.targets = targets
@@ -91,7 +91,8 @@ public struct LoRA: Adapter {
       for place in settings.places(shape) {
         let module = LoRAModule(
           down: tensors["\(place.name).lora_A.weight"], up: tensors["\(place.name).lora_B.weight"],
-          column: place.column, scale: settings.scale, dropout: settings.dropout)
+          column: place.column, scale: settings.scale,
+          dropout: settings.dropout(place.operation.block ?? 0, of: shape.depth))
         sites.join(module, on: place.operation)
       }
     }
@@ -100,7 +101,7 @@ public struct LoRA: Adapter {
 
   private func check(_ shape: VisionTransformerShape) throws {
     try SettingCheck.rank(rank, width: shape.width)
-    try SettingCheck.dropout(dropout)
+    try dropout.requireProbability("dropout")
     try SettingCheck.finite(alpha, "alpha")
     let list = targets.map(\.rawValue).joined(separator: ", ")
     guard !targets.isEmpty, Set(targets).count == targets.count else {

@@ -9,13 +9,6 @@ enum SettingCheck {
     }
   }
 
-  /// A dropout is in 0..<1.
-  static func dropout(_ value: Float) throws {
-    guard value >= 0, value < 1 else {
-      throw GraftError.badSetting(name: "dropout", value: "\(value)", reason: "it must be in 0..<1.")
-    }
-  }
-
   /// A factor is a number.
   static func finite(_ value: Float, _ name: String) throws {
     guard value.isFinite else {

@@ -4,7 +4,7 @@ public struct ModelSummary: Codable, Sendable, Hashable {
   public let backboneParameters: Int
   /// Scalars that the adapter trains, without head and class token.
   public let adapterParameters: Int
-  /// Scalars of the classification head.
+  /// Scalars of the classification heads, norms of early ones included.
   public let headParameters: Int
   /// All scalars that training changes: adapter, head and, where it is trained, the class token.
   public let trainableParameters: Int
@@ -12,13 +12,23 @@ public struct ModelSummary: Codable, Sendable, Hashable {
   public let tokens: [Int]
   /// Multiply-accumulates an image, in units of 10^9, without norms, activations and head: the literature's "GFLOPs".
   public let gmac: Double
+  /// What an image costs that leaves at a head, in the order of depth; the last one's is ``gmac``.
+  public let exits: [Exit]
+
+  /// A classification head and the work below it.
+  public struct Exit: Codable, Sendable, Hashable {
+    /// Blocks below it.
+    public let blocks: Int
+    /// Multiply-accumulates an image up to it, in units of 10^9, counted as ``ModelSummary/gmac``.
+    public let gmac: Double
+  }
 
   enum CodingKeys: String, CodingKey {
     case backboneParameters = "backbone_parameters"
     case adapterParameters = "adapter_parameters"
     case headParameters = "head_parameters"
     case trainableParameters = "trainable_parameters"
-    case tokens, gmac
+    case tokens, gmac, exits
   }
 
   /// Sums up a model.
@@ -35,7 +45,8 @@ public struct ModelSummary: Codable, Sendable, Hashable {
     let plan = try adapter.plan(for: shape)
     backboneParameters = shape.parameterCount
     adapterParameters = plan.parameterCount
-    headParameters = (shape.width + 1) * classes
+    let heads = plan.heads(depth: shape.depth)
+    headParameters = heads.reduce(0) { $0 + $1.parameterCount(width: shape.width, classes: classes) }
     trainableParameters = adapterParameters + headParameters + (plan.trainsClassToken ? shape.width : 0)
 
     var costs: [Site: [AdapterPlan.SiteCost]] = [:]
@@ -44,6 +55,7 @@ public struct ModelSummary: Codable, Sendable, Hashable {
     var prompts = 0
     var macs = shape.embeddingMACs
     var counts: [Int] = []
+    var early: [Exit] = []
     func add(at sites: Site...) throws {
       for cost in sites.flatMap({ costs[$0] ?? [] }) {
         guard !cost.needsGrid || prompts == 0 else {
@@ -70,9 +82,13 @@ public struct ModelSummary: Codable, Sendable, Hashable {
         at: .beforeAttention(block: block), .afterAttention(block: block), .besideAttention(block: block),
         .aroundAttention(block: block), .beforeMLP(block: block), .afterMLP(block: block),
         .besideMLP(block: block), .aroundMLP(block: block), .afterBlock(block))
+      if plan.exits.contains(where: { $0.blocks == block + 1 }) {
+        early.append(Exit(blocks: block + 1, gmac: Double(macs) / 1e9))
+      }
     }
     try add(at: .on(.norm))
     tokens = counts
     gmac = Double(macs) / 1e9
+    exits = early + [Exit(blocks: shape.depth, gmac: gmac)]
   }
 }

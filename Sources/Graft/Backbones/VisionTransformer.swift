@@ -125,9 +125,17 @@ public final class VisionTransformer {
     of patches: Tensor, sites: GraftedSites = .init(), classToken: Tensor? = nil, dropout: Float = 0,
     on tape: Tape
   ) throws -> Tensor {
-    var tokens = try embed(patches, sites: sites, classToken: classToken, on: tape)
-    for block in blocks { tokens = try block(tokens, sites: sites, dropout: dropout, on: tape) }
+    let tokens = try advance(
+      embed(patches, sites: sites, classToken: classToken, on: tape), through: 0..<blocks.count, sites: sites,
+      dropout: dropout, on: tape)
     return try finalNorm(tape.classToken(tokens.values), sites: sites, on: tape)
+  }
+
+  /// The tokens after some of the blocks.
+  func advance(
+    _ tokens: Tokens, through range: Range<Int>, sites: GraftedSites, dropout: Float = 0, on tape: Tape
+  ) throws -> Tokens {
+    try blocks[range].reduce(tokens) { try $1($0, sites: sites, dropout: dropout, on: tape) }
   }
 
   /// The token sequence that the first block receives.

@@ -21,6 +21,8 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
   public var normalization: Normalization
   /// How images were resized and cropped.
   public var transform: JSONValue
+  /// Where images may leave a model with early exits; nil where nothing was calibrated.
+  public var exitCalibration: ExitCalibration?
   /// The version of Graft that wrote the file, for people.
   public var graftVersion: String
   /// The version of this file's format.
@@ -65,7 +67,8 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
   /// Creates a manifest of the current format.
   public init(
     peftType: String, adapter: String, settings: [String: JSONValue], backbone: Backbone, classes: [String],
-    normalization: Normalization, transform: JSONValue, graftVersion: String
+    normalization: Normalization, transform: JSONValue, exitCalibration: ExitCalibration? = nil,
+    graftVersion: String
   ) {
     self.peftType = peftType
     self.adapter = adapter
@@ -74,6 +77,7 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
     self.classes = classes
     self.normalization = normalization
     self.transform = transform
+    self.exitCalibration = exitCalibration
     self.graftVersion = graftVersion
     formatVersion = Self.currentFormatVersion
   }
@@ -81,6 +85,7 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
   private enum CodingKeys: String, CodingKey {
     case peftType = "peft_type"
     case adapter, settings, backbone, classes, normalization, transform
+    case exitCalibration = "exit_calibration"
     case graftVersion = "graft_version"
     case formatVersion = "format_version"
   }

@@ -10,8 +10,9 @@ enum PEFTConfiguration {
   static let tensorPrefix = "base_model.model."
 
   /// Entries by which PEFT reads an adapter on a timm ViT; `nil` where a target is a third of the fused `qkv`, which is no
-  /// module there.
+  /// module there, or the dropout differs from block to block.
   static func entries(for adapter: LoRA) -> [String: JSONValue]? {
+    guard adapter.dropout.first == adapter.dropout.last else { return nil }
     var modules: [JSONValue] = []
     for target in adapter.targets {
       // Two components each: "proj" alone would be the patch embedding's projection too.
@@ -26,7 +27,7 @@ enum PEFTConfiguration {
     }
     return [
       "r": .integer(adapter.rank), "lora_alpha": .number(Double(adapter.alpha)),
-      "lora_dropout": .number(Double(adapter.dropout)), "target_modules": .array(modules),
+      "lora_dropout": .number(Double(adapter.dropout.first)), "target_modules": .array(modules),
       "modules_to_save": ["head"], "bias": "none", "fan_in_fan_out": false, "use_rslora": false,
       "use_dora": false, "init_lora_weights": true, "inference_mode": true, "task_type": .null,
       "base_model_name_or_path": .null,
@@ -57,7 +58,7 @@ enum PEFTConfiguration {
     let factor = isRankStabilized ? Double(rank).squareRoot() : 1
     return LoRA(
       rank: rank, alpha: Float(alpha * factor), targets: [],
-      dropout: Float(entries["lora_dropout"]?.doubleValue ?? 0))
+      dropout: BlockRate(Float(entries["lora_dropout"]?.doubleValue ?? 0)))
   }
 
   /// Entries that say nothing about what an adapter computes, or whose effect its tensors show, or that are read.

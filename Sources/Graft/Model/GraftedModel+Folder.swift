@@ -31,6 +31,16 @@ extension GraftedModel {
     }
     try self.init(backbone, adapter: AdapterCatalog.decode(manifest), classes: manifest.classes)
     try take(folder.weights) { folder.tensorPrefix + $0 }
+    if let stored = manifest.exitCalibration {
+      do {
+        calibration = ExitCalibration(
+          thresholds: try exitThresholds(stored.thresholds), budget: stored.budget, images: stored.images,
+          source: stored.source)
+      } catch {
+        throw CheckpointError.malformedManifest(
+          path: folder.path + "/" + AdapterFolder.manifestName, detail: "exit_calibration: \(error)")
+      }
+    }
   }
 
   /// Loads a LoRA adapter that the PEFT library saved onto a backbone that is in memory.
@@ -96,7 +106,7 @@ extension GraftedModel {
         architecture: shape.architectureName, contentHash: backbone.file?.contentHash ?? "random",
         width: shape.width, depth: shape.depth, imageSize: shape.imageSize, patchSize: shape.patchSize),
       classes: classes, normalization: shape.normalization,
-      transform: transform, graftVersion: Graft.version)
+      transform: transform, exitCalibration: calibration, graftVersion: Graft.version)
   }
 }
 

@@ -2,7 +2,7 @@ import Foundation
 package import GraftOps
 import GraftRuntime
 
-/// A frozen backbone with an adapter grafted onto it and a classification head.
+/// A frozen backbone with an adapter grafted onto it and its classification heads: one, or several at growing depth.
 ///
 /// The model holds only what is trainable; any number of models share one ``VisionTransformer``. A model belongs to one
 /// task at a time.
@@ -19,8 +19,17 @@ public final class GraftedModel {
   package let arena: ParameterArena
   /// Running statistics of the batch normalisations, by name.
   package let statistics: [(name: String, values: BatchNormStatistics)]
+  /// Where images leave that the early heads are sure of; `nil` sends all through every block.
+  public var calibration: ExitCalibration?
+  /// How many of the first trainable tensors are the adapter's; heads and class token follow.
+  let adapterTensorCount: Int
+  /// What each head's loss counts at some progress of training, in 0...1.
+  let lossWeights: @Sendable (_ progress: Double) -> [Float]
+  /// Probability with which an element of the adapter's gradients is dropped at each step.
+  let gradientDrop: Float
   private let sites: GraftedSites
-  private let head: TrainableLinear
+  /// All heads in the order of depth.
+  private let heads: [ClassificationHead]
   private let classToken: Tensor?
 
   /// Grafts an adapter in its initial state.
@@ -38,13 +47,10 @@ public final class GraftedModel {
         name: "classes", value: "\(classes.count)", reason: "a classifier needs at least two.")
     }
     var plan = try adapter.plan(for: backbone.shape)
+    adapterTensorCount = plan.declarations.count
     let width = backbone.shape.width
-    let (weight, bias): (Initializer, Initializer) =
-      switch plan.head {
-      case .truncatedNormal: (.truncatedNormal(deviation: 0.02), .constant(0))
-      case .xavier: (.xavier(fanIn: width, fanOut: classes.count), .normal(mean: 0, deviation: 1e-6))
-      }
-    plan.declareLinear("head", outputs: classes.count, inputs: width, weight: weight, bias: bias)
+    let heads = plan.heads(depth: backbone.shape.depth)
+    for head in heads { head.declare(in: &plan, width: width, classes: classes.count) }
     if plan.trainsClassToken { plan.declare("cls_token", [1, 1, width], .copied(from: "cls_token")) }
     let declared = plan.declarations.map {
       (
@@ -65,7 +71,9 @@ public final class GraftedModel {
     var sites = GraftedSites()
     try plan.join(tensors, &sites)
     self.sites = sites
-    head = tensors.linear("head")
+    self.heads = heads.map { ClassificationHead($0, epsilon: backbone.shape.epsilon, tensors) }
+    lossWeights = plan.lossWeights
+    gradientDrop = plan.gradientDrop
     classToken = plan.trainsClassToken ? tensors["cls_token"] : nil
     self.backbone = backbone
     self.adapter = adapter
@@ -73,19 +81,20 @@ public final class GraftedModel {
     summary = try ModelSummary(backbone.shape, adapter: adapter, classes: classes.count)
   }
 
-  /// Logits of each image of a batch.
+  /// Logits of each image of a batch, all blocks run.
   ///
   /// - Throws: `RuntimeError` when the device fails or has no memory left.
   public func logits(_ images: ImageBatch) throws -> [[Float]] {
-    let values = try logits(of: backbone.patchMatrix(images), on: Tape()).floats()
-    return (0..<images.count).map { Array(values[$0 * classes.count..<($0 + 1) * classes.count]) }
+    try rows(logits(of: backbone.patchMatrix(images), on: Tape()).floats())
   }
 
   /// Classes of each image with their probabilities, the likeliest first.
   ///
-  /// - Throws: `RuntimeError` when the device fails or has no memory left.
-  public func predict(_ images: ImageBatch) throws -> [[Prediction]] {
-    try logits(images).map(predictions)
+  /// - Parameter thresholds: where images may leave early; see ``decide(_:thresholds:)``.
+  /// - Throws: ``GraftError`` for thresholds that do not fit; `RuntimeError` when the device fails or has no memory
+  ///   left.
+  public func predict(_ images: ImageBatch, thresholds: [Double]? = nil) throws -> [[Prediction]] {
+    try decide(images, thresholds: thresholds).map { predictions($0.logits) }
   }
 
   /// Classes with their probabilities from one image's logits, the likeliest first.
@@ -94,29 +103,137 @@ public final class GraftedModel {
       .sorted { $0.probability > $1.probability }
   }
 
+  /// Logits of each image, from the first head that is sure enough.
+  ///
+  /// An image leaves at the first exit where its largest softmax probability is at least the exit's threshold; the last
+  /// head takes whatever is left. What stays is gathered into a smaller batch on the device, so that the blocks above
+  /// work on it alone; only logits come back to the host.
+  ///
+  /// - Parameters:
+  ///   - images: the batch.
+  ///   - thresholds: one for each exit but the last, or a single one for all of them. Above 1 nothing leaves, and the
+  ///     logits are those of ``logits(_:)`` to the bit; at 0 everything leaves. By default those of ``calibration``, and
+  ///     where there are none everything runs through.
+  /// - Throws: ``GraftError/badSetting(name:value:reason:)`` for another number of thresholds; `RuntimeError` when the
+  ///   device fails or has no memory left.
+  public func decide(_ images: ImageBatch, thresholds: [Double]? = nil) throws -> [Decision] {
+    guard let thresholds = try thresholds.map(exitThresholds) ?? calibration?.thresholds else {
+      return try logits(images).map { Decision(logits: $0, exit: heads.count - 1) }
+    }
+    let tape = Tape()
+    var tokens = try embed(backbone.patchMatrix(images), on: tape)
+    var decisions = [Decision](
+      repeating: Decision(logits: [], exit: heads.count - 1), count: images.count)
+    var staying = Array(0..<images.count)
+    for (exit, head) in heads.enumerated() {
+      let below = exit == 0 ? 0 : heads[exit - 1].blocks
+      tokens = try backbone.advance(tokens, through: below..<head.blocks, sites: sites, on: tape)
+      let isLast = exit == heads.count - 1
+      // No probability is above 1: such an exit is not asked.
+      guard isLast || thresholds[exit] <= 1 else { continue }
+      let logits = try rows(
+        self.logits(of: tape.classToken(tokens.values), head, on: tape).floats())
+      let places = logits.indices.filter { place in
+        let leaves = isLast || confidence(logits[place]) >= thresholds[exit]
+        if leaves { decisions[staying[place]] = Decision(logits: logits[place], exit: exit) }
+        return !leaves
+      }
+      if places.isEmpty { break }
+      if places.count < staying.count {
+        tokens = tokens.with(try tape.gatherImages(tokens.values, places))
+        staying = places.map { staying[$0] }
+      }
+    }
+    return decisions
+  }
+
+  /// Number of heads, the last one included.
+  public var exitCount: Int { heads.count }
+
+  /// One threshold for each exit but the last.
+  ///
+  /// - Throws: ``GraftError/badSetting(name:value:reason:)`` when they are too few, too many, negative or no numbers.
+  public func exitThresholds(_ given: [Double]) throws -> [Double] {
+    func refuse(_ reason: String) -> GraftError {
+      .badSetting(name: "thresholds", value: given.map { "\($0)" }.joined(separator: ","), reason: reason)
+    }
+    let early = heads.count - 1
+    guard early > 0 else { throw refuse("the model has no early exits; train one with the adapter dyn.") }
+    guard given.count == early || given.count == 1 else {
+      throw refuse(
+        "the model has \(early) early exits, after blocks \(heads.dropLast().map { "\($0.blocks)" }.joined(separator: ", ")); "
+          + "give one threshold for each, or one for all.")
+    }
+    guard given.allSatisfy({ $0 >= 0 }) else { throw refuse("a threshold is a number that is not negative.") }
+    return given.count == early ? given : [Double](repeating: given[0], count: early)
+  }
+
+  private func embed(_ patches: Tensor, on tape: Tape) throws -> Tokens {
+    try backbone.embed(patches, sites: sites, classToken: classToken, on: tape)
+  }
+
+  /// Class tokens (B, D) as they reach some of the heads, in the order of depth.
+  private func classTokens(
+    of patches: Tensor, for heads: [ClassificationHead], dropout: Float, on tape: Tape
+  ) throws -> [Tensor] {
+    var tokens = try embed(patches, on: tape)
+    var below = 0
+    return try heads.map { head in
+      tokens = try backbone.advance(
+        tokens, through: below..<head.blocks, sites: sites, dropout: dropout, on: tape)
+      below = head.blocks
+      return try tape.classToken(tokens.values)
+    }
+  }
+
+  private func logits(of classTokens: Tensor, _ head: ClassificationHead, on tape: Tape) throws -> Tensor {
+    try head(classTokens, sharedNorm: { try backbone.finalNorm($0, sites: sites, on: tape) }, on: tape)
+  }
+
   /// Logits (B, K) of a matrix of patches.
   package func logits(of patches: Tensor, dropout: Float = 0, on tape: Tape) throws -> Tensor {
-    let features = try backbone.features(
-      of: patches, sites: sites, classToken: classToken, dropout: dropout, on: tape)
-    return try head(features, on: tape)
+    let last = heads[heads.count - 1]
+    return try logits(
+      of: classTokens(of: patches, for: [last], dropout: dropout, on: tape)[0], last, on: tape)
   }
 
-  /// Nothing below the head is trained: the same pixels have the same features in every pass.
-  var trainsHeadOnly: Bool { arena.parameters.allSatisfy { $0.name.hasPrefix("head.") } }
+  /// Nothing below the heads is trained: the same pixels have the same features in every pass.
+  var trainsHeadsOnly: Bool { adapterTensorCount == 0 && classToken == nil }
 
-  /// Logits (B, K) of a batch; with a cache, the features of images that were seen before are not computed again.
+  /// Logits (B, K) of a batch from every head, or from the last alone.
+  ///
+  /// With a cache, the class tokens of images that were seen before are not computed again.
   func logits(
-    of images: ImageBatch, cache: FeatureCache?, dropout: Float = 0, on tape: Tape
-  ) throws -> Tensor {
-    guard let cache, !images.identifiers.isEmpty else {
-      return try logits(of: backbone.patchMatrix(images), dropout: dropout, on: tape)
+    of images: ImageBatch, lastOnly: Bool, cache: FeatureCache? = nil, dropout: Float = 0, on tape: Tape
+  ) throws -> [Tensor] {
+    let asked = lastOnly ? Array(heads.suffix(1)) : heads
+    let tokens: [Tensor]
+    if let cache, !images.identifiers.isEmpty {
+      tokens = try cache.features(images.identifiers) {
+        try classTokens(of: backbone.patchMatrix(images), for: asked, dropout: 0, on: Tape())
+      }
+    } else {
+      tokens = try classTokens(of: backbone.patchMatrix(images), for: asked, dropout: dropout, on: tape)
     }
-    let features = try cache.features(images.identifiers) {
-      try backbone.features(of: backbone.patchMatrix(images), on: Tape())
-    }
-    return try head(features, on: tape)
+    return try zip(tokens, asked).map { try logits(of: $0, $1, on: tape) }
+  }
+
+  /// A flat list of logits, image by image.
+  func rows(_ values: [Float]) -> [[Float]] {
+    stride(from: 0, to: values.count, by: classes.count).map { Array(values[$0..<$0 + classes.count]) }
   }
 }
+
+/// What a model decided about one image, and at which exit.
+public struct Decision: Sendable, Hashable {
+  /// Logits of the head that decided.
+  public let logits: [Float]
+  /// Index of that head in the order of depth, from 0; the last is behind the last block.
+  public let exit: Int
+}
+
+/// How sure a head is: its largest softmax probability.
+func confidence(_ logits: [Float]) -> Double { Double(softmax(logits).max() ?? 0) }
 
 /// A class and how likely it is.
 public struct Prediction: Codable, Sendable, Hashable {

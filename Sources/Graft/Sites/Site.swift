@@ -23,6 +23,14 @@ public enum Site: Hashable, Sendable, CustomStringConvertible {
   /// On one frozen operation: reads its input, changes its output; any number can stand there.
   case on(FrozenOperation)
 
+  /// Whether a site carries one module only: those in sequence.
+  var isExclusive: Bool {
+    switch self {
+    case .beforeBlock, .beforeAttention, .beforeMLP, .afterAttention, .afterMLP, .afterBlock: true
+    case .besideAttention, .besideMLP, .aroundAttention, .aroundMLP, .on: false
+    }
+  }
+
   /// The site's name in messages.
   public var description: String {
     switch self {
@@ -71,6 +79,16 @@ public enum FrozenOperation: Hashable, Sendable, CustomStringConvertible {
     case .fc1(let block): "blocks.\(block).mlp.fc1"
     case .fc2(let block): "blocks.\(block).mlp.fc2"
     case .norm: "norm"
+    }
+  }
+
+  /// The block that it belongs to, from 0; `nil` for those before and behind all blocks.
+  var block: Int? {
+    switch self {
+    case .norm1(let block), .qkv(let block), .projection(let block), .norm2(let block), .fc1(let block),
+      .fc2(let block):
+      block
+    case .patchEmbedding, .norm: nil
     }
   }
 

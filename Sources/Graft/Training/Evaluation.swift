@@ -12,10 +12,27 @@ public struct Evaluation: Codable, Sendable, Hashable {
   public var count: Int
   /// Images a second, decoding included; the first batch, which compiles kernels, is left out where there are more.
   public var imagesPerSecond: Double
+  /// What left at each head, in the order of depth.
+  public var exits: [Exit]
+  /// Mean multiply-accumulates an image, in units of 10^9: the sum of the exits' shares times their costs.
+  public var meanGMAC: Double
+
+  /// The images that left at one head.
+  public struct Exit: Codable, Sendable, Hashable {
+    /// Blocks below it.
+    public var blocks: Int
+    /// Multiply-accumulates an image up to it, in units of 10^9.
+    public var gmac: Double
+    /// Images that left here.
+    public var count: Int
+    /// How many of them were classified rightly.
+    public var correct: Int
+  }
 
   enum CodingKeys: String, CodingKey {
-    case top1, loss, count
+    case top1, loss, count, exits
     case imagesPerSecond = "images_per_second"
+    case meanGMAC = "mean_gmac"
   }
 }
 
@@ -25,32 +42,40 @@ extension GraftedModel {
   /// - Parameters:
   ///   - source: images with labels; its classes must be the model's.
   ///   - batchSize: images at a time.
+  ///   - thresholds: where images may leave early; see ``decide(_:thresholds:)``.
   ///   - progress: called with the number of images done.
-  /// - Throws: ``GraftError/wrongClasses(model:data:)``, ``GraftError/batchDoesNotFit(batch:fitting:reason:)``, and whatever the source or the device throws.
+  /// - Throws: ``GraftError/wrongClasses(model:data:)``, ``GraftError/badSetting(name:value:reason:)`` for thresholds
+  ///   that do not fit, ``GraftError/batchDoesNotFit(batch:fitting:reason:)``, and whatever the source or the device throws.
   nonisolated(nonsending) public func evaluate(
-    _ source: any BatchSource, batchSize: Int = 32, progress: (Int) -> Void = { _ in }
+    _ source: any BatchSource, batchSize: Int = 32, thresholds: [Double]? = nil,
+    progress: (Int) -> Void = { _ in }
   ) async throws -> Evaluation {
-    try await evaluate(source, batchSize: batchSize, cache: nil, progress: progress)
+    try await evaluate(
+      source, batchSize: batchSize, thresholds: thresholds.map(exitThresholds) ?? calibration?.thresholds,
+      cache: nil, progress: progress)
   }
 
   nonisolated(nonsending) func evaluate(
-    _ source: any BatchSource, batchSize: Int, cache: FeatureCache?, progress: (Int) -> Void = { _ in }
+    _ source: any BatchSource, batchSize: Int, thresholds: [Double]? = nil, cache: FeatureCache?,
+    progress: (Int) -> Void = { _ in }
   ) async throws -> Evaluation {
     guard source.classNames == classes else {
       throw GraftError.wrongClasses(model: classes, data: source.classNames)
     }
-    var correct = 0
+    var exits = summary.exits.map { Evaluation.Exit(blocks: $0.blocks, gmac: $0.gmac, count: 0, correct: 0) }
     var loss = 0.0
     var count = 0
     var timer = Throughput()
-    var pending: (logits: PendingFloats, labels: [Int32])?
+    var pending: (decisions: () throws -> [Decision], labels: [Int32])?
     func settle() throws {
-      guard let (logits, labels) = pending else { return }
-      let values = try logits.wait()
-      for (row, label) in labels.enumerated() {
-        let row = Array(values[row * classes.count..<(row + 1) * classes.count])
-        if row.indices.max(by: { row[$0] < row[$1] }) == Int(label) { correct += 1 }
-        loss -= Double(logSoftmax(row, at: Int(label)))
+      guard let (decisions, labels) = pending else { return }
+      for (decision, label) in zip(try decisions(), labels) {
+        let logits = decision.logits
+        exits[decision.exit].count += 1
+        if logits.indices.max(by: { logits[$0] < logits[$1] }) == Int(label) {
+          exits[decision.exit].correct += 1
+        }
+        loss -= Double(logSoftmax(logits, at: Int(label)))
       }
       count += labels.count
       timer.finished(labels.count)
@@ -59,21 +84,38 @@ extension GraftedModel {
     let stream = source.batches(
       epoch: 0, batchSize: batchSize, imageSize: backbone.shape.imageSize, seed: 0, training: false)
     for try await batch in stream {
-      let logits: PendingFloats
+      let decisions: () throws -> [Decision]
       do {
-        logits = try self.logits(of: batch, cache: cache, on: Tape()).floatsLater()
+        decisions = try startDeciding(batch, thresholds: thresholds, cache: cache)
       } catch let error as RuntimeError where error.isOutOfMemory {
         let fitting = fittingBatchSize(below: batch.count) { _ = try self.logits($0) }
         throw GraftError.batchDoesNotFit(batch: batch.count, fitting: fitting, reason: "\(error)")
       }
       // The device works on this batch while the host settles the one before.
       try settle()
-      pending = (logits, batch.labels)
+      pending = (decisions, batch.labels)
     }
     try settle()
+    let images = Double(max(count, 1))
     return Evaluation(
-      top1: Double(correct) / Double(max(count, 1)), loss: loss / Double(max(count, 1)), count: count,
-      imagesPerSecond: timer.imagesPerSecond)
+      top1: Double(exits.reduce(0) { $0 + $1.correct }) / images, loss: loss / images, count: count,
+      imagesPerSecond: timer.imagesPerSecond, exits: exits,
+      meanGMAC: exits.reduce(0) { $0 + $1.gmac * (Double($1.count) / images) })
+  }
+
+  /// Queues a batch's work; what comes back waits for it.
+  ///
+  /// With thresholds the host must look at every exit, and the work is done when this returns.
+  private func startDeciding(_ batch: ImageBatch, thresholds: [Double]?, cache: FeatureCache?) throws -> (
+    () throws -> [Decision]
+  ) {
+    if let thresholds {
+      let decisions = try decide(batch, thresholds: thresholds)
+      return { decisions }
+    }
+    let logits = try logits(of: batch, lastOnly: true, cache: cache, on: Tape())[0].floatsLater()
+    let exit = exitCount - 1
+    return { try self.rows(logits.wait()).map { Decision(logits: $0, exit: exit) } }
   }
 }
 

@@ -9,24 +9,27 @@ final class FeatureCache {
   /// Most bytes to keep.
   static let limit = 1 << 30
 
-  private var features: [Int: [Float]] = [:]
+  private var features: [Int: [[Float]]] = [:]
   private var byteCount = 0
   private var context: Context?
 
-  /// Features (B, D) of the images with these identifiers: kept ones, or those that `compute` makes.
-  func features(_ identifiers: [Int], _ compute: () throws -> Tensor) throws -> Tensor {
+  /// Features of the images with these identifiers, one tensor (B, D) a head: kept ones, or those that `compute` makes.
+  func features(_ identifiers: [Int], _ compute: () throws -> [Tensor]) throws -> [Tensor] {
     let kept = identifiers.compactMap { features[$0] }
     if kept.count == identifiers.count, let context {
-      return try Tensor(Array(kept.joined()), shape: [kept.count, kept[0].count], on: context)
+      return try kept[0].indices.map { head in
+        let rows = kept.map { $0[head] }
+        return try Tensor(Array(rows.joined()), shape: [rows.count, rows[0].count], on: context)
+      }
     }
     let computed = try compute()
-    context = computed.context
-    let values = try computed.floats()
-    let width = values.count / identifiers.count
+    context = computed.first?.context
+    let values = try computed.map { try $0.floats() }
+    let bytes = values.reduce(0) { $0 + 4 * $1.count } / identifiers.count
     for (row, identifier) in identifiers.enumerated() where features[identifier] == nil {
-      guard byteCount + 4 * width <= Self.limit else { break }
-      features[identifier] = Array(values[row * width..<(row + 1) * width])
-      byteCount += 4 * width
+      guard byteCount + bytes <= Self.limit else { break }
+      features[identifier] = zip(values, computed).map { Array($0[row * $1.width..<(row + 1) * $1.width]) }
+      byteCount += bytes
     }
     return computed
   }

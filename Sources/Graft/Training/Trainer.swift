@@ -7,7 +7,7 @@ package import GraftOps
 public final class Trainer {
   /// What happens during a run.
   public enum Event: Sendable {
-    /// A step is done; `loss` is that of the step.
+    /// A step is done; `loss` is that of the step: with several heads, the weighted mean of theirs.
     case step(epoch: Int, step: Int, steps: Int, loss: Double, learningRate: Double, imagesPerSecond: Double)
     /// A pass is done; `validation` is there if it was evaluated.
     case epoch(epoch: Int, epochs: Int, trainingLoss: Double, validation: Evaluation?)
@@ -62,8 +62,8 @@ public final class Trainer {
     self.seed = seed
     self.output = output
     self.transform = transform
-    trainingFeatures = model.trainsHeadOnly && recipe.backboneDropout == 0 ? FeatureCache() : nil
-    validationFeatures = model.trainsHeadOnly ? FeatureCache() : nil
+    trainingFeatures = model.trainsHeadsOnly && recipe.backboneDropout == 0 ? FeatureCache() : nil
+    validationFeatures = model.trainsHeadsOnly ? FeatureCache() : nil
     optimizer =
       switch recipe.optimizer {
       case .adamW(let beta1, let beta2, let epsilon):
@@ -119,6 +119,8 @@ public final class Trainer {
     }
     let metrics = try MetricsFile(folder: output, keepingStepsThrough: state.step)
     model.backbone.context.memory.resetPeak()
+    // Thresholds of an earlier training mean nothing for the new one.
+    model.calibration = nil
 
     let batches = max(1, training.count / recipe.batchSize)
     let stepsPerEpoch = (batches + recipe.accumulation - 1) / recipe.accumulation
@@ -153,7 +155,7 @@ public final class Trainer {
       func finishStep() throws {
         let rate = recipe.schedule.rate(
           step: state.step, of: steps, stepsPerEpoch: stepsPerEpoch, peak: recipe.learningRate)
-        try update(learningRate: rate)
+        try update(learningRate: rate, step: state.step)
         // The host looks at the loss of the step before while the device works on this one.
         try settle()
         state.step += 1
@@ -172,7 +174,7 @@ public final class Trainer {
         let group = position / recipe.accumulation * recipe.accumulation
         let groupSize = min(recipe.accumulation, batches - group)
         micro.append(
-          try accumulate(batch, share: 1 / Float(groupSize), step: state.step, part: position - group))
+          try accumulate(batch, share: 1 / Float(groupSize), state: state, part: position - group))
         images += batch.count
         guard position - group == groupSize - 1 else { continue }
         try finishStep()
@@ -241,37 +243,57 @@ public final class Trainer {
   }
 
   /// Adds a batch's gradients, times `share`; returns its loss.
-  private func accumulate(_ batch: ImageBatch, share: Float, step: Int, part: Int) throws -> PendingFloats {
+  private func accumulate(_ batch: ImageBatch, share: Float, state: TrainingState, part: Int) throws
+    -> PendingFloats
+  {
     try fittingBatch(batch.count) {
       let loss = try Self.loss(
-        model, batch, recipe: recipe, seed: stepSeed(step, part), share: share, cache: trainingFeatures)
+        model, batch, recipe: recipe, seed: stepSeed(state.step, part), share: share,
+        progress: Double(state.epoch) / Double(recipe.epochs), cache: trainingFeatures)
       return try loss.floatsLater()
     }
   }
 
   /// Forward and backward of one batch.
   ///
-  /// Gradients are added to the model's arena.
+  /// Gradients of the sum of the heads' losses, each times its weight, are added to the model's arena.
+  ///
+  /// - Parameters:
+  ///   - share: factor on all gradients.
+  ///   - progress: of training, in 0...1; the heads' weights depend on it.
+  /// - Returns: the weighted mean of the heads' losses, [1].
   package static func loss(
-    _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float
+    _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
+    progress: Double = 0
   ) throws -> Tensor {
-    try loss(model, batch, recipe: recipe, seed: seed, share: share, cache: nil)
+    try loss(model, batch, recipe: recipe, seed: seed, share: share, progress: progress, cache: nil)
   }
 
   private static func loss(
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
-    cache: FeatureCache?
+    progress: Double, cache: FeatureCache?
   ) throws -> Tensor {
     let context = model.backbone.context
     let tape = Tape(.training(seed: seed))
-    let logits = try model.logits(of: batch, cache: cache, dropout: recipe.backboneDropout, on: tape)
+    let logits = try model.logits(
+      of: batch, lastOnly: false, cache: cache, dropout: recipe.backboneDropout, on: tape)
     let labels = try Tensor(indices: batch.labels, on: context)
-    let loss = try tape.crossEntropy(logits, labels: labels, smoothing: recipe.labelSmoothing)
-    try tape.backward(from: loss, seed: Tensor([share], shape: [1], on: context))
-    return loss
+    let losses = try logits.map {
+      try tape.crossEntropy($0, labels: labels, smoothing: recipe.labelSmoothing)
+    }
+    let weights = model.lossWeights(progress)
+    precondition(weights.count == losses.count, "one weight a head")
+    try tape.backward(
+      from: zip(losses, weights).map { ($0, try Tensor([share * $1], shape: [1], on: context)) })
+    let total = weights.reduce(0, +)
+    let parts = try zip(losses, weights).map { $1 == total ? $0 : try Elementwise.scale($0, by: $1 / total) }
+    return try parts.dropFirst().reduce(parts[0], Elementwise.add)
   }
 
-  private func update(learningRate: Double) throws {
+  private func update(learningRate: Double, step: Int) throws {
+    try GradientMask.apply(
+      to: model.arena, first: model.adapterTensorCount, probability: model.gradientDrop,
+      seed: stepSeed(step, 0))
     if recipe.clip > 0 { _ = try GradientClipping.clip(model.arena, to: recipe.clip) }
     try optimizer.step(learningRate: Float(learningRate))
     try model.arena.clearGradients()

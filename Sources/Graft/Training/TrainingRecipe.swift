@@ -67,7 +67,7 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
     let adamW = Optimizer.adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8)
     var recipe = TrainingRecipe(
       name: name, epochs: 12, batchSize: 32, accumulation: 1, optimizer: adamW,
-      learningRate: adapter is ALoRE ? 3e-3 : 1e-2, weightDecay: 0.01,
+      learningRate: adapter.quickLearningRate, weightDecay: 0.01,
       schedule: .oneCycle(rise: 0.3, division: 25, finalDivision: 1e4), clip: 1, labelSmoothing: 0,
       backboneDropout: 0, augmentation: .none, normalization: nil)
     switch name {
