@@ -19,7 +19,7 @@ from pathlib import Path
 
 import setup
 
-BUDGETS = [0.30, 0.40, 0.50, 0.60, 0.70, 0.80, 0.90]
+BUDGETS = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 
 def graft(binary: Path, *words: object) -> dict:
