@@ -26,6 +26,9 @@ static const char common_text[] = {
 static const char depthwise_conv_text[] = {
 #embed "depthwise_conv.cl"
 };
+static const char drop_path_text[] = {
+#embed "drop_path.cl"
+};
 static const char dropout_text[] = {
 #embed "dropout.cl"
 };
@@ -85,6 +88,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(columns),
     SOURCE(common),
     SOURCE(depthwise_conv),
+    SOURCE(drop_path),
     SOURCE(dropout),
     SOURCE(elementwise),
     SOURCE(grouped_linear),

@@ -13,6 +13,7 @@ struct RecipeArguments: ParsableArguments {
   @Option(help: "Largest global norm of the gradients; 0 turns clipping off.") var clip: Float?
   @Option(help: "Label smoothing.") var labelSmoothing: Float?
   @Option(help: "Dropout on the frozen branches' outputs.") var backboneDropout: Float?
+  @Option(help: "Drop-path on the last block's frozen branches, less on those below.") var dropPath: Float?
   @Option(help: "What happens to training images.") var augmentation: Named<TrainingRecipe.Augmentation>?
 
   /// The preset with these changes.
@@ -26,6 +27,7 @@ struct RecipeArguments: ParsableArguments {
     if let clip { recipe.clip = clip }
     if let labelSmoothing { recipe.labelSmoothing = labelSmoothing }
     if let backboneDropout { recipe.backboneDropout = backboneDropout }
+    if let dropPath { recipe.dropPath = dropPath }
     if let augmentation { recipe.augmentation = augmentation.value }
     try recipe.validate()
     return recipe

@@ -340,7 +340,7 @@ extension TestFolder {
             "name": "quick", "epochs": 2, "batch_size": 6, "accumulation": 1,
             "optimizer": ["adam_w": ["beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8]], "learning_rate": 0.01,
             "weight_decay": 0.01, "schedule": ["constant": [:]], "clip": 1, "label_smoothing": 0,
-            "backbone_dropout": 0, "augmentation": "none",
+            "backbone_dropout": 0, "drop_path": 0, "augmentation": "none",
           ],
           "trainable_parameters": .integer(1000 * (index + 1)), "adapter_parameters": .integer(1000 * index),
           "gmac": .number(1.43 + Double(index) / (crowded ? 400 : 10)), "top1": .number(accuracy),

@@ -103,7 +103,7 @@ public final class VisionTransformer {
     blocks = try (0..<shape.depth).map { index in
       let name = "blocks.\(index)"
       return Block(
-        index: index, heads: shape.heads,
+        index: index, depthFraction: Float(index) / Float(max(shape.depth - 1, 1)), heads: shape.heads,
         norm1: try norm("\(name).norm1"), qkv: try linear("\(name).attn.qkv", 3 * d, d),
         projection: try linear("\(name).attn.proj", d, d, layerScale: "\(name).ls1"),
         norm2: try norm("\(name).norm2"), fc1: try linear("\(name).mlp.fc1", shape.hiddenWidth, d),
@@ -120,22 +120,23 @@ public final class VisionTransformer {
   ///   - patches: from ``patchMatrix(_:)``.
   ///   - sites: the adapters' modules.
   ///   - classToken: a trained class token in place of the backbone's.
-  ///   - dropout: on the outputs of the frozen branches in training, as the ILA paper's recipe has it.
+  ///   - regularization: of the frozen branches in training.
   package func features(
-    of patches: Tensor, sites: GraftedSites = .init(), classToken: Tensor? = nil, dropout: Float = 0,
-    on tape: Tape
+    of patches: Tensor, sites: GraftedSites = .init(), classToken: Tensor? = nil,
+    regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> Tensor {
     let tokens = try advance(
       embed(patches, sites: sites, classToken: classToken, on: tape), through: 0..<blocks.count, sites: sites,
-      dropout: dropout, on: tape)
+      regularization: regularization, on: tape)
     return try finalNorm(tape.classToken(tokens.values), sites: sites, on: tape)
   }
 
   /// The tokens after some of the blocks.
   func advance(
-    _ tokens: Tokens, through range: Range<Int>, sites: GraftedSites, dropout: Float = 0, on tape: Tape
+    _ tokens: Tokens, through range: Range<Int>, sites: GraftedSites,
+    regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> Tokens {
-    try blocks[range].reduce(tokens) { try $1($0, sites: sites, dropout: dropout, on: tape) }
+    try blocks[range].reduce(tokens) { try $1($0, sites: sites, regularization: regularization, on: tape) }
   }
 
   /// The token sequence that the first block receives.
@@ -194,6 +195,8 @@ struct FrozenNorm {
 /// One pre-norm block with its graft sites.
 struct Block {
   let index: Int
+  /// 0 for the first block, 1 for the last.
+  let depthFraction: Float
   let heads: Int
   let norm1: FrozenNorm
   let qkv, projection: PreparedLinear
@@ -202,7 +205,10 @@ struct Block {
   /// Layer scale of the two branches, which `projection` and `fc2` carry already.
   let scale1, scale2: Tensor?
 
-  func callAsFunction(_ tokens: Tokens, sites: GraftedSites, dropout: Float, on tape: Tape) throws -> Tokens {
+  func callAsFunction(
+    _ tokens: Tokens, sites: GraftedSites, regularization: BranchRegularization, on tape: Tape
+  ) throws -> Tokens {
+    let dropPath = regularization.dropPath * depthFraction
     func normalized(_ input: Tensor, _ norm: FrozenNorm, _ operation: FrozenOperation) throws -> Tensor {
       try sites.adjust(norm(input, on: tape), of: operation, reading: input, on: tape)
     }
@@ -218,14 +224,15 @@ struct Block {
       _ input: Tensor, _ layer: PreparedLinear, _ operation: FrozenOperation, _ scale: Tensor?, after: Site,
       to residual: Tokens
     ) throws -> Tensor {
-      let drops = dropout > 0 && tape.isTraining
+      let drops = tape.isTraining && (regularization.dropout > 0 || dropPath > 0)
       guard drops || sites.isTaken(operation) || sites.isTaken(after) else {
         return try tape.linear(input, layer, residual: residual.values)
       }
       var branch = try sites.adjust(
         tape.linear(input, layer), of: operation, reading: input, layerScale: scale, on: tape)
-      if drops { branch = try tape.dropout(branch, probability: dropout) }
+      branch = try tape.dropout(branch, probability: regularization.dropout)
       branch = try sites.apply(at: after, to: residual.with(branch), on: tape).values
+      branch = try tape.dropPath(branch, probability: dropPath)
       return try tape.add(residual.values, branch)
     }
 

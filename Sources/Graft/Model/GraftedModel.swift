@@ -174,13 +174,14 @@ public final class GraftedModel {
 
   /// Class tokens (B, D) as they reach some of the heads, in the order of depth.
   private func classTokens(
-    of patches: Tensor, for heads: [ClassificationHead], dropout: Float, on tape: Tape
+    of patches: Tensor, for heads: [ClassificationHead], regularization: BranchRegularization,
+    on tape: Tape
   ) throws -> [Tensor] {
     var tokens = try embed(patches, on: tape)
     var below = 0
     return try heads.map { head in
       tokens = try backbone.advance(
-        tokens, through: below..<head.blocks, sites: sites, dropout: dropout, on: tape)
+        tokens, through: below..<head.blocks, sites: sites, regularization: regularization, on: tape)
       below = head.blocks
       return try tape.classToken(tokens.values)
     }
@@ -191,10 +192,12 @@ public final class GraftedModel {
   }
 
   /// Logits (B, K) of a matrix of patches.
-  package func logits(of patches: Tensor, dropout: Float = 0, on tape: Tape) throws -> Tensor {
+  package func logits(of patches: Tensor, regularization: BranchRegularization = .none, on tape: Tape) throws
+    -> Tensor
+  {
     let last = heads[heads.count - 1]
     return try logits(
-      of: classTokens(of: patches, for: [last], dropout: dropout, on: tape)[0], last, on: tape)
+      of: classTokens(of: patches, for: [last], regularization: regularization, on: tape)[0], last, on: tape)
   }
 
   /// Nothing below the heads is trained: the same pixels have the same features in every pass.
@@ -204,16 +207,18 @@ public final class GraftedModel {
   ///
   /// With a cache, the class tokens of images that were seen before are not computed again.
   func logits(
-    of images: ImageBatch, lastOnly: Bool, cache: FeatureCache? = nil, dropout: Float = 0, on tape: Tape
+    of images: ImageBatch, lastOnly: Bool, cache: FeatureCache? = nil,
+    regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> [Tensor] {
     let asked = lastOnly ? Array(heads.suffix(1)) : heads
     let tokens: [Tensor]
     if let cache, !images.identifiers.isEmpty {
       tokens = try cache.features(images.identifiers) {
-        try classTokens(of: backbone.patchMatrix(images), for: asked, dropout: 0, on: Tape())
+        try classTokens(of: backbone.patchMatrix(images), for: asked, regularization: .none, on: Tape())
       }
     } else {
-      tokens = try classTokens(of: backbone.patchMatrix(images), for: asked, dropout: dropout, on: tape)
+      tokens = try classTokens(
+        of: backbone.patchMatrix(images), for: asked, regularization: regularization, on: tape)
     }
     return try zip(tokens, asked).map { try logits(of: $0, $1, on: tape) }
   }

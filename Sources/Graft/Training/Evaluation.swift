@@ -69,6 +69,7 @@ extension GraftedModel {
     var pending: (decisions: () throws -> [Decision], labels: [Int32])?
     func settle() throws {
       guard let (decisions, labels) = pending else { return }
+      pending = nil
       for (decision, label) in zip(try decisions(), labels) {
         let logits = decision.logits
         exits[decision.exit].count += 1
@@ -94,6 +95,8 @@ extension GraftedModel {
       // The device works on this batch while the host settles the one before.
       try settle()
       pending = (decisions, batch.labels)
+      // The clock of the images after the first batch starts when nothing of theirs is done yet.
+      if count == 0 { try settle() }
     }
     try settle()
     let images = Double(max(count, 1))

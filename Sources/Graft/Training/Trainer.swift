@@ -62,7 +62,7 @@ public final class Trainer {
     self.seed = seed
     self.output = output
     self.transform = transform
-    trainingFeatures = model.trainsHeadsOnly && recipe.backboneDropout == 0 ? FeatureCache() : nil
+    trainingFeatures = model.trainsHeadsOnly && recipe.regularization == .none ? FeatureCache() : nil
     validationFeatures = model.trainsHeadsOnly ? FeatureCache() : nil
     optimizer =
       switch recipe.optimizer {
@@ -276,7 +276,8 @@ public final class Trainer {
     let context = model.backbone.context
     let tape = Tape(.training(seed: seed))
     let logits = try model.logits(
-      of: batch, lastOnly: false, cache: cache, dropout: recipe.backboneDropout, on: tape)
+      of: batch, lastOnly: false, cache: cache,
+      regularization: recipe.regularization, on: tape)
     let labels = try Tensor(indices: batch.labels, on: context)
     let losses = try logits.map {
       try tape.crossEntropy($0, labels: labels, smoothing: recipe.labelSmoothing)

@@ -44,6 +44,9 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
   public var labelSmoothing: Float
   /// Dropout on the outputs of the frozen attention and MLP branches.
   public var backboneDropout: Float
+  /// Probability with which a frozen branch of the last block is dropped whole for an image; it grows in a straight line
+  /// from 0 at the first block (stochastic depth, timm's drop-path).
+  public var dropPath: Float
   /// Augmentation.
   public var augmentation: Augmentation
   /// Normalisation to use whatever the weights were trained with; `nil` keeps the backbone's.
@@ -69,7 +72,7 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
       name: name, epochs: 12, batchSize: 32, accumulation: 1, optimizer: adamW,
       learningRate: adapter.quickLearningRate, weightDecay: 0.01,
       schedule: .oneCycle(rise: 0.3, division: 25, finalDivision: 1e4), clip: 1, labelSmoothing: 0,
-      backboneDropout: 0, augmentation: .none, normalization: nil)
+      backboneDropout: 0, dropPath: 0, augmentation: .none, normalization: nil)
     switch name {
     case "quick": break
     case "ila":
@@ -102,6 +105,7 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
       recipe.weightDecay = 1e-4
       recipe.schedule = .cosine(warmupSteps: 0, warmupEpochs: 10, start: 1e-6, floor: 1e-5)
       recipe.clip = 0
+      recipe.dropPath = 0.1
       recipe.normalization = .imageNet
     case "vpt":
       recipe.epochs = 100
@@ -143,5 +147,6 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
     try require((0..<1).contains(labelSmoothing), "label smoothing", labelSmoothing, "it must be in 0..<1.")
     try require(
       (0..<1).contains(backboneDropout), "backbone dropout", backboneDropout, "it must be in 0..<1.")
+    try require((0..<1).contains(dropPath), "drop path", dropPath, "it must be in 0..<1.")
   }
 }

@@ -28,7 +28,7 @@ extension Fixtures {
     name: "test", epochs: 4, batchSize: 8, accumulation: 1,
     optimizer: .adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8), learningRate: 1e-2, weightDecay: 0.01,
     schedule: .oneCycle(rise: 0.3, division: 25, finalDivision: 1e4), clip: 1, labelSmoothing: 0,
-    backboneDropout: 0, augmentation: .none, normalization: nil)
+    backboneDropout: 0, dropPath: 0, augmentation: .none, normalization: nil)
 
   /// Pictures of one colour with noise on top; the colours are the classes.
   static func coloured(

@@ -22,6 +22,7 @@ import Testing
     recipe.batchSize = 4
     recipe.accumulation = 2
     recipe.backboneDropout = 0.1
+    recipe.dropPath = 0.3
     recipe.labelSmoothing = 0.1
     return recipe
   }

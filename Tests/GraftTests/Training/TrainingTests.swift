@@ -251,7 +251,7 @@ import Testing
       ("accumulation", { $0.accumulation = .max }), ("learning rate", { $0.learningRate = .nan }),
       ("learning rate", { $0.learningRate = -1 }), ("weight decay", { $0.weightDecay = -1 }),
       ("clip", { $0.clip = .infinity }), ("label smoothing", { $0.labelSmoothing = 1 }),
-      ("backbone dropout", { $0.backboneDropout = 1 }),
+      ("backbone dropout", { $0.backboneDropout = 1 }), ("drop path", { $0.dropPath = 1 }),
     ]
     for (expected, change) in changes {
       var recipe = Fixtures.recipe
