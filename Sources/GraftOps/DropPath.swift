@@ -9,15 +9,7 @@ extension Tape {
   /// - Parameter input: (B, ...), what a branch adds to the residual stream.
   /// - Throws: ``OperationError/dropoutProbability(_:)`` outside [0, 1).
   package func dropPath(_ input: Tensor, probability: Float) throws -> Tensor {
-    guard probability >= 0, probability < 1 else { throw OperationError.dropoutProbability(probability) }
-    guard isTraining, probability > 0 else { return input }
-    let mask = DropoutMask(key: nextRandomKey(), probability: probability)
-    let output = try mask.applyToImages(of: input, addingTo: nil)
-    guard needsGradient(input) else { return output }
-    record(output) { [input = input.gradientKey] gradient, gradients in
-      try gradients.accumulate(into: input) { sum in try mask.applyToImages(of: gradient, addingTo: sum) }
-    }
-    return output
+    try masked(input, probability: probability) { try $0.applyToImages(of: $1, addingTo: $2) }
   }
 }
 

@@ -8,13 +8,23 @@ extension Tape {
   ///
   /// - Throws: ``OperationError/dropoutProbability(_:)`` outside [0, 1).
   package func dropout(_ input: Tensor, probability: Float) throws -> Tensor {
+    try masked(input, probability: probability) { try $0.apply(to: $1, addingTo: $2) }
+  }
+
+  /// Applies a mask that the backward pass draws again with the same key.
+  ///
+  /// - Parameter apply: the masked tensor, plus the sum so far where there is one.
+  func masked(
+    _ input: Tensor, probability: Float,
+    _ apply: @escaping (DropoutMask, Tensor, _ sum: Tensor?) throws -> Tensor
+  ) throws -> Tensor {
     guard probability >= 0, probability < 1 else { throw OperationError.dropoutProbability(probability) }
     guard isTraining, probability > 0 else { return input }
     let mask = DropoutMask(key: nextRandomKey(), probability: probability)
-    let output = try mask.apply(to: input, addingTo: nil)
+    let output = try apply(mask, input, nil)
     guard needsGradient(input) else { return output }
     record(output) { [input = input.gradientKey] gradient, gradients in
-      try gradients.accumulate(into: input) { sum in try mask.apply(to: gradient, addingTo: sum) }
+      try gradients.accumulate(into: input) { try apply(mask, gradient, $0) }
     }
     return output
   }

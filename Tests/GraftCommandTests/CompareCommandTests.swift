@@ -82,7 +82,7 @@ struct CompareCommandTests {
     let folder = try TestFolder()
     try folder.writeData("data", train: 10, val: 1)
     let data = folder.path + "/data"
-    let options = ["--preset", "quick", "--epochs", "8", "--batch-size", "3", "--seeds", "1"]
+    let options = ["--preset", "quick", "--epochs", "20", "--batch-size", "3", "--seeds", "1"]
     var signals = 0
     let cut = try await Command.compare(data, folder.path + "/cut", "linear,ila", options) {
       process, output in
@@ -97,11 +97,11 @@ struct CompareCommandTests {
     #expect(cut.last["event"] == "interrupted" && cut.last["finished"] == 1)
     #expect(folder.exists("cut/runs/ila-seed1/checkpoint.safetensors"))
     let done = cut.lines.filter { $0?["event"] == "step" && $0?["method"] == "ila" }.count
-    #expect((1..<80).contains(done))
+    #expect((1..<200).contains(done))
 
     let rest = try await Command.compare(data, folder.path + "/cut", "linear,ila", options)
     #expect(rest.status == 0 && rest.last["skipped"] == 1, "\(rest.errors)")
-    #expect(rest.lines.filter { $0?["event"] == "step" }.count == 80 - done)
+    #expect(rest.lines.filter { $0?["event"] == "step" }.count == 200 - done)
     let whole = try await Command.compare(data, folder.path + "/whole", "linear,ila", options)
     #expect(whole.status == 0)
     let file = "/runs/ila-seed1/adapter_model.safetensors"

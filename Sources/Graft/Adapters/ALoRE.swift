@@ -53,19 +53,11 @@ public struct ALoRE: Adapter {
   ///
   /// - Throws: ``GraftError`` when n does not divide the width or a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    guard (1...64).contains(experts), shape.width % experts == 0 else {
-      throw GraftError.badSetting(
-        name: "experts", value: "\(experts)",
-        reason: "it must divide the backbone's width, \(shape.width), and be at most 64.")
-    }
-    guard (1...shape.width).contains(rank) else {
-      throw GraftError.badSetting(
-        name: "rank", value: "\(rank)",
-        reason: "it must be at least 1 and at most the backbone's width, \(shape.width).")
-    }
-    guard scale.isFinite else {
-      throw GraftError.badSetting(name: "scale", value: "\(scale)", reason: "it must be a number.")
-    }
+    try SettingCheck.require(
+      (1...64).contains(experts) && shape.width % experts == 0, "experts", experts,
+      "it must divide the backbone's width, \(shape.width), and be at most 64.")
+    try SettingCheck.narrow(rank, "rank", in: shape)
+    try SettingCheck.finite(scale, "scale")
     try dropout.requireProbability("dropout")
     let (n, r, width) = (experts, rank, shape.width)
     let m = width / n
@@ -73,14 +65,14 @@ public struct ALoRE: Adapter {
     let mixing = Initializer.xavier(fanIn: n, fanOut: n)
     if sharesA { plan.declare("alore.A", [n, n, n], mixing) }
     for block in 0..<shape.depth {
-      for place in Place.allCases {
-        let name = "blocks.\(block).\(place.rawValue)"
+      for branch in Branch.allCases {
+        let name = Self.name(block, branch)
         if !sharesA { plan.declare("\(name).A", [n, n, n], mixing) }
         plan.declare("\(name).U", [n, m, r], .constant(0))
         plan.declare("\(name).V", [n, r, m], .xavier(fanIn: m, fanOut: r))
         if hasBias { plan.declare("\(name).bias", [width], .constant(0)) }
         plan.costs.append(
-          .init(site: place.site(block)) { tokens, _ in
+          .init(site: branch.before(block)) { tokens, _ in
             tokens * (2 * n * width * r + n * n * n * r)
           })
       }
@@ -89,30 +81,17 @@ public struct ALoRE: Adapter {
     let depth = shape.depth
     plan.join = { tensors, sites in
       for block in 0..<depth {
-        for place in Place.allCases {
-          let name = "blocks.\(block).\(place.rawValue)"
+        for branch in Branch.allCases {
+          let name = Self.name(block, branch)
           let module = ALoREModule(name, settings, dropout: settings.dropout(block, of: depth), tensors)
-          try sites.join(module, at: place.site(block), of: settings.name)
+          try sites.join(module, at: branch.before(block), of: settings.name)
         }
       }
     }
     return plan
   }
 
-  /// Where a module stands in a block.
-  enum Place: String, CaseIterable {
-    case attention = "alore_attn"
-    case mlp = "alore_mlp"
-
-    func site(_ block: Int) -> Site {
-      self == .attention ? .beforeAttention(block: block) : .beforeMLP(block: block)
-    }
-
-    /// The linear layer that follows, in timm's names.
-    func following(_ block: Int) -> String {
-      self == .attention ? "blocks.\(block).attn.qkv" : "blocks.\(block).mlp.fc1"
-    }
-  }
+  static func name(_ block: Int, _ branch: Branch) -> String { "blocks.\(block).alore_\(branch.rawValue)" }
 }
 
 /// One sum of Kronecker products in front of a frozen linear layer.

@@ -31,8 +31,8 @@ public struct AdaptFormer: Adapter {
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try requireBottleneck(bottleneck, of: shape)
-    try requireScale(scale)
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+    try SettingCheck.finite(scale, "scale")
     try dropout.requireProbability("dropout")
     let (settings, depth) = (self, shape.depth)
     var plan = AdapterPlan()

@@ -99,20 +99,18 @@ public struct Dyn: Adapter {
   }
 
   private func check(_ exits: [Int], _ shape: VisionTransformerShape) throws {
-    func require(_ holds: Bool, _ name: String, _ value: Any, _ reason: String) throws {
-      if !holds { throw GraftError.badSetting(name: name, value: "\(value)", reason: reason) }
-    }
     let isRising = zip(exits, exits.dropFirst()).allSatisfy { $0 < $1 }
-    try require(
+    try SettingCheck.require(
       !exits.isEmpty && isRising && exits.allSatisfy { (1..<shape.depth).contains($0) }, "exits", exits,
       "they must rise within 1...\(shape.depth - 1), counted in blocks; the last block has its head anyway.")
-    try require(mlpExits >= 0, "mlp_exits", mlpExits, "it must not be negative.")
-    try require((1...65_536).contains(hidden), "hidden", hidden, "it must be in 1...65536.")
+    try SettingCheck.require(mlpExits >= 0, "mlp_exits", mlpExits, "it must not be negative.")
+    try SettingCheck.require((1...65_536).contains(hidden), "hidden", hidden, "it must be in 1...65536.")
     for (name, ends) in [("early_weight", earlyWeight), ("last_weight", lastWeight)] {
-      try require(
+      try SettingCheck.require(
         ends.count == 2 && ends.allSatisfy { $0 >= 0 && $0.isFinite } && ends.contains { $0 > 0 }, name, ends,
         "give the weight at the beginning and at the end of training, not negative and not both 0.")
     }
-    try require((0..<1).contains(gradientDrop), "gradient_drop", gradientDrop, "it must be in 0..<1.")
+    try SettingCheck.require(
+      (0..<1).contains(gradientDrop), "gradient_drop", gradientDrop, "it must be in 0..<1.")
   }
 }

@@ -48,7 +48,7 @@ public struct FacT: Adapter {
   ///
   /// - Throws: ``GraftError`` when a setting is out of range, or the MLP's width is no multiple of the backbone's.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.rank(rank, width: shape.width)
+    try SettingCheck.narrow(rank, "rank", in: shape)
     try dropout.requireProbability("dropout")
     try SettingCheck.finite(scale, "scale")
     guard shape.hiddenWidth % shape.width == 0 else {

@@ -28,7 +28,7 @@ public struct HoulsbyAdapter: Adapter {
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try requireBottleneck(bottleneck, of: shape)
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
     try dropout.requireProbability("dropout")
     let (settings, depth, width) = (self, shape.depth, shape.width)
     var plan = AdapterPlan()

@@ -120,15 +120,10 @@ public struct ILA: Adapter {
   }
 
   private func check(_ shape: VisionTransformerShape, _ shrinking: [Int]) throws {
-    guard (1...shape.width).contains(bottleneck) else {
-      throw GraftError.badSetting(
-        name: "bottleneck", value: "\(bottleneck)",
-        reason: "it must be at least 1 and at most the backbone's width, \(shape.width).")
-    }
-    guard (1...63).contains(kernel), kernel % 2 == 1 else {
-      throw GraftError.badSetting(
-        name: "kernel", value: "\(kernel)", reason: "it must be odd, at least 1 and at most 63.")
-    }
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+    try SettingCheck.require(
+      (1...63).contains(kernel) && kernel % 2 == 1, "kernel", kernel,
+      "it must be odd, at least 1 and at most 63.")
     try dropout.requireProbability("dropout")
     guard shrinking.allSatisfy({ (0..<shape.depth).contains($0) }), Set(shrinking).count == shrinking.count
     else {

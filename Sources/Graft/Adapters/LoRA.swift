@@ -100,18 +100,16 @@ public struct LoRA: Adapter {
   }
 
   private func check(_ shape: VisionTransformerShape) throws {
-    try SettingCheck.rank(rank, width: shape.width)
+    try SettingCheck.narrow(rank, "rank", in: shape)
     try dropout.requireProbability("dropout")
     try SettingCheck.finite(alpha, "alpha")
     let list = targets.map(\.rawValue).joined(separator: ", ")
-    guard !targets.isEmpty, Set(targets).count == targets.count else {
-      throw GraftError.badSetting(
-        name: "targets", value: "[\(list)]", reason: "give at least one, and each once.")
-    }
-    guard !targets.contains(.qkv) || Set(targets).isDisjoint(with: [.q, .k, .v]) else {
-      throw GraftError.badSetting(
-        name: "targets", value: "[\(list)]", reason: "qkv is q, k and v together: name it or them.")
-    }
+    try SettingCheck.require(
+      !targets.isEmpty && Set(targets).count == targets.count, "targets", "[\(list)]",
+      "give at least one, and each once.")
+    try SettingCheck.require(
+      !targets.contains(.qkv) || Set(targets).isDisjoint(with: [.q, .k, .v]), "targets", "[\(list)]",
+      "qkv is q, k and v together: name it or them.")
   }
 
   /// One product: where it stands, under which name, and which columns of the operation's output it changes.

@@ -30,7 +30,7 @@ public struct PfeifferAdapter: Adapter {
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try requireBottleneck(bottleneck, of: shape)
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
     try dropout.requireProbability("dropout")
     let (settings, depth) = (self, shape.depth)
     var plan = AdapterPlan()

@@ -34,14 +34,12 @@ public struct RepAdapter: Adapter {
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try requireBottleneck(bottleneck, of: shape)
-    try requireScale(scale)
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+    try SettingCheck.finite(scale, "scale")
     try dropout.requireProbability("dropout")
-    guard groups >= 1, bottleneck % groups == 0, shape.width % groups == 0 else {
-      throw GraftError.badSetting(
-        name: "groups", value: "\(groups)",
-        reason: "it must divide the bottleneck, \(bottleneck), and the backbone's width, \(shape.width).")
-    }
+    try SettingCheck.require(
+      groups >= 1 && bottleneck % groups == 0 && shape.width % groups == 0, "groups", groups,
+      "it must divide the bottleneck, \(bottleneck), and the backbone's width, \(shape.width).")
     let (settings, depth, width) = (self, shape.depth, shape.width)
     let (k, part) = (bottleneck, bottleneck / groups)
     var plan = AdapterPlan()

@@ -1,18 +1,18 @@
-/// Checks of settings that several adapters have; each throws ``GraftError/badSetting(name:value:reason:)``.
+/// Checks of settings; each throws ``GraftError/badSetting(name:value:reason:)``.
 enum SettingCheck {
-  /// A rank is at least 1 and at most the backbone's width.
-  static func rank(_ value: Int, width: Int) throws {
-    guard (1...width).contains(value) else {
-      throw GraftError.badSetting(
-        name: "rank", value: "\(value)",
-        reason: "it must be at least 1 and at most the backbone's width, \(width).")
-    }
+  static func require(_ holds: Bool, _ name: String, _ value: Any, _ reason: String) throws {
+    if !holds { throw GraftError.badSetting(name: name, value: "\(value)", reason: reason) }
+  }
+
+  /// A rank or a bottleneck is at least 1 and at most the backbone's width.
+  static func narrow(_ value: Int, _ name: String, in shape: VisionTransformerShape) throws {
+    try require(
+      (1...shape.width).contains(value), name, value,
+      "it must be at least 1 and at most the backbone's width, \(shape.width).")
   }
 
   /// A factor is a number.
   static func finite(_ value: Float, _ name: String) throws {
-    guard value.isFinite else {
-      throw GraftError.badSetting(name: name, value: "\(value)", reason: "it must be a number.")
-    }
+    try require(value.isFinite, name, value, "it must be a number.")
   }
 }

@@ -44,10 +44,8 @@ public struct VPT: Adapter {
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
   public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    guard (1...1000).contains(prompts) else {
-      throw GraftError.badSetting(
-        name: "prompts", value: "\(prompts)", reason: "it must be at least 1 and at most 1000.")
-    }
+    try SettingCheck.require(
+      (1...1000).contains(prompts), "prompts", prompts, "it must be at least 1 and at most 1000.")
     try dropout.requireProbability("dropout")
     let (settings, depth) = (self, shape.depth)
     let blocks = variant == .deep ? 0..<depth : 0..<1

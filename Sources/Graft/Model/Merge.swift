@@ -23,31 +23,6 @@ extension LinearProbe: MergeableAdapter {
   ) -> [String: [Float]] { [:] }
 }
 
-extension ALoRE: MergeableAdapter {
-  /// `W' = W (I + s Delta)`, `b' = b + s W c` for qkv and fc1, in the blocked form that never makes a D x D matrix.
-  func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
-    backbone: (String) throws -> [Float]
-  ) throws -> [String: [Float]] {
-    var changed: [String: [Float]] = [:]
-    for block in 0..<shape.depth {
-      for place in Place.allCases {
-        let name = "blocks.\(block).\(place.rawValue)"
-        let linear = place.following(block)
-        let outputs = place == .attention ? 3 * shape.width : shape.hiddenWidth
-        let merged = Kronecker.merged(
-          weight: try backbone("\(linear).weight"), bias: try backbone("\(linear).bias"),
-          a: try adapter(sharesA ? "alore.A" : "\(name).A"), u: try adapter("\(name).U"),
-          v: try adapter("\(name).V"), adapterBias: hasBias ? try adapter("\(name).bias") : nil, scale: scale,
-          outputs: outputs, experts: experts, rank: rank)
-        changed["\(linear).weight"] = merged.weight
-        changed["\(linear).bias"] = merged.bias
-      }
-    }
-    return changed
-  }
-}
-
 extension GraftedModel {
   /// Writes backbone, adapter and head as one plain timm checkpoint that costs what the backbone costs.
   ///
@@ -56,7 +31,8 @@ extension GraftedModel {
   /// - Parameters:
   ///   - path: the safetensors file to write.
   ///   - transform: how images are prepared; recorded in the file's metadata.
-  /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear or shrinks the grid,
+  /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear, changes the number of
+  ///   tokens or has several heads,
   ///   ``GraftError/notFinite(tensor:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file;
   ///   `CheckpointError` when the file cannot be written.
   public func merge(to path: String, transform: JSONValue = .object([:])) throws {
@@ -66,7 +42,8 @@ extension GraftedModel {
       throw GraftError.notMergeable(
         adapter: name,
         reason: """
-          it is not linear, or changes the number of tokens. These can be: \(others.joined(separator: ", ")).
+          it is not linear, changes the number of tokens or has several heads. These can be: \
+          \(others.joined(separator: ", ")).
           """)
     }
     guard let file = backbone.file else {
