@@ -43,7 +43,7 @@ struct RecipeArguments: ParsableArguments {
                   averaging
       alore-vtab, alore-fgvc
                   reconstructed from SSF's
-      petl        RepAdapter's, without drop-path
+      petl        RepAdapter's, with drop-path 0.1
       vpt         VPT's; its rate was searched for each task
     """
 }

@@ -90,7 +90,9 @@ public final class GraftedModel {
 
   /// Classes of each image with their probabilities, the likeliest first.
   ///
-  /// - Parameter thresholds: where images may leave early; see ``decide(_:thresholds:)``.
+  /// - Parameters:
+  ///   - images: the batch.
+  ///   - thresholds: where images may leave early; see ``decide(_:thresholds:)``.
   /// - Throws: ``GraftError`` for thresholds that do not fit; `RuntimeError` when the device fails or has no memory
   ///   left.
   public func predict(_ images: ImageBatch, thresholds: [Double]? = nil) throws -> [[Prediction]] {
