@@ -10,15 +10,21 @@
 // HEAD      width of a head, in floats; at most 128. Default 64.
 // PORTABLE  defined: the variant for GPUs, further down; otherwise the one for CPUs: one work-item a group, whose
 //           scratch in local memory stays in its core's second-level cache.
+// TILE_VECTORS  of the variant for CPUs: most vectors of 16 floats in a row of a register tile. Default 4: with 6 rows
+//           they fill 24 of 32 registers of 16 floats; 1 fills 12 of 16 registers of 8.
 // GROUP_ROWS, SPLIT, TILE  of the portable variant: see there.
 
 #ifndef HEAD
 #define HEAD 64
 #endif
 
+#ifndef TILE_VECTORS
+#define TILE_VECTORS 4
+#endif
+
 #ifndef PORTABLE
 
-// Rows of a register tile. With 4 vectors a row it fills 24 of AVX-512's 32 registers.
+// Rows of a register tile.
 #define ROWS 6
 // Vectors of a head's row, and the floats of a row padded to whole vectors.
 #define HEAD_VECTORS ((HEAD + 15) / 16)
@@ -51,15 +57,15 @@ DEFINE_PRODUCT(2)
 DEFINE_PRODUCT(3)
 DEFINE_PRODUCT(4)
 
-// The same for any number of column vectors, in passes as even as possible.
+// The same for any number of column vectors, in passes of at most TILE_VECTORS and as even as possible.
 inline void product(const local float *a, int a_row, int a_step, const local float *b, int b_vector, int b_step,
                     local float *c, int c_row, int count, int adds, int vectors) {
   while (vectors > 0) {
-    const int passes = (vectors + 3) / 4;
+    const int passes = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
     const int width = (vectors + passes - 1) / passes;
-    if (width == 4) product4(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
-    if (width == 3) product3(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
-    if (width == 2) product2(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
+    if (TILE_VECTORS >= 4 && width == 4) product4(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
+    if (TILE_VECTORS >= 3 && width == 3) product3(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
+    if (TILE_VECTORS >= 2 && width == 2) product2(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
     if (width == 1) product1(a, a_row, a_step, b, b_vector, b_step, c, c_row, count, adds);
     vectors -= width;
     b += width * b_vector;

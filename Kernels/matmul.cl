@@ -48,7 +48,7 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 
 #ifndef LOCAL
 
-// One work-item computes ROWS x 32 elements of y in registers; the work-group size is 1, because on a CPU runtime the
+// One work-item computes ROWS x COLUMNS elements of y in registers; the work-group size is 1, because on a CPU runtime the
 // work-item loop is ours. Per step of k it reads two vectors of the panel in order, broadcasts one value of each
 // row of A and issues 2 * ROWS multiply-adds.
 //
@@ -56,10 +56,16 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 // the blocks. Runtimes hand out groups in that order, so a panel is read by all tiles of a block while it is in the
 // nearest cache, and the block's rows of A stay in the next one while all panels pass.
 //
-// ROWS  rows of a tile, 1 to 14: 2 * ROWS accumulators, 2 panel vectors and a broadcast must fit the vector registers.
-//       Default 12, for 32 registers.
+// ROWS     rows of a tile, 1 to 14. Default 12.
+// COLUMNS  columns of a tile: 32, a whole panel, or 16, each half of it in turn. Default 32.
+//
+// Accumulators, a step's panel vectors and a broadcast must fit the vector registers: 12 x 32 in 32 of 16 floats, 6 x 16
+// in 16 of 8 floats.
 #ifndef ROWS
 #define ROWS 12
+#endif
+#ifndef COLUMNS
+#define COLUMNS 32
 #endif
 
 inline void finish16(float16 sum, size_t at, int column, global float *y, const global float *bias,
@@ -155,35 +161,47 @@ inline void finish_some(float16 sum, int count, size_t at, int column, global fl
       ROW_12(X) ROW_13(X)
 
 // A row of A past the last is read as the last: the tile stays whole, and its result is not stored.
-#define DECLARE(r)                                             \
-  const global float *a##r = a + (size_t)min(first + r, m - 1) * k; \
-  float16 l##r = 0.0f, h##r = 0.0f;
-#define MULTIPLY(r)                \
-  {                                \
-    const float16 v = a##r[i];     \
-    l##r = fma(v, low, l##r);      \
-    h##r = fma(v, high, h##r);     \
+#define ROW_OF_A(r) const global float *a##r = a + (size_t)min(first + r, m - 1) * k;
+#define STORE(sums, at, column)                                                  \
+  if (column + 16 <= n) finish16(sums, at, column, y, bias, residual, pre);      \
+  else finish_some(sums, n - (column), at, column, y, bias, residual, pre);
+#if COLUMNS == 32
+#define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f, h##r = 0.0f;
+#define MULTIPLY(r)            \
+  {                            \
+    const float16 v = a##r[i]; \
+    l##r = fma(v, low, l##r);  \
+    h##r = fma(v, high, h##r); \
   }
-#define FINISH(r)                                                                                           \
-  if (first + r < m) {                                                                                      \
-    const size_t at = (size_t)(first + r) * n + column;                                                     \
-    if (column + 16 <= n) finish16(l##r, at, column, y, bias, residual, pre);                               \
-    else finish_some(l##r, n - column, at, column, y, bias, residual, pre);                                 \
-    if (column + 32 <= n) finish16(h##r, at + 16, column + 16, y, bias, residual, pre);                     \
-    else finish_some(h##r, n - column - 16, at + 16, column + 16, y, bias, residual, pre);                  \
+#define FINISH(r)                                       \
+  if (first + r < m) {                                  \
+    const size_t at = (size_t)(first + r) * n + column; \
+    STORE(l##r, at, column)                             \
+    STORE(h##r, at + 16, column + 16)                   \
   }
+#else
+#define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f;
+#define MULTIPLY(r) l##r = fma((float16)(a##r[i]), low, l##r);
+#define FINISH(r)                                       \
+  if (first + r < m) {                                  \
+    const size_t at = (size_t)(first + r) * n + column; \
+    STORE(l##r, at, column)                             \
+  }
+#endif
 
 kernel void matmul_registers(const global float *a, const global float *b, global float *y,
                              const global float *bias, const global float *residual, global float *pre, int m,
                              int n, int k) {
   const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
   if (first >= m) return;
-  const int column = get_global_id(1) * PANEL;
-  const global float *panel = b + (size_t)column * k;
+  const int column = get_global_id(1) * COLUMNS;
+  const global float *panel = b + (size_t)(column / PANEL) * PANEL * k + column % PANEL;
   EACH_ROW(DECLARE)
   for (int i = 0; i < k; ++i) {
     const float16 low = VLOAD(panel + (size_t)i * PANEL);
+#if COLUMNS == 32
     const float16 high = VLOAD(panel + (size_t)i * PANEL + 16);
+#endif
     EACH_ROW(MULTIPLY)
   }
   EACH_ROW(FINISH)

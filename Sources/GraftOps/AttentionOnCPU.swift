@@ -1,7 +1,7 @@
 import GraftRuntime
 
 /// Attention with one work-item a group: tiles of keys and values are packed into local memory, which on a CPU is
-/// cache, and register tiles of 6 rows by 4 vectors do the products.
+/// cache, and register tiles of 6 rows by as many vectors as registers hold do the products.
 struct AttentionOnCPU: AttentionKernels {
   /// Rows of the register tile: ROWS in the kernels.
   private static let registerRows = 6
@@ -71,7 +71,9 @@ struct AttentionOnCPU: AttentionKernels {
   }
 
   private func kernel(_ function: String) -> KernelKey {
-    KernelKey("attention", function, ["HEAD": shape.headSize])
+    KernelKey(
+      "attention", function,
+      ["HEAD": shape.headSize, "TILE_VECTORS": context.traits.hasWideRegisters ? 4 : 1])
   }
 
   /// A head's row in whole vectors.

@@ -6,14 +6,19 @@ enum MatmulKernels {
   static func registers(
     _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
-    let tile = registerRows(for: m)
-    let kernel = KernelKey("matmul", "matmul_registers", macros: epilogue.macros + [.init("ROWS", tile)])
+    let isWide = a.context.traits.hasWideRegisters
+    let tile = registerRows(for: m, most: isWide ? 12 : 6)
+    let columns = isWide ? MatmulPanels.width : 16
+    let kernel = KernelKey(
+      "matmul", "matmul_registers",
+      macros: epilogue.macros + [.init("ROWS", tile), .init("COLUMNS", columns)])
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
     let most = max(2, blockBytes / (panels.inner * tile * 4))
     let blocks = (tiles + most - 1) / most
     try a.context.run(
-      kernel, over: [(tiles + blocks - 1) / blocks, panels.count, blocks], group: [1, 1, 1],
+      kernel, over: [(tiles + blocks - 1) / blocks, (panels.columns + columns - 1) / columns, blocks],
+      group: [1, 1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
         + [m, panels.columns, panels.inner])
   }
@@ -25,7 +30,9 @@ enum MatmulKernels {
   private static let blockBytes = 1 << 20
 
   /// Rows of a register tile: the full tile, or what a small matrix needs, so that few builds serve all.
-  private static func registerRows(for m: Int) -> Int { [1, 2, 4, 8].first { m <= $0 } ?? 12 }
+  private static func registerRows(for m: Int, most: Int) -> Int {
+    [1, 2, 4, 8].first { m <= $0 && $0 < most } ?? most
+  }
 
   /// How the right operand of ``local(_:_:_:rows:columns:inner:isTransposed:slices:epilogue:into:)`` is stored.
   enum RightLayout: Int {

@@ -19,18 +19,21 @@ public enum PeakMeasurement {
   /// - Returns: its floating-point operations.
   package static func queueFMALoop(on context: Context) throws -> Double {
     let isCPU = context.traits.isCPU
-    let width = isCPU ? 16 : 1
+    // A CPU's registers: 32 of 16 floats, or 16 of 8.
+    let isNarrow = isCPU && !context.traits.hasWideRegisters
+    let (width, chains) = isCPU ? (isNarrow ? 8 : 16, isNarrow ? 12 : 24) : (1, 24)
     // PoCL hands out groups by the dozen: few groups would all run on one core, and the peak would be a core's; on
     // a GPU enough items to fill every unit several times.
     let group = isCPU ? 1 : min(256, context.traits.maxWorkGroupSize)
     let items = context.traits.computeUnits * (isCPU ? 256 : 8 * group)
-    let iterations = isCPU ? 2_000 : 4_000
+    let iterations = isCPU ? 8_000 : 4_000
     let sink = try Tensor(empty: [items], on: context)
     try context.run(
-      KernelKey("benchmark", "fma_peak", ["WIDE": width]), over: [items], group: [group], sink.buffer,
+      KernelKey("benchmark", "fma_peak", ["WIDE": width, "CHAINS": chains]), over: [items], group: [group],
+      sink.buffer,
       Float(0.999),
       Float(0.001), iterations)
-    return 2 * 24 * Double(width) * Double(iterations) * Double(items)
+    return 2 * Double(chains) * Double(width) * Double(iterations) * Double(items)
   }
 
   /// A copy between two arrays far larger than caches, in GB/s; bytes read and bytes written both count.

@@ -9,6 +9,13 @@ public struct Device: Sendable {
   public let index: Int
   let handle: Handle
 
+  /// This device under other traits: tests try on it what kernels do on another.
+  package func changing(_ change: (inout DeviceTraits) -> Void) -> Device {
+    var traits = traits
+    change(&traits)
+    return Device(traits: traits, index: index, handle: handle)
+  }
+
   /// All devices of all platforms, in the order the drivers list them.
   ///
   /// - Throws: ``RuntimeError/noDevice`` when there is none.

@@ -54,6 +54,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   /// A CPU runs a work-item loop itself: one wide work-item a group is its natural shape.
   public var isCPU: Bool { kind == .cpu && !quirks.contains(.slowPrivateVectors) }
 
+  /// A CPU with 32 vector registers of 16 floats (AVX-512) rather than 16 of 8 or fewer: what register tiles must fit.
+  public var hasWideRegisters: Bool { vectorWidth >= 16 }
+
   /// `name`, with the platform, for people and for keys of caches.
   public var identity: String { "\(platform) / \(name) / \(driverVersion)" }
 }

@@ -1,4 +1,5 @@
 import GraftOps
+import GraftRuntime
 import Testing
 
 @Suite(.serialized) struct AttentionTests {
@@ -21,14 +22,15 @@ import Testing
       }
     }
 
-    func attention(_ variant: AttentionVariant) throws -> [Float] {
-      let qkv = try Tensor(values, shape: [batch, tokens, 3 * width], on: TestDevice.context.get())
+    func attention(_ variant: AttentionVariant, on context: Context? = nil) throws -> [Float] {
+      let qkv = try Tensor(
+        values, shape: [batch, tokens, 3 * width], on: context ?? TestDevice.context.get())
       return try Tape().attention(qkv, heads: heads, variant: variant).floats()
     }
 
     /// The gradient of the sum of the outputs, each weighted by its position.
-    func gradient(_ variant: AttentionVariant) throws -> [Float] {
-      let context = try TestDevice.context.get()
+    func gradient(_ variant: AttentionVariant, on context: Context? = nil) throws -> [Float] {
+      let context = try context ?? TestDevice.context.get()
       let arena = try ParameterArena([("qkv", [batch, tokens, 3 * width], values)], on: context)
       let tape = Tape(.training(seed: 1))
       let output = try tape.attention(arena.parameters[0].value, heads: heads, variant: variant)
@@ -91,6 +93,19 @@ import Testing
     let gradients = try (sequence.gradient(.cpu), sequence.gradient(.portable))
     let most = gradients.0.reduce(0) { max($0, abs($1)) }
     #expect(largestDifference(gradients.0, gradients.1) < 4e-5 * most)
+  }
+
+  /// Tiles for 16 registers of 8 floats and for 32 of 16 do the same sums in the same order.
+  @Test func tilesForNarrowAndWideRegistersAgreeToTheLastBit() throws {
+    let device = try TestDevice.context.get().device
+    for headSize in [20, 64, 80] {
+      let sequence = Sequence(batch: 1, tokens: 70, heads: 2, headSize: headSize)
+      let (narrow, wide) = try (
+        Context(device.changing { $0.vectorWidth = 8 }), Context(device.changing { $0.vectorWidth = 16 })
+      )
+      #expect(try sequence.attention(.cpu, on: narrow) == sequence.attention(.cpu, on: wide))
+      #expect(try sequence.gradient(.cpu, on: narrow) == sequence.gradient(.cpu, on: wide))
+    }
   }
 
   @Test(arguments: AttentionVariant.allCases)

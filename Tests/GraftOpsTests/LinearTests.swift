@@ -47,6 +47,24 @@ import Testing
     #expect(results[0] == results[1])
   }
 
+  /// Tiles for 16 registers of 8 floats and for 32 of 16 do the same sums in the same order.
+  @Test func tilesForNarrowAndWideRegistersAgreeToTheLastBit() throws {
+    var weight: [Float] = []
+    for index in 0..<77 * 50 { weight.append(Float((index * 37) % 101) / 101 - 0.5) }
+    func products(vectorWidth: Int, rows: Int) throws -> [Float] {
+      let device = try TestDevice.context.get().device.changing { $0.vectorWidth = vectorWidth }
+      let context = try Context(device)
+      let layer = try PreparedLinear(
+        weight: weight, bias: nil, outputs: 77, inputs: 50, on: context, variant: .cpuRegisterTiled)
+      let x = try Tensor(Array(weight.prefix(rows * 50)), shape: [rows, 50], on: context)
+      return try Tape().linear(x, layer).floats()
+    }
+    // Whole tiles, and the smaller ones for a few rows.
+    for rows in [77, 5, 2] {
+      #expect(try products(vectorWidth: 8, rows: rows) == products(vectorWidth: 16, rows: rows))
+    }
+  }
+
   @Test func namesVariantsThatAreNotHere() throws {
     #expect("\(MatmulError.unknownVariant("fast"))".contains("cpuRegisterTiled, localMemoryTiled, clblast"))
     #expect("\(MatmulError.unavailable(.clblast))".contains("trait CLBlast"))
