@@ -2,10 +2,11 @@
 //   y = f(A B + bias) + residual,   pre = A B + bias
 //
 // A         (m, k) row-major.
-// B         (k, n) in panels of 32 columns, zero-padded (pack.cl):  B[i][j] = b[j / 32][i][j % 32].
+// B         (k, n) in panels of columns, zero-padded (pack.cl):  B[i][j] = b[j / PANEL][i][j % PANEL].
 // y         (m, n) row-major; so are residual and pre.
 // bias      (n).
 //
+// PANEL     columns of a panel, 32 or 16. Default 32.
 // BIAS      defined: bias is added.
 // ACTIVATION  f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0.
 // RESIDUAL  defined: residual is added after f.
@@ -29,7 +30,9 @@
 #define ACTIVATE(SUFFIX, FLOATS, x) (x)
 #endif
 
+#ifndef PANEL
 #define PANEL 32
+#endif
 
 inline void finish1(float sum, size_t at, int column, global float *y, const global float *bias,
                     const global float *residual, global float *pre) {
@@ -48,24 +51,20 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 
 #ifndef LOCAL
 
-// One work-item computes ROWS x COLUMNS elements of y in registers; the work-group size is 1, because on a CPU runtime the
-// work-item loop is ours. Per step of k it reads two vectors of the panel in order, broadcasts one value of each
-// row of A and issues 2 * ROWS multiply-adds.
+// One work-item computes ROWS x PANEL elements of y in registers; the work-group size is 1, because on a CPU runtime the
+// work-item loop is ours. Per step of k it reads the panel's next vectors, broadcasts one value of each row of A and
+// multiplies and adds it to each of them.
 //
 // Dimension 0 of the range runs along the tiles of one block of rows, dimension 1 along the panels, dimension 2 along
 // the blocks. Runtimes hand out groups in that order, so a panel is read by all tiles of a block while it is in the
 // nearest cache, and the block's rows of A stay in the next one while all panels pass.
 //
-// ROWS     rows of a tile, 1 to 14. Default 12.
-// COLUMNS  columns of a tile: 32, a whole panel, or 16, each half of it in turn. Default 32.
+// ROWS  rows of a tile, 1 to 14. Default 12.
 //
 // Accumulators, a step's panel vectors and a broadcast must fit the vector registers: 12 x 32 in 32 of 16 floats, 6 x 16
 // in 16 of 8 floats.
 #ifndef ROWS
 #define ROWS 12
-#endif
-#ifndef COLUMNS
-#define COLUMNS 32
 #endif
 
 inline void finish16(float16 sum, size_t at, int column, global float *y, const global float *bias,
@@ -165,7 +164,7 @@ inline void finish_some(float16 sum, int count, size_t at, int column, global fl
 #define STORE(sums, at, column)                                                  \
   if (column + 16 <= n) finish16(sums, at, column, y, bias, residual, pre);      \
   else finish_some(sums, n - (column), at, column, y, bias, residual, pre);
-#if COLUMNS == 32
+#if PANEL == 32
 #define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f, h##r = 0.0f;
 #define MULTIPLY(r)            \
   {                            \
@@ -194,12 +193,12 @@ kernel void matmul_registers(const global float *a, const global float *b, globa
                              int n, int k) {
   const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
   if (first >= m) return;
-  const int column = get_global_id(1) * COLUMNS;
-  const global float *panel = b + (size_t)(column / PANEL) * PANEL * k + column % PANEL;
+  const int column = get_global_id(1) * PANEL;
+  const global float *panel = b + (size_t)column * k;
   EACH_ROW(DECLARE)
   for (int i = 0; i < k; ++i) {
     const float16 low = VLOAD(panel + (size_t)i * PANEL);
-#if COLUMNS == 32
+#if PANEL == 32
     const float16 high = VLOAD(panel + (size_t)i * PANEL + 16);
 #endif
     EACH_ROW(MULTIPLY)

@@ -1,8 +1,8 @@
-// Panels: a matrix B (inner, columns) cut into strips of 32 columns, each strip contiguous with its rows in order:
-//   panels[p][i][c] = B[i][32 p + c],   zero where 32 p + c >= columns
+// Panels: a matrix B (inner, columns) cut into strips of PANEL columns, each strip contiguous with its rows in order:
+//   panels[p][i][c] = B[i][PANEL p + c],   zero where PANEL p + c >= columns
 // so that a product that walks down `inner` reads one strip of memory from start to end.
 //
-// PANEL  columns of a panel. Default 32 (two float16: the width of the register tile in matmul.cl).
+// PANEL  columns of a panel: the width of the register tile in matmul.cl. Default 32.
 //
 // Work-item (i / BLOCK, p) writes BLOCK consecutive rows of panel p.
 

@@ -6,19 +6,16 @@ enum MatmulKernels {
   static func registers(
     _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
-    let isWide = a.context.traits.hasWideRegisters
-    let tile = registerRows(for: m, most: isWide ? 12 : 6)
-    let columns = isWide ? MatmulPanels.width : 16
+    let tile = registerRows(for: m, most: panels.width == 32 ? 12 : 6)
     let kernel = KernelKey(
       "matmul", "matmul_registers",
-      macros: epilogue.macros + [.init("ROWS", tile), .init("COLUMNS", columns)])
+      macros: epilogue.macros + [.init("PANEL", panels.width), .init("ROWS", tile)])
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
     let most = max(2, blockBytes / (panels.inner * tile * 4))
     let blocks = (tiles + most - 1) / most
     try a.context.run(
-      kernel, over: [(tiles + blocks - 1) / blocks, (panels.columns + columns - 1) / columns, blocks],
-      group: [1, 1, 1],
+      kernel, over: [(tiles + blocks - 1) / blocks, panels.count, blocks], group: [1, 1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
         + [m, panels.columns, panels.inner])
   }
@@ -35,10 +32,18 @@ enum MatmulKernels {
   }
 
   /// How the right operand of ``local(_:_:_:rows:columns:inner:isTransposed:slices:epilogue:into:)`` is stored.
-  enum RightLayout: Int {
-    case panels = 0
-    case rowMajor = 1
-    case transposed = 2
+  enum RightLayout {
+    case panels(width: Int)
+    case rowMajor
+    case transposed
+
+    fileprivate var macros: [KernelKey.Macro] {
+      switch self {
+      case .panels(let width): [.init("B_LAYOUT", 0), .init("PANEL", width)]
+      case .rowMajor: [.init("B_LAYOUT", 1)]
+      case .transposed: [.init("B_LAYOUT", 2)]
+      }
+    }
   }
 
   /// `output (slices, m, n) = epilogue(a (m, k) * b (k, n))` with a tile in local memory.
@@ -51,7 +56,7 @@ enum MatmulKernels {
     inner k: Int, perSlice: Int? = nil, epilogue: MatmulEpilogue = .init(), into output: Tensor
   ) throws {
     let context = a.context
-    var macros = epilogue.macros + [.init("LOCAL", 1), .init("B_LAYOUT", layout.rawValue)]
+    var macros = epilogue.macros + layout.macros + [.init("LOCAL", 1)]
     if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
     if perSlice != nil { macros.append(.init("SLICED", 1)) }
     var tile = LocalTile(columns: n, limit: context.traits.maxWorkGroupSize)

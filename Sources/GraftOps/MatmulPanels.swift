@@ -1,24 +1,23 @@
 import GraftRuntime
 
-/// A matrix (inner, columns) on the device, cut into zero-padded strips of 32 columns.
+/// A matrix (inner, columns) on the device, cut into zero-padded strips of 32 or 16 columns.
 ///
 /// A product with it on the right reads the strips in order; see Kernels/pack.cl.
 struct MatmulPanels {
-  /// Columns of a panel.
-  static let width = 32
-
+  /// Columns of a panel: those of a register tile on a CPU, enough for whole cache lines on others.
+  let width: Int
   let inner: Int
   let columns: Int
   let tensor: Tensor
 
-  var count: Int { Self.count(columns) }
-
-  private static func count(_ columns: Int) -> Int { (columns + width - 1) / width }
+  var count: Int { (columns + width - 1) / width }
 
   private init(empty inner: Int, _ columns: Int, on context: Context) throws {
+    let width = context.traits.isCPU && !context.traits.hasWideRegisters ? 16 : 32
+    self.width = width
     self.inner = inner
     self.columns = columns
-    tensor = try Tensor(empty: [Self.count(columns), inner, Self.width], on: context)
+    tensor = try Tensor(empty: [(columns + width - 1) / width, inner, width], on: context)
   }
 
   /// Packs a row-major matrix (inner, columns), or, transposed, one of (columns, inner).
@@ -39,7 +38,8 @@ struct MatmulPanels {
   private func launch(_ function: String, _ source: Tensor, tail: [Int]) throws {
     let rowsOfItem = 16
     try tensor.context.run(
-      KernelKey("pack", function), over: [(inner + rowsOfItem - 1) / rowsOfItem, count], group: [1, 1],
+      KernelKey("pack", function, ["PANEL": width]), over: [(inner + rowsOfItem - 1) / rowsOfItem, count],
+      group: [1, 1],
       arguments: [source.buffer, tensor.buffer, inner, columns] + tail)
   }
 }

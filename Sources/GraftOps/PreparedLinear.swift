@@ -99,7 +99,8 @@ public final class PreparedLinear {
       try MatmulKernels.registers(a, panels, rows: a.rows, epilogue: epilogue, into: output)
     } else {
       try MatmulKernels.local(
-        a, panels.tensor, .panels, rows: a.rows, columns: panels.columns, inner: panels.inner,
+        a, panels.tensor, .panels(width: panels.width), rows: a.rows, columns: panels.columns,
+        inner: panels.inner,
         epilogue: epilogue, into: output)
     }
   }
