@@ -8,12 +8,13 @@ Graft's canonical tensor names: `blocks.3.ila.down.weight`, `blocks.0.alore_attn
 from __future__ import annotations
 
 import branch_adapters
+import exits
 import operations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-METHODS = ("linear", "ila", "ila+", "ila++", "alore", *branch_adapters.METHODS, *operations.METHODS)
+METHODS = ("linear", "ila", "ila+", "ila++", "alore", "dyn", *branch_adapters.METHODS, *operations.METHODS)
 
 
 class ILA(nn.Module):
@@ -161,6 +162,10 @@ def graft(vit: nn.Module, method: str, classes: int, dropout: float = 0.1, **opt
     if method in operations.METHODS:
         operations.attach(vit, method, dropout, **options)
         return vit
+    if method == "dyn":
+        exits.attach(vit, classes, **options)
+        branch_adapters.attach(vit, "repadapter", dropout)
+        return vit
     shrinking = ila_blocks(len(vit.blocks))
     for i, block in enumerate(vit.blocks):
         if method.startswith("ila") and (i in shrinking or method == "ila+"):
@@ -185,13 +190,20 @@ def state(vit: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in {**trainables(vit), **statistics}.items()}
 
 
-def features(vit: nn.Module, images: Tensor) -> Tensor:
-    """The CLS token after the final norm, through whatever is grafted."""
+def class_tokens(vit: nn.Module, images: Tensor) -> list[Tensor]:
+    """The CLS token after each block, through whatever is grafted."""
     x = vit.patch_embed(images)
     x = torch.cat([vit.cls_token.expand(len(x), -1, -1), x], dim=1) + vit.pos_embed
+    tokens = []
     for block in vit.blocks:
         x = block_forward(block, x)
-    return vit.norm(x[:, 0])  # the norm is token-wise: only the CLS token's is needed
+        tokens.append(x[:, 0])
+    return tokens
+
+
+def features(vit: nn.Module, images: Tensor) -> Tensor:
+    """The CLS token after the final norm."""
+    return vit.norm(class_tokens(vit, images)[-1])  # the norm is token-wise: only the CLS token's is needed
 
 
 def block_forward(block: nn.Module, x: Tensor) -> Tensor:
@@ -214,6 +226,13 @@ def block_forward(block: nn.Module, x: Tensor) -> Tensor:
 
 def forward(vit: nn.Module, images: Tensor) -> Tensor:
     return vit.head(features(vit, images))
+
+
+def all_logits(vit: nn.Module, images: Tensor) -> list[Tensor]:
+    """Of each early exit, if there are any, and of the last head."""
+    tokens = class_tokens(vit, images)
+    early = [head(tokens[int(blocks) - 1]) for blocks, head in vit.exits.items()] if hasattr(vit, "exits") else []
+    return [*early, vit.head(vit.norm(tokens[-1]))]
 
 
 def merge(vit: nn.Module) -> nn.Module:

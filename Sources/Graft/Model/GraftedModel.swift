@@ -176,7 +176,7 @@ public final class GraftedModel {
 
   /// Class tokens (B, D) as they reach some of the heads, in the order of depth.
   private func classTokens(
-    of patches: Tensor, for heads: [ClassificationHead], regularization: BranchRegularization,
+    of patches: Tensor, for heads: ArraySlice<ClassificationHead>, regularization: BranchRegularization,
     on tape: Tape
   ) throws -> [Tensor] {
     var tokens = try embed(patches, on: tape)
@@ -193,13 +193,20 @@ public final class GraftedModel {
     try head(classTokens, sharedNorm: { try backbone.finalNorm($0, sites: sites, on: tape) }, on: tape)
   }
 
-  /// Logits (B, K) of a matrix of patches.
+  /// Logits (B, K) of a matrix of patches from the last head.
   package func logits(of patches: Tensor, regularization: BranchRegularization = .none, on tape: Tape) throws
     -> Tensor
   {
-    let last = heads[heads.count - 1]
-    return try logits(
-      of: classTokens(of: patches, for: [last], regularization: regularization, on: tape)[0], last, on: tape)
+    try logits(of: patches, lastOnly: true, regularization: regularization, on: tape)[0]
+  }
+
+  /// Logits (B, K) of a matrix of patches from every head, or from the last alone.
+  func logits(
+    of patches: Tensor, lastOnly: Bool, regularization: BranchRegularization = .none, on tape: Tape
+  ) throws -> [Tensor] {
+    let asked = lastOnly ? heads.suffix(1) : heads[...]
+    let tokens = try classTokens(of: patches, for: asked, regularization: regularization, on: tape)
+    return try zip(tokens, asked).map { try logits(of: $0, $1, on: tape) }
   }
 
   /// Nothing below the heads is trained: the same pixels have the same features in every pass.
@@ -212,15 +219,13 @@ public final class GraftedModel {
     of images: ImageBatch, lastOnly: Bool, cache: FeatureCache? = nil,
     regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> [Tensor] {
-    let asked = lastOnly ? Array(heads.suffix(1)) : heads
-    let tokens: [Tensor]
-    if let cache, !images.identifiers.isEmpty {
-      tokens = try cache.features(images.identifiers) {
-        try classTokens(of: backbone.patchMatrix(images), for: asked, regularization: .none, on: Tape())
-      }
-    } else {
-      tokens = try classTokens(
-        of: backbone.patchMatrix(images), for: asked, regularization: regularization, on: tape)
+    guard let cache, !images.identifiers.isEmpty else {
+      return try logits(
+        of: backbone.patchMatrix(images), lastOnly: lastOnly, regularization: regularization, on: tape)
+    }
+    let asked = lastOnly ? heads.suffix(1) : heads[...]
+    let tokens = try cache.features(images.identifiers) {
+      try classTokens(of: backbone.patchMatrix(images), for: asked, regularization: .none, on: Tape())
     }
     return try zip(tokens, asked).map { try logits(of: $0, $1, on: tape) }
   }

@@ -273,19 +273,23 @@ public final class Trainer {
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
     progress: Double, cache: FeatureCache?
   ) throws -> Tensor {
-    let context = model.backbone.context
     let tape = Tape(.training(seed: seed))
     let logits = try model.logits(
       of: batch, lastOnly: false, cache: cache,
       regularization: recipe.regularization, on: tape)
-    let labels = try Tensor(indices: batch.labels, on: context)
-    let losses = try logits.map {
-      try tape.crossEntropy($0, labels: labels, smoothing: recipe.labelSmoothing)
-    }
-    let weights = model.lossWeights(progress)
-    precondition(weights.count == losses.count, "one weight a head")
+    return try weightedLoss(
+      logits, labels: Tensor(indices: batch.labels, on: model.backbone.context),
+      smoothing: recipe.labelSmoothing, weights: model.lossWeights(progress), share: share, on: tape)
+  }
+
+  /// The weighted mean of the heads' losses, [1]; adds the gradients of `share` times their weighted sum.
+  static func weightedLoss(
+    _ logits: [Tensor], labels: Tensor, smoothing: Float, weights: [Float], share: Float, on tape: Tape
+  ) throws -> Tensor {
+    precondition(weights.count == logits.count, "one weight a head")
+    let losses = try logits.map { try tape.crossEntropy($0, labels: labels, smoothing: smoothing) }
     try tape.backward(
-      from: zip(losses, weights).map { ($0, try Tensor([share * $1], shape: [1], on: context)) })
+      from: zip(losses, weights).map { ($0, try Tensor([share * $1], shape: [1], on: labels.context)) })
     let total = weights.reduce(0, +)
     let parts = try zip(losses, weights).map { $1 == total ? $0 : try Elementwise.scale($0, by: $1 / total) }
     return try parts.dropFirst().reduce(parts[0], Elementwise.add)
