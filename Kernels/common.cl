@@ -21,6 +21,34 @@ inline void __attribute__((overloadable)) store16(float16 v, private float *p) {
 #define VSTORE(v, p) vstore16((v), 0, (p))
 #endif
 
+// Frozen weights: how they are kept, as StoragePrecision says. Arithmetic is float whatever the storage.
+//
+// STORAGE  0 float, 1 bfloat16, 2 half (to store it needs no extension). Default 0.
+#ifndef STORAGE
+#define STORAGE 0
+#endif
+#if STORAGE == 0
+typedef float stored;
+#define LOAD_STORED(p) (*(p))
+#define LOAD_STORED16(p) VLOAD(p)
+#define STORE_STORED(v, p) (*(p) = (v))
+#elif STORAGE == 1
+typedef ushort stored;
+#define LOAD_STORED(p) as_float((uint)*(p) << 16)
+#define LOAD_STORED16(p) as_float16(convert_uint16(vload16(0, (p))) << 16u)
+// To nearest, ties to even; what is no number stays none.
+inline ushort bfloat_bits(float v) {
+  const uint bits = as_uint(v);
+  return isnan(v) ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+#define STORE_STORED(v, p) (*(p) = bfloat_bits(v))
+#else
+typedef ushort stored;
+#define LOAD_STORED(p) vload_half(0, (const global half *)(p))
+#define LOAD_STORED16(p) vload_half16(0, (const global half *)(p))
+#define STORE_STORED(v, p) vstore_half_rte((v), 0, (global half *)(p))
+#endif
+
 // Sum over the 16 elements of a vector, in a fixed order.
 inline float sum16(float16 v) {
   const float8 a = v.lo + v.hi;

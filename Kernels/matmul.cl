@@ -7,6 +7,7 @@
 // bias      (n).
 //
 // PANEL     columns of a panel, 32 or 16. Default 32.
+// STORAGE   of the panels (common.cl).
 // BIAS      defined: bias is added.
 // ACTIVATION  f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0.
 // RESIDUAL  defined: residual is added after f.
@@ -188,18 +189,18 @@ inline void finish_some(float16 sum, int count, size_t at, int column, global fl
   }
 #endif
 
-kernel void matmul_registers(const global float *a, const global float *b, global float *y,
+kernel void matmul_registers(const global float *a, const global stored *b, global float *y,
                              const global float *bias, const global float *residual, global float *pre, int m,
                              int n, int k) {
   const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
   if (first >= m) return;
   const int column = get_global_id(1) * PANEL;
-  const global float *panel = b + (size_t)column * k;
+  const global stored *panel = b + (size_t)column * k;
   EACH_ROW(DECLARE)
   for (int i = 0; i < k; ++i) {
-    const float16 low = VLOAD(panel + (size_t)i * PANEL);
+    const float16 low = LOAD_STORED16(panel + (size_t)i * PANEL);
 #if PANEL == 32
-    const float16 high = VLOAD(panel + (size_t)i * PANEL + 16);
+    const float16 high = LOAD_STORED16(panel + (size_t)i * PANEL + 16);
 #endif
     EACH_ROW(MULTIPLY)
   }
@@ -239,14 +240,14 @@ kernel void matmul_registers(const global float *a, const global float *b, globa
 #define A_AT(row, i) a[(size_t)(row) * k + (i)]
 #endif
 #if B_LAYOUT == 0
-#define B_AT(i, j) b[((size_t)((j) / PANEL) * k + (i)) * PANEL + (j) % PANEL]
+#define B_AT(i, j) LOAD_STORED(b + ((size_t)((j) / PANEL) * k + (i)) * PANEL + (j) % PANEL)
 #elif B_LAYOUT == 1
 #define B_AT(i, j) b[(size_t)(i) * n + (j)]
 #else
 #define B_AT(i, j) b[(size_t)(j) * k + (i)]
 #endif
 
-kernel void matmul_local(const global float *a, const global float *b, global float *y, const global float *bias,
+kernel void matmul_local(const global float *a, const global stored *b, global float *y, const global float *bias,
                          const global float *residual, global float *pre, int m, int n, int k, int per_slice) {
   // One column of padding, so that items which store a tile transposed hit different banks.
   local float tile_a[DEPTH][TILE_M + 1];

@@ -1,5 +1,6 @@
 import Foundation
 import GraftOps
+import GraftRuntime
 
 /// Cases of linear layers, frozen and trainable.
 package enum LinearCases {
@@ -15,6 +16,9 @@ package enum LinearCases {
         Frozen(rows: 1576, outputs: 4 * width, inputs: width, activation: .gelu),
         Frozen(rows: 1576, outputs: width, inputs: 4 * width, hasResidual: true),
       ].map(make)
+    }
+    + [StoragePrecision.bf16, .fp16].map {
+      make(Frozen(rows: 1576, outputs: 3072, inputs: 768, activation: .gelu, precision: $0))
     }
     + [
       Trainable(rows: 1576, outputs: 8, inputs: 768), Trainable(rows: 1576, outputs: 768, inputs: 8),
@@ -43,6 +47,11 @@ package enum LinearCases {
       }
       cases.append(
         Frozen(rows: 13, outputs: 35, inputs: 9, hasBias: false, hasResidual: true, variant: variant))
+      for precision in [StoragePrecision.bf16, .fp16] where variant != .clblast {
+        for (m, n, k) in [shapes[0], shapes[5], shapes[8]] {
+          cases.append(Frozen(rows: m, outputs: n, inputs: k, precision: precision, variant: variant))
+        }
+      }
     }
     return cases.map(make)
   }()
@@ -71,20 +80,28 @@ package enum LinearCases {
     var hasBias = true
     var activation = Activation.none
     var hasResidual = false
+    var precision = StoragePrecision.fp32
     var variant: MatmulVariant?
 
     var description: String {
       "frozen \(rows)x\(outputs)x\(inputs)" + (hasBias ? " bias" : "")
         + (activation == .none ? "" : " \(activation)") + (hasResidual ? " residual" : "")
-        + (variant.map { " \($0)" } ?? "")
+        + (precision == .fp32 ? "" : " \(precision)") + (variant.map { " \($0)" } ?? "")
     }
   }
 
   private static func make(_ shape: Frozen) -> OperationCase {
     var generator = CaseGenerator(seed: 11)
     let scale = 1.5 / Float(shape.inputs).squareRoot()
-    let weight = (0..<shape.outputs * shape.inputs).map { _ in
-      Float.random(in: -scale...scale, using: &generator)
+    // Weights that the storage holds exactly, so that the product alone is judged; every other one is too small for a
+    // normal number of half precision.
+    let weight = (0..<shape.outputs * shape.inputs).map { index in
+      let value = Float.random(in: -scale...scale, using: &generator)
+      switch shape.precision {
+      case .fp32: return value
+      case .bf16: return Float(bitPattern: value.bitPattern & 0xffff_0000)
+      case .fp16: return (value * 512).rounded() / (index % 2 == 0 ? 512 : 16_777_216)
+      }
     }
     // Under a ReLU the bias decides the sign alone: central differences must not cross the kink.
     let offset = shape.activation == .relu ? scale * Float(shape.inputs) + 0.1 : 0
@@ -97,11 +114,13 @@ package enum LinearCases {
     return OperationCase(
       "matmul", shape.description, inputs: inputs, terms: max(k, n),
       cost: .init(
-        macs: Double(m * n * k), bytes: Double(4 * (m * k + n * k + m * n * (shape.hasResidual ? 2 : 1)))),
+        macs: Double(m * n * k),
+        bytes: Double(
+          4 * (m * k + m * n * (shape.hasResidual ? 2 : 1)) + n * k * (shape.precision == .fp32 ? 4 : 2))),
       prepared: { context in
         let layer = try PreparedLinear(
           weight: weight, bias: shape.hasBias ? bias : nil, outputs: n, inputs: k, on: context,
-          variant: shape.variant)
+          precision: shape.precision, variant: shape.variant)
         return { tape, inputs in
           try tape.linear(
             inputs[0], layer, activation: shape.activation, residual: shape.hasResidual ? inputs[1] : nil)

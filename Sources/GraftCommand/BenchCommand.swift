@@ -36,6 +36,7 @@ struct BenchCommand: AsyncParsableCommand {
   var imageSize: Int?
   @Flag(help: "Print the device time of each kernel of a training step, for --backbone.")
   var profile = false
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
@@ -43,7 +44,7 @@ struct BenchCommand: AsyncParsableCommand {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
       guard batchSize > 0 else { throw ValidationError("--batch-size must be at least 1.") }
-      let context = try device.context()
+      let context = try device.context(precision.precision.value)
       let peak = try Peak(on: context)
       reporter.say(
         """

@@ -22,8 +22,8 @@ struct DeviceOptions: ParsableArguments {
   @Option(help: "Most device memory to use, such as 512M or 4G.")
   var memoryLimit: String?
 
-  func context() throws -> Context {
-    try Context(Device.select(device), memoryLimit: memoryLimit.map(bytes))
+  func context(_ precision: StoragePrecision = .fp32) throws -> Context {
+    try Context(Device.select(device), precision: precision, memoryLimit: memoryLimit.map(bytes))
   }
 
   private func bytes(_ text: String) throws -> Int {
@@ -35,6 +35,13 @@ struct DeviceOptions: ParsableArguments {
     }
     return number * (unit ?? 1)
   }
+}
+
+/// How the backbone's weights are kept, for the verbs that let it be chosen.
+struct PrecisionOptions: ParsableArguments {
+  @Option(
+    help: "How the backbone's weights are kept in memory: fp32, bf16 or fp16. All arithmetic is fp32.")
+  var precision = Named(StoragePrecision.fp32)
 }
 
 /// Options that say how a backbone is read.

@@ -43,6 +43,7 @@ struct EvalCommand: AsyncParsableCommand {
   var save = false
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.")
   var skipBroken = false
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
@@ -57,7 +58,7 @@ struct EvalCommand: AsyncParsableCommand {
         throw ValidationError("--save and --calibrate go with --budget.")
       }
       let numbers = try thresholds.map(numbers)
-      let context = try device.context()
+      let context = try device.context(precision.precision.value)
       let path = model
       let (model, transform) = try loadModel(model, backbone: backbone, on: context)
       let chosen = try numbers.map(model.exitThresholds)

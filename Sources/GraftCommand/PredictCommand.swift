@@ -31,6 +31,7 @@ struct PredictCommand: AsyncParsableCommand {
   var backbone: String?
   @Option(help: "Pictures at a time.")
   var batchSize = 16
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
@@ -40,7 +41,7 @@ struct PredictCommand: AsyncParsableCommand {
       guard top > 0, batchSize > 0 else {
         throw ValidationError("--top and --batch-size must be at least 1.")
       }
-      let context = try device.context()
+      let context = try device.context(precision.precision.value)
       var loaded: [(path: String, model: GraftedModel, transform: ImageTransform)] = []
       for path in models {
         let (model, transform) = try loadModel(

@@ -37,6 +37,7 @@ struct TrainCommand: AsyncParsableCommand {
   var evaluateEvery = 1
   @Option(help: "Determines initial values, order, augmentation and dropout.") var seed: UInt64 = 0
   @Flag(help: "Continue the run in OUT to the same bits as if it had not stopped.") var resume = false
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
@@ -53,7 +54,7 @@ struct TrainCommand: AsyncParsableCommand {
     let (options, shape) = try backbone.prepared(for: recipe)
     let (training, validation) = try data.folders(recipe, imageSize: shape.imageSize, reporter)
 
-    let context = try device.context()
+    let context = try device.context(precision.precision.value)
     let vit = try VisionTransformer(path: backbone.backbone, options: options, on: context)
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(

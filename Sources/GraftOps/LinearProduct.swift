@@ -31,7 +31,7 @@ struct LinearProduct {
   ) throws {
     if variant == .localMemoryTiled {
       try MatmulKernels.local(
-        a, b, isTransposed ? .transposed : .rowMajor, rows: rows, columns: columns, inner: inner,
+        a, isTransposed ? .transposed(b) : .rowMajor(b), rows: rows, columns: columns, inner: inner,
         epilogue: epilogue, into: output)
     } else if columns <= 16 && inner >= 64 {
       let matrix = isTransposed ? b : try transpose(b, rows: inner, columns: columns)
@@ -78,7 +78,7 @@ struct LinearProduct {
     let partial = try Tensor(empty: [slices, height, width], on: x.context)
     if isLocal {
       try MatmulKernels.local(
-        p, isTransposed: true, q, .rowMajor, rows: height, columns: width, inner: rows, perSlice: perSlice,
+        p, isTransposed: true, .rowMajor(q), rows: height, columns: width, inner: rows, perSlice: perSlice,
         into: partial)
     } else {
       try x.context.run(

@@ -1,5 +1,5 @@
 import Foundation
-package import GraftRuntime
+public import GraftRuntime
 
 /// Ways to compute a matrix product.
 public enum MatmulVariant: String, CaseIterable, Sendable, Codable {
@@ -46,6 +46,10 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
   case unavailable(MatmulVariant)
   /// CLBlast refused, with its status code.
   case clblast(status: Int)
+  /// The variant multiplies fp32 alone.
+  case storesSingleOnly(MatmulVariant, StoragePrecision)
+  /// A weight is too large for fp16.
+  case beyondHalf(Float)
 
   /// What happened and what to try.
   public var description: String {
@@ -57,6 +61,10 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
       """
     case .unavailable(let variant):
       "This build of Graft has no \(variant.rawValue): build it with the package trait CLBlast."
+    case .storesSingleOnly(let variant, let precision):
+      "\(variant.rawValue) multiplies fp32 only, not \(precision.rawValue): unset GRAFT_MATMUL, or keep fp32."
+    case .beyondHalf(let value):
+      "The weight \(value) is beyond fp16, which ends at 65504. Choose bf16 or fp32."
     case .clblast(let status):
       """
       CLBlast could not multiply the matrices (status \(status)). Set GRAFT_MATMUL to another variant to do \

@@ -9,7 +9,7 @@ enum MatmulKernels {
     let tile = registerRows(for: m, most: panels.width == 32 ? 12 : 6)
     let kernel = KernelKey(
       "matmul", "matmul_registers",
-      macros: epilogue.macros + [.init("PANEL", panels.width), .init("ROWS", tile)])
+      macros: epilogue.macros + panels.macros + [.init("ROWS", tile)])
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
     let most = max(2, blockBytes / (panels.inner * tile * 4))
@@ -31,15 +31,22 @@ enum MatmulKernels {
     [1, 2, 4, 8].first { m <= $0 && $0 < most } ?? most
   }
 
-  /// How the right operand of ``local(_:_:_:rows:columns:inner:isTransposed:slices:epilogue:into:)`` is stored.
-  enum RightLayout {
-    case panels(width: Int)
-    case rowMajor
-    case transposed
+  /// The right operand of a product in local memory, (k, n), as it is stored.
+  enum RightOperand {
+    case panels(MatmulPanels)
+    case rowMajor(Tensor)
+    case transposed(Tensor)
+
+    fileprivate var tensor: Tensor {
+      switch self {
+      case .panels(let panels): panels.tensor
+      case .rowMajor(let matrix), .transposed(let matrix): matrix
+      }
+    }
 
     fileprivate var macros: [KernelKey.Macro] {
       switch self {
-      case .panels(let width): [.init("B_LAYOUT", 0), .init("PANEL", width)]
+      case .panels(let panels): [.init("B_LAYOUT", 0)] + panels.macros
       case .rowMajor: [.init("B_LAYOUT", 1)]
       case .transposed: [.init("B_LAYOUT", 2)]
       }
@@ -52,11 +59,11 @@ enum MatmulKernels {
   ///   - isTransposed: `a` is stored (k, m).
   ///   - perSlice: when given, each slice sums this many steps of `k` only, without an epilogue.
   static func local(
-    _ a: Tensor, isTransposed: Bool = false, _ b: Tensor, _ layout: RightLayout, rows m: Int, columns n: Int,
+    _ a: Tensor, isTransposed: Bool = false, _ b: RightOperand, rows m: Int, columns n: Int,
     inner k: Int, perSlice: Int? = nil, epilogue: MatmulEpilogue = .init(), into output: Tensor
   ) throws {
     let context = a.context
-    var macros = epilogue.macros + layout.macros + [.init("LOCAL", 1)]
+    var macros = epilogue.macros + b.macros + [.init("LOCAL", 1)]
     if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
     if perSlice != nil { macros.append(.init("SLICED", 1)) }
     var tile = LocalTile(columns: n, limit: context.traits.maxWorkGroupSize)
@@ -71,7 +78,7 @@ enum MatmulKernels {
     let items = [tile.columns / LocalTile.perItem, tile.rows / LocalTile.perItem]
     try context.run(
       kernel, over: [tiles[0] * items[0], tiles[1] * items[1], slices], group: items + [1],
-      arguments: [a.buffer, b.buffer, output.buffer] + epilogue.arguments(unused: output)
+      arguments: [a.buffer, b.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
         + [m, n, k, perSlice ?? k])
   }
 

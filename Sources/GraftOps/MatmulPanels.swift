@@ -6,39 +6,51 @@ import GraftRuntime
 struct MatmulPanels {
   /// Columns of a panel: those of a register tile on a CPU, enough for whole cache lines on others.
   let width: Int
+  let precision: StoragePrecision
   let inner: Int
   let columns: Int
   let tensor: Tensor
 
   var count: Int { (columns + width - 1) / width }
 
-  private init(empty inner: Int, _ columns: Int, on context: Context) throws {
+  private init(empty inner: Int, _ columns: Int, _ precision: StoragePrecision, on context: Context) throws {
     let width = context.traits.isCPU && !context.traits.hasWideRegisters ? 16 : 32
     self.width = width
+    self.precision = precision
     self.inner = inner
     self.columns = columns
-    tensor = try Tensor(empty: [(columns + width - 1) / width, inner, width], on: context)
+    tensor = try Tensor(
+      empty: [(columns + width - 1) / width, inner, width], element: precision == .fp32 ? .float32 : .uint16,
+      on: context)
   }
 
   /// Packs a row-major matrix (inner, columns), or, transposed, one of (columns, inner).
-  init(_ matrix: Tensor, inner: Int, columns: Int, transposed: Bool) throws {
+  init(
+    _ matrix: Tensor, inner: Int, columns: Int, transposed: Bool, precision: StoragePrecision = .fp32
+  ) throws {
     precondition(matrix.count == inner * columns, "the matrix has another shape")
-    try self.init(empty: inner, columns, on: matrix.context)
+    try self.init(empty: inner, columns, precision, on: matrix.context)
     let (innerStride, columnStride) = transposed ? (1, inner) : (columns, 1)
     try launch("pack_panels", matrix, tail: [innerStride, columnStride])
   }
 
   /// The panels of the transposed matrix.
   func transposed() throws -> MatmulPanels {
-    let result = try MatmulPanels(empty: columns, inner, on: tensor.context)
+    let result = try MatmulPanels(empty: columns, inner, precision, on: tensor.context)
     try result.launch("pack_transposed", tensor, tail: [])
     return result
   }
 
+  /// Bytes on the device.
+  var byteCount: Int { tensor.count * precision.byteCount }
+
+  /// What kernels that read panels must be built with.
+  var macros: [KernelKey.Macro] { [.init("PANEL", width), .init("STORAGE", precision.macro)] }
+
   private func launch(_ function: String, _ source: Tensor, tail: [Int]) throws {
     let rowsOfItem = 16
     try tensor.context.run(
-      KernelKey("pack", function, ["PANEL": width]), over: [(inner + rowsOfItem - 1) / rowsOfItem, count],
+      KernelKey("pack", function, macros: macros), over: [(inner + rowsOfItem - 1) / rowsOfItem, count],
       group: [1, 1],
       arguments: [source.buffer, tensor.buffer, inner, columns] + tail)
   }

@@ -26,17 +26,22 @@ public final class PreparedLinear {
 
   /// Prepares a weight (outputs, inputs), row-major, and a bias (outputs).
   ///
+  /// The weight is kept in the context's precision, rounded to nearest; the bias stays fp32.
+  ///
   /// - Throws: `RuntimeError` when the device has no memory left, ``MatmulError`` when `GRAFT_MATMUL` asks for a way
-  ///   to multiply that is not here.
+  ///   to multiply that is not here, or the weight does not fit the precision.
   public convenience init(
     weight: [Float], bias: [Float]?, outputs: Int, inputs: Int, on context: Context
   ) throws {
     try self.init(weight: weight, bias: bias, outputs: outputs, inputs: inputs, on: context, variant: nil)
   }
 
-  /// - Parameter variant: how to multiply; `nil` lets environment and device decide.
+  /// - Parameters:
+  ///   - precision: how to keep the weight; `nil` takes the context's.
+  ///   - variant: how to multiply; `nil` lets environment and device decide.
   package init(
-    weight: [Float], bias: [Float]?, outputs: Int, inputs: Int, on context: Context, variant: MatmulVariant?
+    weight: [Float], bias: [Float]?, outputs: Int, inputs: Int, on context: Context,
+    precision: StoragePrecision? = nil, variant: MatmulVariant?
   ) throws {
     precondition(weight.count == outputs * inputs, "the weight has another shape")
     precondition(bias == nil || bias?.count == outputs, "one bias an output")
@@ -45,12 +50,17 @@ public final class PreparedLinear {
     self.context = context
     self.variant = try MatmulVariant.choose(variant, for: context.traits)
     self.bias = try bias.map { try Tensor($0, shape: [outputs], on: context) }
+    let precision = precision ?? context.precision
+    if precision == .fp16, let beyond = weight.first(where: { abs($0) > precision.largest }) {
+      throw MatmulError.beyondHalf(beyond)
+    }
     let matrix = try Tensor(weight, shape: [outputs, inputs], on: context)
     if self.variant == .clblast {
+      guard precision == .fp32 else { throw MatmulError.storesSingleOnly(self.variant, precision) }
       self.weight = .rowMajor(matrix)
     } else {
       self.weight = .panels(
-        try MatmulPanels(matrix, inner: inputs, columns: outputs, transposed: true))
+        try MatmulPanels(matrix, inner: inputs, columns: outputs, transposed: true, precision: precision))
     }
   }
 
@@ -58,10 +68,10 @@ public final class PreparedLinear {
   public var deviceBytes: Int {
     let main =
       switch weight {
-      case .panels(let panels): panels.tensor.count
-      case .rowMajor(let matrix): matrix.count
+      case .panels(let panels): panels.byteCount
+      case .rowMajor(let matrix): 4 * matrix.count
       }
-    return 4 * (main + (transposed?.tensor.count ?? 0) + (bias?.count ?? 0))
+    return main + (transposed?.byteCount ?? 0) + 4 * (bias?.count ?? 0)
   }
 
   /// `epilogue(x W^T + bias)`.
@@ -99,7 +109,7 @@ public final class PreparedLinear {
       try MatmulKernels.registers(a, panels, rows: a.rows, epilogue: epilogue, into: output)
     } else {
       try MatmulKernels.local(
-        a, panels.tensor, .panels(width: panels.width), rows: a.rows, columns: panels.columns,
+        a, .panels(panels), rows: a.rows, columns: panels.columns,
         inner: panels.inner,
         epilogue: epilogue, into: output)
     }

@@ -13,8 +13,16 @@ public final class Tensor {
     case int32
     /// Bytes: pixels.
     case uint8
+    /// 16-bit patterns: weights in `StoragePrecision.bf16` or `fp16`.
+    case uint16
 
-    var byteCount: Int { self == .uint8 ? 1 : 4 }
+    var byteCount: Int {
+      switch self {
+      case .float32, .int32: 4
+      case .uint16: 2
+      case .uint8: 1
+      }
+    }
   }
 
   /// The device and queue the tensor lives on.

@@ -8,6 +8,8 @@ import COpenCL
 public final class Context: Sendable {
   /// The device that runs the work.
   public let device: Device
+  /// How frozen weights are kept in its memory.
+  public let precision: StoragePrecision
   /// Memory of the device: bytes in use, peak, and the limit.
   public let memory: Allocator
   package let kernels: KernelLibrary
@@ -25,11 +27,15 @@ public final class Context: Sendable {
   ///
   /// - Parameters:
   ///   - device: the device; see ``Device/select(_:)``.
+  ///   - precision: how frozen weights are kept in its memory.
   ///   - memoryLimit: most bytes to hold on the device; by default all that it has.
   ///   - checksMemory: fills new buffers with NaN and watches the bytes behind them, for tests.
   /// - Throws: ``RuntimeError`` when the driver refuses.
-  public init(_ device: Device, memoryLimit: Int? = nil, checksMemory: Bool = false) throws {
+  public init(
+    _ device: Device, precision: StoragePrecision = .fp32, memoryLimit: Int? = nil, checksMemory: Bool = false
+  ) throws {
     self.device = device
+    self.precision = precision
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in

@@ -111,7 +111,8 @@ public final class Trainer {
     let identity = TrainingState.Identity(
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
       backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
-      positionResampling: model.backbone.positionResampling, classes: model.classes,
+      positionResampling: model.backbone.positionResampling,
+      precision: model.backbone.context.precision, classes: model.classes,
       trainingImages: training.count, trainingData: output == nil ? "" : training.fingerprint)
     var state = TrainingState(identity: identity)
     if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {

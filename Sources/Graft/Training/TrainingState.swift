@@ -1,5 +1,6 @@
 import Foundation
 import GraftOps
+import GraftRuntime
 
 /// Where a run stands; with the model's and the optimiser's tensors it is enough to go on to the same bits.
 struct TrainingState: Codable, Equatable {
@@ -11,6 +12,7 @@ struct TrainingState: Codable, Equatable {
     var backboneHash: String
     var shape: VisionTransformerShape
     var positionResampling: PositionResampling
+    var precision: StoragePrecision
     var classes: [String]
     var trainingImages: Int
     var trainingData: String
@@ -80,6 +82,7 @@ extension TrainingState.Identity {
     if shape.imageSize != other.shape.imageSize { return "the image size" }
     if shape != other.shape { return "the backbone's number of heads, its epsilon or its normalisation" }
     if positionResampling != other.positionResampling { return "the resampling of the position embedding" }
+    if precision != other.precision { return "the precision of the weights" }
     if classes != other.classes { return "the set of classes" }
     if trainingImages != other.trainingImages { return "the number of training images" }
     if trainingData != other.trainingData { return "a name, a size or a label of the training images" }

@@ -1,0 +1,84 @@
+import GraftOps
+import GraftRuntime
+import Testing
+
+@testable import Graft
+
+/// A backbone whose weights are kept in 16 bits.
+@Suite(.serialized) struct PrecisionTests {
+  /// A file's weights as bfloat16 holds them, in fp32.
+  private struct Rounded: WeightSource {
+    let file: SafetensorsFile
+
+    func floats(_ name: String, _ shape: [Int]) throws -> [Float] {
+      let values = try file.floats(name, shape)
+      guard shape.count > 1, name.hasSuffix(".weight") else { return values }
+      return values.map {
+        let bits = $0.bitPattern
+        return Float(bitPattern: (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+      }
+    }
+  }
+
+  private func vit(_ precision: StoragePrecision) throws -> VisionTransformer {
+    let context = try Context(Fixtures.context.get().device, precision: precision)
+    return try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+  }
+
+  @Test func brainFloatsAreTheWeightsRoundedToNearest() throws {
+    let kept = try vit(.bf16)
+    let file = try SafetensorsFile(path: Fixtures.smallPath)
+    try #require(!kept.shape.hasLayerScale, "a layer scale would be folded in before rounding")
+    let context = try Fixtures.context.get()
+    let rounded = try VisionTransformer(
+      kept.shape, weights: Rounded(file: file), file: nil, resampling: .bicubicAntialias, on: context)
+    let images = Fixtures.noise(2)
+    func features(_ vit: VisionTransformer) throws -> [Float] {
+      try vit.features(of: vit.patchMatrix(images), on: Tape()).floats()
+    }
+    #expect(try features(kept) == features(rounded))
+    #expect(try features(kept) != features(vit(.fp32)))
+  }
+
+  @Test(arguments: [(StoragePrecision.bf16, 2e-2), (.fp16, 2e-3)])
+  func halvesTheWeightsForASmallDifference(_ precision: StoragePrecision, _ tolerance: Double) throws {
+    let (whole, half) = try (vit(.fp32), vit(precision))
+    let blocks = whole.shape.depth * 12 * whole.shape.width * whole.shape.width
+    let saved = whole.context.memory.bytesInUse - half.context.memory.bytesInUse
+    #expect(Double(saved) > 0.95 * Double(2 * blocks))
+    let (a, b) = try (GraftedModel.small("alore", on: whole), GraftedModel.small("alore", on: half))
+    try a.perturb()
+    try b.perturb()
+    let difference = try relativeError(
+      b.logits(Fixtures.noise(4)).flatMap { $0 }, a.logits(Fixtures.noise(4)).flatMap { $0 })
+    #expect(difference > 0 && difference < tolerance)
+    // Gradients pass through the same rounded weights.
+    _ = try a.computeGradients(Fixtures.noise(4))
+    _ = try b.computeGradients(Fixtures.noise(4))
+    let gradients = try [a, b].map { try $0.arena.parameters.flatMap { try $0.gradient.floats() } }
+    let deviation = relativeError(gradients[1], gradients[0])
+    #expect(deviation > 0 && deviation < 5 * tolerance)
+  }
+
+  @Test func whatHalfCannotHoldIsRefused() throws {
+    let context = try Context(Fixtures.context.get().device, precision: .fp16)
+    #expect(throws: MatmulError.beyondHalf(-7e4)) {
+      _ = try PreparedLinear(weight: [1, -7e4], bias: nil, outputs: 1, inputs: 2, on: context)
+    }
+  }
+
+  @Test func aRunInAnotherPrecisionIsNotContinued() async throws {
+    try await Fixtures.withFolder { folder in
+      func run(_ precision: StoragePrecision) async throws {
+        let model = try GraftedModel(vit(precision), adapter: ILA(), classes: GraftedModel.names)
+        let trainer = try Trainer(model, recipe: Fixtures.recipe, seed: 5, output: folder)
+        _ = try await trainer.run(
+          training: Fixtures.coloured(20, seed: 1), validation: Fixtures.coloured(9), resumes: true,
+          shouldStop: { true })
+      }
+      try await run(.fp32)
+      await #expect(throws: GraftError.self) { try await run(.bf16) }
+      try await run(.fp32)
+    }
+  }
+}
