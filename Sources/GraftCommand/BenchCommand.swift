@@ -15,6 +15,7 @@ struct BenchCommand: AsyncParsableCommand {
         graft bench matmul               operations whose name contains "matmul"
         graft bench peak                 the device's peak alone
         graft bench --backbone vit_base_patch16_224 --adapter alore
+        graft bench --json > before.jsonl; graft bench --baseline before.jsonl
 
       Each operation is first compared with float64 on small shapes; one that
       is wrong is not timed. Times are wall clock from an idle queue to an idle
@@ -36,6 +37,8 @@ struct BenchCommand: AsyncParsableCommand {
   var imageSize: Int?
   @Flag(help: "Print the device time of each kernel of a training step, for --backbone.")
   var profile = false
+  @Option(help: "What graft bench --json printed before: adds how many times as fast it is now.")
+  var baseline: String?
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -44,41 +47,61 @@ struct BenchCommand: AsyncParsableCommand {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
       guard batchSize > 0 else { throw ValidationError("--batch-size must be at least 1.") }
+      let baseline = try baseline.map(BenchBaseline.init)
       let context = try device.context(precision.precision.value)
-      let peak = try Peak(on: context)
+      if let then = baseline?.device, then != context.traits.name {
+        reporter.note("The baseline was measured on \(then).")
+      }
+      let yardstick = try Yardstick(on: context, baseline)
       reporter.say(
         """
-        \(context.traits.name): \(format(peak.gigaflops)) GFLOP/s multiply-add, \(format(peak.gigabytes)) GB/s copy \
+        \(context.traits.name): \(format(yardstick.gigaflops)) GFLOP/s multiply-add, \(format(yardstick.gigabytes)) GB/s copy \
         (measured)
         """)
       reporter.emit(
-        "peak", ["gflops": .number(peak.gigaflops), "gbytes_per_second": .number(peak.gigabytes)])
+        "peak",
+        [
+          "device": .string(context.traits.name), "gflops": .number(yardstick.gigaflops),
+          "gbytes_per_second": .number(yardstick.gigabytes),
+        ])
       let failures: Int
       if let backbone {
-        try benchmarkModels(backbone, peak, on: context, reporter)
+        try benchmarkModels(backbone, yardstick, on: context, reporter)
         failures = 0
       } else {
-        failures = try benchmarkOperations(peak, on: context, reporter)
+        failures = try benchmarkOperations(yardstick, on: context, reporter)
       }
       reporter.emit("done", ["failures": .integer(failures)])
       if failures > 0 { throw ExitCode.failure }
     }
   }
 
-  private struct Peak {
+  /// What measurements are set against.
+  private struct Yardstick {
     let gigaflops: Double
     let gigabytes: Double
+    let baseline: BenchBaseline?
 
-    init(on context: Context) throws {
+    init(on context: Context, _ baseline: BenchBaseline?) throws {
+      self.baseline = baseline
       gigaflops = try PeakMeasurement.fmaPeak(on: context)
       gigabytes = try PeakMeasurement.copyBandwidth(on: context)
+    }
+
+    /// Adds the comparison with the baseline to a measurement; returns it in words.
+    func compare(_ fields: inout [String: JSONValue]) -> String {
+      guard let speedUp = baseline?.speedUp(of: fields) else { return "" }
+      fields["baseline_speed_up"] = .number(speedUp)
+      return "  \(format(speedUp, 2)) x baseline"
     }
   }
 
   // MARK: Operations
 
   /// Returns the number of operations that were wrong.
-  private func benchmarkOperations(_ peak: Peak, on context: Context, _ reporter: Reporter) throws -> Int {
+  private func benchmarkOperations(_ yardstick: Yardstick, on context: Context, _ reporter: Reporter) throws
+    -> Int
+  {
     let chosen = AllCases.benchmarks.filter { filter.map($0.description.contains) ?? true }
     if chosen.isEmpty, filter != "peak" {
       throw ValidationError("No operation's name contains \"\(filter ?? "")\".")
@@ -97,8 +120,8 @@ struct BenchCommand: AsyncParsableCommand {
       }
       guard verified[name] == true else { continue }
       let (forward, training) = try operation.measure(on: context)
-      show(operation, "forward", forward, operation.cost, peak, reporter)
-      if let training { show(operation, "training", training, nil, peak, reporter) }
+      show(operation, "forward", forward, operation.cost, yardstick, reporter)
+      if let training { show(operation, "training", training, nil, yardstick, reporter) }
     }
     return failures
   }
@@ -117,36 +140,41 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   private func show(
-    _ operation: OperationCase, _ pass: String, _ timing: Timing, _ cost: OperationCase.Cost?, _ peak: Peak,
+    _ operation: OperationCase, _ pass: String, _ timing: Timing, _ cost: OperationCase.Cost?,
+    _ yardstick: Yardstick,
     _ reporter: Reporter
   ) {
     let gigaflops = cost.map { 2 * $0.macs / timing.median * 1e-9 } ?? 0
     let gigabytes = cost.map { $0.bytes / timing.median * 1e-9 } ?? 0
     func column(_ value: Double, _ text: String) -> String { value > 0 ? text : "" }
-    reporter.say(
-      pad("\(operation)", 58) + " " + pad(pass, 8) + right(microseconds(timing.median), 10)
-        + right(microseconds(timing.range.lowerBound), 9) + right(microseconds(timing.range.upperBound), 9)
-        + right(column(gigaflops, format(gigaflops)), 10)
-        + right(column(gigaflops, format(100 * gigaflops / peak.gigaflops, 0) + " %"), 9)
-        + right(column(gigabytes, format(gigabytes)), 9)
-        + right(column(gigabytes, format(100 * gigabytes / peak.gigabytes, 0) + " %"), 9))
     var fields: [String: JSONValue] = [
       "case": .string("\(operation)"), "operation": .string(operation.operation), "pass": .string(pass),
+      "precision": .string(precision.precision.value.rawValue),
       "median_seconds": .number(timing.median), "min_seconds": .number(timing.range.lowerBound),
       "max_seconds": .number(timing.range.upperBound), "samples": .integer(timing.samples),
     ]
     if cost != nil {
       fields["gflops"] = .number(gigaflops)
-      fields["fraction_of_peak"] = .number(gigaflops / peak.gigaflops)
+      fields["fraction_of_peak"] = .number(gigaflops / yardstick.gigaflops)
       fields["gbytes_per_second"] = .number(gigabytes)
-      fields["fraction_of_copy"] = .number(gigabytes / peak.gigabytes)
+      fields["fraction_of_copy"] = .number(gigabytes / yardstick.gigabytes)
     }
+    let comparison = yardstick.compare(&fields)
+    reporter.say(
+      pad("\(operation)", 58) + " " + pad(pass, 8) + right(microseconds(timing.median), 10)
+        + right(microseconds(timing.range.lowerBound), 9) + right(microseconds(timing.range.upperBound), 9)
+        + right(column(gigaflops, format(gigaflops)), 10)
+        + right(column(gigaflops, format(100 * gigaflops / yardstick.gigaflops, 0) + " %"), 9)
+        + right(column(gigabytes, format(gigabytes)), 9)
+        + right(column(gigabytes, format(100 * gigabytes / yardstick.gigabytes, 0) + " %"), 9) + comparison)
     reporter.emit("operation", fields)
   }
 
   // MARK: Models
 
-  private func benchmarkModels(_ backbone: String, _ peak: Peak, on context: Context, _ reporter: Reporter)
+  private func benchmarkModels(
+    _ backbone: String, _ yardstick: Yardstick, on context: Context, _ reporter: Reporter
+  )
     throws
   {
     let shape = try backboneShape(backbone, imageSize: imageSize, heads: nil)
@@ -164,7 +192,7 @@ struct BenchCommand: AsyncParsableCommand {
       let model = try GraftedModel(vit, adapter: adapter, classes: (0..<10).map { "\($0)" })
       context.memory.resetPeak()
       let inference = try Timing(on: context, seconds: 3) { _ = try model.logits(batch) }
-      report(name, "inference", inference, model.summary.gmac, peak, context, reporter)
+      report(name, "inference", inference, model.summary.gmac, shape, yardstick, context, reporter)
       let recipe = try TrainingRecipe.preset("quick", for: adapter)
       context.memory.resetPeak()
       let step = {
@@ -172,34 +200,38 @@ struct BenchCommand: AsyncParsableCommand {
         try model.arena.clearGradients()
       }
       report(
-        name, "training", try Timing(on: context, seconds: 5, step), nil, peak, context, reporter)
+        name, "training", try Timing(on: context, seconds: 5, step), nil, shape, yardstick, context, reporter)
       if profile { try show(profileOf: step, on: context, reporter) }
     }
   }
 
   private func report(
-    _ name: String, _ pass: String, _ timing: Timing, _ gmac: Double?, _ peak: Peak, _ context: Context,
+    _ name: String, _ pass: String, _ timing: Timing, _ gmac: Double?, _ shape: VisionTransformerShape,
+    _ yardstick: Yardstick, _ context: Context,
     _ reporter: Reporter
   ) {
     let speed = Double(batchSize) / timing.median
     let gigaflops = gmac.map { 2 * $0 * speed }
-    reporter.say(
-      pad("\(name) \(pass), batch \(batchSize)", 34) + right(format(speed, 2), 9) + " images/s  "
-        + "(\(format(Double(batchSize) / timing.range.upperBound, 2)) to "
-        + "\(format(Double(batchSize) / timing.range.lowerBound, 2)))  "
-        + (gigaflops.map { "\(format($0)) GFLOP/s, \(format(100 * $0 / peak.gigaflops, 0)) % of peak  " }
-          ?? "")
-        + "peak memory \(formatBytes(context.memory.peakBytes))")
     var fields: [String: JSONValue] = [
+      "backbone": .string(backbone ?? ""), "image_size": .integer(shape.imageSize),
       "adapter": .string(name), "pass": .string(pass), "batch_size": .integer(batchSize),
+      "precision": .string(precision.precision.value.rawValue),
       "images_per_second": .number(speed), "median_seconds": .number(timing.median),
       "min_seconds": .number(timing.range.lowerBound), "max_seconds": .number(timing.range.upperBound),
       "peak_device_bytes": .integer(context.memory.peakBytes),
     ]
     if let gigaflops {
       fields["gflops"] = .number(gigaflops)
-      fields["fraction_of_peak"] = .number(gigaflops / peak.gigaflops)
+      fields["fraction_of_peak"] = .number(gigaflops / yardstick.gigaflops)
     }
+    let comparison = yardstick.compare(&fields)
+    reporter.say(
+      pad("\(name) \(pass), batch \(batchSize)", 34) + right(format(speed, 2), 9) + " images/s  "
+        + "(\(format(Double(batchSize) / timing.range.upperBound, 2)) to "
+        + "\(format(Double(batchSize) / timing.range.lowerBound, 2)))  "
+        + (gigaflops.map { "\(format($0)) GFLOP/s, \(format(100 * $0 / yardstick.gigaflops, 0)) % of peak  " }
+          ?? "")
+        + "peak memory \(formatBytes(context.memory.peakBytes))" + comparison)
     reporter.emit("model", fields)
   }
 

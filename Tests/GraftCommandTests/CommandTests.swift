@@ -31,6 +31,33 @@ struct CommandTests {
     for verb in Self.verbs { #expect(help.contains("\n  \(verb) ")) }
   }
 
+  // MARK: Bench
+
+  @Test func benchComparesWithAnEarlierRun() async throws {
+    let folder = try TestFolder()
+    let path = folder.path + "/before.jsonl"
+    // The backward pass was not measured then.
+    let before = """
+      {"device": "another", "event": "peak"}
+      {"case": "transpose 3x32x32", "event": "operation", "median_seconds": 1.5, "pass": "forward", "precision": "fp32"}
+      """
+    try before.write(toFile: path, atomically: true, encoding: .utf8)
+    let after = try await Command.run(["bench", "transpose", "--baseline", path, "--json"])
+    let timed = after.lines.compactMap { $0 }.filter { $0["event"]?.stringValue == "operation" }
+    #expect(Set(timed.compactMap { $0["pass"]?.stringValue }) == ["forward", "training"])
+    for fields in timed {
+      let speedUp = fields["baseline_speed_up"]?.doubleValue
+      let now = fields["median_seconds"]?.doubleValue
+      #expect(speedUp == (fields["pass"]?.stringValue == "forward" ? now.map { 1.5 / $0 } : nil))
+    }
+    #expect(after.errors.contains("The baseline was measured on another."))
+    for (text, words) in [("", "no measurement"), ("no JSON", "not what graft bench")] {
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+      let refused = try await Command.run(["bench", "transpose", "--baseline", path])
+      #expect(refused.status == 64 && refused.errors.contains(words))
+    }
+  }
+
   // MARK: Counts
 
   @Test(arguments: [

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Foundation
+import Graft
+
+/// An earlier run of `graft bench --json`, to compare with.
+struct BenchBaseline {
+  /// Name of the device that it was measured on.
+  let device: String?
+  private var medians: [Set<String>: Double] = [:]
+
+  /// Reads the lines that `graft bench --json` printed.
+  ///
+  /// - Throws: `ValidationError` when the file is none of it.
+  init(path: String) throws {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+      throw ValidationError("--baseline \(path) cannot be read.")
+    }
+    let lines = try text.split(separator: "\n").map { line in
+      guard let fields = try? JSONDecoder().decode(JSONValue.self, from: Data(line.utf8)).objectValue else {
+        throw ValidationError("--baseline \(path) is not what graft bench --json prints.")
+      }
+      return fields
+    }
+    device = lines.compactMap { $0["device"]?.stringValue }.first
+    for fields in lines {
+      if let median = fields["median_seconds"]?.doubleValue, median > 0 { medians[Self.key(fields)] = median }
+    }
+    guard !medians.isEmpty else { throw ValidationError("--baseline \(path) holds no measurement.") }
+  }
+
+  /// How many times as fast as then a measurement is; `nil` when it was not measured.
+  func speedUp(of fields: [String: JSONValue]) -> Double? {
+    guard let median = fields["median_seconds"]?.doubleValue, let then = medians[Self.key(fields)] else {
+      return nil
+    }
+    return then / median
+  }
+
+  /// What was measured: every field that is no result.
+  private static func key(_ fields: [String: JSONValue]) -> Set<String> {
+    let names = ["case", "pass", "backbone", "image_size", "adapter", "batch_size", "precision"]
+    return Set(names.compactMap { name in fields[name].map { "\(name)=\($0)" } })
+  }
+}
