@@ -1,6 +1,6 @@
-// Stochastic depth: y[b, i] = x[b, i] * scale where random_bits(key0, key1, key2, b) >= threshold, else 0, so that an image's
-// whole branch is kept or dropped; scale = 1 / (1 - probability) and threshold = probability * 2^32. The gradient is the
-// same map with the same key: nothing is stored.
+// Stochastic depth: y[b, i] = x[b, i] * scale where random_bits(key0, key1, key2, b) >= threshold, else 0, so that an
+// image's whole branch is kept or dropped; scale = 1 / (1 - probability) and threshold = probability * 2^32. The
+// gradient is the same map with the same key: nothing is stored.
 // Layout: x and y (B, per_image). Work-item (i, b) covers elements [i * per_item, (i + 1) * per_item) of image b.
 //
 // ADD  defined: adds sum_so_far, the gradient that x received elsewhere.

@@ -52,9 +52,9 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 
 #ifndef LOCAL
 
-// One work-item computes ROWS x PANEL elements of y in registers; the work-group size is 1, because on a CPU runtime the
-// work-item loop is ours. Per step of k it reads the panel's next vectors, broadcasts one value of each row of A and
-// multiplies and adds it to each of them.
+// One work-item computes ROWS x PANEL elements of y in registers; the work-group size is 1, because on a CPU runtime
+// the work-item loop is ours. Per step of k it reads the panel's next vectors, broadcasts one value of each row of A
+// and multiplies and adds it to each of them.
 //
 // Dimension 0 of the range runs along the tiles of one block of rows, dimension 1 along the panels, dimension 2 along
 // the blocks. Runtimes hand out groups in that order, so a panel is read by all tiles of a block while it is in the
@@ -62,8 +62,8 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 //
 // ROWS  rows of a tile, 1 to 14. Default 12.
 //
-// Accumulators, a step's panel vectors and a broadcast must fit the vector registers: 12 x 32 in 32 of 16 floats, 6 x 16
-// in 16 of 8 floats.
+// Accumulators, a step's panel vectors and a broadcast must fit the vector registers: 12 x 32 in 32 of 16 floats,
+// 6 x 16 in 16 of 8 floats.
 #ifndef ROWS
 #define ROWS 12
 #endif

@@ -36,7 +36,7 @@ struct BenchBaseline {
     return then / median
   }
 
-  /// What was measured: every field that is no result.
+  /// What was measured: the fields that name a measurement, not its results.
   private static func key(_ fields: [String: JSONValue]) -> Set<String> {
     let names = ["case", "pass", "backbone", "image_size", "adapter", "batch_size", "precision"]
     return Set(names.compactMap { name in fields[name].map { "\(name)=\($0)" } })

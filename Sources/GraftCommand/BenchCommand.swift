@@ -22,7 +22,8 @@ struct BenchCommand: AsyncParsableCommand {
       queue, caches warm. The peak is a multiply-add loop in registers and a
       large copy, measured in the same run. With --backbone (a file, or a timm
       architecture name, which gets random weights) inference and training
-      steps of whole models are timed instead.
+      steps of whole models are timed instead, their frozen weights kept in
+      --precision; operations say their own precision.
       """)
 
   @Argument(help: "Only operations whose description contains this.")
@@ -149,7 +150,6 @@ struct BenchCommand: AsyncParsableCommand {
     func column(_ value: Double, _ text: String) -> String { value > 0 ? text : "" }
     var fields: [String: JSONValue] = [
       "case": .string("\(operation)"), "operation": .string(operation.operation), "pass": .string(pass),
-      "precision": .string(precision.precision.value.rawValue),
       "median_seconds": .number(timing.median), "min_seconds": .number(timing.range.lowerBound),
       "max_seconds": .number(timing.range.upperBound), "samples": .integer(timing.samples),
     ]

@@ -42,7 +42,7 @@ struct MatmulPanels {
   }
 
   /// Bytes on the device.
-  var byteCount: Int { tensor.count * precision.byteCount }
+  var byteCount: Int { tensor.count * tensor.element.byteCount }
 
   /// What kernels that read panels must be built with.
   var macros: [KernelKey.Macro] { [.init("PANEL", width), .init("STORAGE", precision.macro)] }

@@ -51,7 +51,7 @@ public final class PreparedLinear {
     self.variant = try MatmulVariant.choose(variant, for: context.traits)
     self.bias = try bias.map { try Tensor($0, shape: [outputs], on: context) }
     let precision = precision ?? context.precision
-    if precision == .fp16, let beyond = weight.first(where: { abs($0) > precision.largest }) {
+    if precision == .fp16, let beyond = weight.first(where: { abs($0) > 65_504 }) {
       throw MatmulError.beyondHalf(beyond)
     }
     let matrix = try Tensor(weight, shape: [outputs, inputs], on: context)

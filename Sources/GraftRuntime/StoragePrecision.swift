@@ -7,13 +7,7 @@ public enum StoragePrecision: String, Sendable, Codable, CaseIterable {
   /// IEEE half: half the memory, 11 significant bits, nothing above 65,504.
   case fp16
 
-  /// Largest magnitude that it holds.
-  public var largest: Float { self == .fp16 ? 65_504 : .greatestFiniteMagnitude }
-
-  /// Bytes of a number.
-  package var byteCount: Int { self == .fp32 ? 4 : 2 }
-
-  /// What Kernels/storage.h knows it by.
+  /// What Kernels/common.cl knows it by.
   package var macro: Int {
     switch self {
     case .fp32: 0

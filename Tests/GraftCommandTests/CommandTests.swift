@@ -39,7 +39,7 @@ struct CommandTests {
     // The backward pass was not measured then.
     let before = """
       {"device": "another", "event": "peak"}
-      {"case": "transpose 3x32x32", "event": "operation", "median_seconds": 1.5, "pass": "forward", "precision": "fp32"}
+      {"case": "transpose 3x32x32", "event": "operation", "median_seconds": 1.5, "pass": "forward"}
       """
     try before.write(toFile: path, atomically: true, encoding: .utf8)
     let after = try await Command.run(["bench", "transpose", "--baseline", path, "--json"])
@@ -126,6 +126,14 @@ struct CommandTests {
 
     let evaluated = try await Command.run(["eval", "--model", out, "--data", data, "--json"])
     #expect(evaluated.status == 0 && evaluated.last["top1"] == train.last["top1"])
+    let halved = try await Command.run(
+      ["eval", "--model", out, "--data", data, "--precision", "bf16", "--json"])
+    #expect(halved.status == 0 && halved.last["top1"] == train.last["top1"])
+    let (half, full) = (halved.last["peak_device_bytes"], evaluated.last["peak_device_bytes"])
+    #expect((half?.doubleValue ?? .infinity) < (full?.doubleValue ?? 0))
+    let unknown = try await Command.run(
+      ["eval", "--model", out, "--data", data, "--precision", "int4", "--json"])
+    #expect(unknown.status == 64 && unknown.isError("bf16"), "\(unknown.errors)")
 
     let image = data + "/val/red/0.png"
     let predicted = try await Command.run(["predict", "--model", out, "--json", image, image])

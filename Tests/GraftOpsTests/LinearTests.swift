@@ -69,5 +69,7 @@ import Testing
     #expect("\(MatmulError.unknownVariant("fast"))".contains("cpuRegisterTiled, localMemoryTiled, clblast"))
     #expect("\(MatmulError.unavailable(.clblast))".contains("trait CLBlast"))
     #expect("\(MatmulError.clblast(status: -3))".contains("GRAFT_MATMUL"))
+    #expect("\(MatmulError.storesSingleOnly(.clblast, .bf16))".contains("bf16"))
+    #expect("\(MatmulError.beyondHalf(70_000))".contains("70000"))
   }
 }

@@ -6,21 +6,13 @@ extension ALoRE: MergeableAdapter {
     into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
     backbone: (String) throws -> [Float]
   ) throws -> [String: [Float]] {
-    var changed: [String: [Float]] = [:]
-    for block in 0..<shape.depth {
-      for branch in Branch.allCases {
-        let name = Self.name(block, branch)
-        let linear = branch.first(block).description
-        let outputs = branch.first(block).width(shape).outputs
-        let merged = Kronecker.merged(
-          weight: try backbone("\(linear).weight"), bias: try backbone("\(linear).bias"),
-          a: try adapter(sharesA ? "alore.A" : "\(name).A"), u: try adapter("\(name).U"),
-          v: try adapter("\(name).V"), adapterBias: hasBias ? try adapter("\(name).bias") : nil, scale: scale,
-          outputs: outputs, experts: experts, rank: rank)
-        changed["\(linear).weight"] = merged.weight
-        changed["\(linear).bias"] = merged.bias
-      }
+    try Branch.mergeFirst(shape, backbone) { block, branch, weight, bias in
+      let name = Self.name(block, branch)
+      return Kronecker.merged(
+        weight: weight, bias: bias, a: try adapter(sharesA ? "alore.A" : "\(name).A"),
+        u: try adapter("\(name).U"), v: try adapter("\(name).V"),
+        adapterBias: hasBias ? try adapter("\(name).bias") : nil, scale: scale, outputs: bias.count,
+        experts: experts, rank: rank)
     }
-    return changed
   }
 }

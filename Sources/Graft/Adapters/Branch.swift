@@ -23,3 +23,28 @@ enum Branch: String, CaseIterable {
     self == .attention ? .qkv(block: block) : .fc1(block: block)
   }
 }
+
+extension Branch {
+  /// The tensors that change when every branch's first linear layer takes in what stands before it.
+  ///
+  /// - Parameters:
+  ///   - shape: the backbone.
+  ///   - backbone: values of the backbone's tensors by name.
+  ///   - merge: a layer's weight (outputs, D) and bias (outputs) to the new ones.
+  static func mergeFirst(
+    _ shape: VisionTransformerShape, _ backbone: (String) throws -> [Float],
+    _ merge: (Int, Branch, _ weight: [Float], _ bias: [Float]) throws -> (weight: [Float], bias: [Float])
+  ) rethrows -> [String: [Float]] {
+    var changed: [String: [Float]] = [:]
+    for block in 0..<shape.depth {
+      for branch in allCases {
+        let linear = branch.first(block).description
+        let merged = try merge(
+          block, branch, try backbone("\(linear).weight"), try backbone("\(linear).bias"))
+        changed["\(linear).weight"] = merged.weight
+        changed["\(linear).bias"] = merged.bias
+      }
+    }
+    return changed
+  }
+}

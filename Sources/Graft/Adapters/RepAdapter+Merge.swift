@@ -4,35 +4,28 @@ extension RepAdapter: MergeableAdapter {
     into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
     backbone: (String) throws -> [Float]
   ) throws -> [String: [Float]] {
-    var changed: [String: [Float]] = [:]
-    for block in 0..<shape.depth {
-      for branch in Branch.allCases {
-        let name = Self.name(block, branch)
-        let linear = branch.first(block).description
-        let down = try adapter("\(name).down.weight")
-        let downBias = try adapter("\(name).down.bias")
-        let up = try adapter("\(name).up.weight")
-        let upBias = try adapter("\(name).up.bias")
-        var weight = try backbone("\(linear).weight")
-        var bias = try backbone("\(linear).bias")
-        for output in bias.indices {
-          let row = output * shape.width..<(output + 1) * shape.width
-          let (hidden, constant) = through(up, upBias, weight[row])
-          var sum = Double(bias[output]) + constant
-          var merged = weight[row].map(Double.init)
-          for (channel, factor) in hidden.enumerated() {
-            sum += factor * Double(downBias[channel])
-            let from = channel * shape.width
-            for column in merged.indices { merged[column] += factor * Double(down[from + column]) }
-          }
-          bias[output] = Float(sum)
-          weight.replaceSubrange(row, with: merged.lazy.map { Float($0) })
+    try Branch.mergeFirst(shape, backbone) { block, branch, weight, bias in
+      let name = Self.name(block, branch)
+      let down = try adapter("\(name).down.weight")
+      let downBias = try adapter("\(name).down.bias")
+      let up = try adapter("\(name).up.weight")
+      let upBias = try adapter("\(name).up.bias")
+      var (weight, bias) = (weight, bias)
+      for output in bias.indices {
+        let row = output * shape.width..<(output + 1) * shape.width
+        let (hidden, constant) = through(up, upBias, weight[row])
+        var sum = Double(bias[output]) + constant
+        var merged = weight[row].map(Double.init)
+        for (channel, factor) in hidden.enumerated() {
+          sum += factor * Double(downBias[channel])
+          let from = channel * shape.width
+          for column in merged.indices { merged[column] += factor * Double(down[from + column]) }
         }
-        changed["\(linear).weight"] = weight
-        changed["\(linear).bias"] = bias
+        bias[output] = Float(sum)
+        weight.replaceSubrange(row, with: merged.lazy.map { Float($0) })
       }
+      return (weight, bias)
     }
-    return changed
   }
 
   /// A row w of the frozen weight times the adapter's second layer: `s w Wb` (k) and `s w bb`.

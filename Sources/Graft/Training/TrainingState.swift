@@ -86,6 +86,7 @@ extension TrainingState.Identity {
     if classes != other.classes { return "the set of classes" }
     if trainingImages != other.trainingImages { return "the number of training images" }
     if trainingData != other.trainingData { return "a name, a size or a label of the training images" }
-    return nil
+    // A field that has no words yet must still stop the run.
+    return self == other ? nil : "a setting"
   }
 }
