@@ -15,6 +15,7 @@
       _ a: Tensor, _ b: Tensor, isTransposed: Bool, rows m: Int, columns n: Int, inner k: Int,
       into output: Tensor
     ) throws {
+      guard !a.context.isRehearsal else { return }
       let status = lock.withLock { _ in
         var queue: cl_command_queue? = a.context.queue.pointer
         return CLBlastSgemm(

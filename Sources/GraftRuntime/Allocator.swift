@@ -17,10 +17,13 @@ public final class Allocator: Sendable {
   public let limit: Int
   private let context: Handle
   private let maxAllocation: Int
+  /// Bytes are counted, but next to none are taken from the device.
+  let isRehearsal: Bool
   private let state = Mutex(State())
 
-  init(context: Handle, traits: DeviceTraits, limit: Int?) {
+  init(context: Handle, traits: DeviceTraits, limit: Int?, isRehearsal: Bool = false) {
     self.context = context
+    self.isRehearsal = isRehearsal
     maxAllocation = traits.maxAllocation
     self.limit = min(limit ?? .max, traits.globalMemory)
   }
@@ -77,7 +80,7 @@ public final class Allocator: Sendable {
     for isLastTry in [false, true] {
       var status: cl_int = CL_SUCCESS
       let memory = clCreateBuffer(
-        context.pointer, cl_mem_flags(CL_MEM_READ_WRITE), capacity, nil, &status)
+        context.pointer, cl_mem_flags(CL_MEM_READ_WRITE), isRehearsal ? 4 : capacity, nil, &status)
       if status == CL_SUCCESS, let memory { return Handle(owning: memory) { clReleaseMemObject($0) } }
       let code = OpenCLStatus(rawValue: status)
       guard code.isOutOfMemory else { throw RuntimeError.openCL(function: "clCreateBuffer", status: code) }

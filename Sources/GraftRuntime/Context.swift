@@ -19,6 +19,8 @@ public final class Context: Sendable {
   private let guards: MemoryGuards?
   /// Times of kernels, when a measurement asked for them.
   package let profiler = Profiler()
+  /// Memory is accounted for as in earnest, but nothing is computed, and whatever is read is zero.
+  package let isRehearsal: Bool
 
   /// What the device can do.
   public var traits: DeviceTraits { device.traits }
@@ -37,6 +39,7 @@ public final class Context: Sendable {
     self.device = device
     self.precision = precision
     guards = checksMemory ? MemoryGuards() : nil
+    isRehearsal = false
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in
       try openCL("clCreateContext") { UncheckedResult(clCreateContext(nil, 1, &id, nil, nil, &$0)) }
@@ -51,6 +54,27 @@ public final class Context: Sendable {
     self.queue = Handle(owning: queue) { clReleaseCommandQueue($0) }
     memory = Allocator(context: handle, traits: device.traits, limit: memoryLimit)
     kernels = KernelLibrary(context: handle, device: device)
+  }
+
+  private init(rehearsing context: Context, memoryLimit: Int?) {
+    device = context.device
+    precision = context.precision
+    handle = context.handle
+    queue = context.queue
+    kernels = context.kernels
+    guards = nil
+    isRehearsal = true
+    memory = Allocator(
+      context: context.handle, traits: context.device.traits, limit: memoryLimit, isRehearsal: true)
+  }
+
+  /// The same device, on which work can be rehearsed to learn what memory it needs.
+  ///
+  /// Memory is handed out, pooled and taken back as in earnest, but nothing is computed: what is read is zero.
+  ///
+  /// - Parameter memoryLimit: most bytes to hold; by default all that the device has.
+  package func rehearsal(memoryLimit: Int? = nil) -> Context {
+    Context(rehearsing: self, memoryLimit: memoryLimit)
   }
 
   /// Waits until all queued work is done.
@@ -89,6 +113,7 @@ public final class Context: Sendable {
   package func write(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer) throws {
     guard let source = bytes.baseAddress, bytes.count > 0 else { return }
     precondition(bytes.count <= buffer.byteCount, "more bytes than the buffer holds")
+    guard !isRehearsal else { return }
     // The driver reads host memory until the event completes, so it reads a copy that lives as long.
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
     copy.copyMemory(from: UnsafeRawBufferPointer(start: source, count: bytes.count))
@@ -111,6 +136,10 @@ public final class Context: Sendable {
   package func read(_ buffer: Buffer, into bytes: UnsafeMutableRawBufferPointer) throws {
     guard let target = bytes.baseAddress, bytes.count > 0 else { return }
     precondition(bytes.count <= buffer.byteCount, "more bytes than the buffer holds")
+    guard !isRehearsal else {
+      bytes.initializeMemory(as: UInt8.self, repeating: 0)
+      return
+    }
     try openCL("clEnqueueReadBuffer") {
       $0 = clEnqueueReadBuffer(
         queue.pointer, buffer.handle.pointer, cl_bool(CL_TRUE), 0, bytes.count, target, 0, nil, nil)
@@ -120,7 +149,7 @@ public final class Context: Sendable {
 
   /// Fills a buffer with a repeated 32-bit pattern.
   package func fill(_ buffer: Buffer, with pattern: UInt32, byteCount: Int) throws {
-    guard byteCount > 0 else { return }
+    guard byteCount > 0, !isRehearsal else { return }
     var pattern = pattern
     try openCL("clEnqueueFillBuffer") {
       $0 = clEnqueueFillBuffer(queue.pointer, buffer.handle.pointer, &pattern, 4, 0, byteCount, 0, nil, nil)
@@ -129,7 +158,7 @@ public final class Context: Sendable {
 
   /// Copies bytes between buffers on the device.
   package func copy(_ source: Buffer, to target: Buffer, byteCount: Int) throws {
-    guard byteCount > 0 else { return }
+    guard byteCount > 0, !isRehearsal else { return }
     try openCL("clEnqueueCopyBuffer") {
       $0 = clEnqueueCopyBuffer(
         queue.pointer, source.handle.pointer, target.handle.pointer, 0, 0, byteCount, 0, nil, nil)
@@ -152,7 +181,7 @@ public final class Context: Sendable {
   package func run(
     _ kernel: KernelKey, over global: [Int], group: [Int], arguments: [any KernelArgument]
   ) throws {
-    guard global.allSatisfy({ $0 > 0 }) else { return }
+    guard global.allSatisfy({ $0 > 0 }), !isRehearsal else { return }
     try kernels.withKernel(kernel) { pointer in
       for (index, argument) in arguments.enumerated() {
         try argument.set(on: pointer, at: cl_uint(index))

@@ -1,4 +1,4 @@
-/// Where a backbone's weights come from: a file, or seeded random numbers for measurements without one.
+/// Where a backbone's weights come from: a file, seeded random numbers for measurements without one, or nowhere.
 protocol WeightSource {
   /// The tensor's values, row-major.
   func floats(_ name: String, _ shape: [Int]) throws -> [Float]
@@ -23,5 +23,12 @@ struct RandomWeights: WeightSource {
     // Uniform with timm's deviation 0.02: drawing is quick, and only sizes matter here.
     return Initializer.uniform(bound: 0.02 * Float(3).squareRoot()).values(
       count: count, name: name, seed: seed)
+  }
+}
+
+/// No weights at all, for a rehearsal that never looks at them.
+struct BlankWeights: WeightSource {
+  func floats(_ name: String, _ shape: [Int]) -> [Float] {
+    [Float](repeating: 0, count: shape.reduce(1, *))
   }
 }

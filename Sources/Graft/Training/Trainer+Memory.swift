@@ -2,6 +2,39 @@ import GraftOps
 import GraftRuntime
 
 extension Trainer {
+  /// The device memory that a run over so many images needs.
+  ///
+  /// - Throws: `RuntimeError` when a single tensor is larger than the device allows.
+  public func memoryPlan(trainingImages: Int, validationImages: Int) throws -> MemoryPlan {
+    let backbone = model.backbone
+    return try MemoryPlan.training(
+      backbone.shape, adapter: model.adapter, classes: model.classes.count, recipe: recipe,
+      trainingImages: trainingImages, validationImages: validationImages, on: backbone.context)
+  }
+
+  /// Refuses a run that the memory limit has no room for, before its first step.
+  func requireMemory(trainingImages: Int, validationImages: Int) throws {
+    let context = model.backbone.context
+    let plan = try memoryPlan(trainingImages: trainingImages, validationImages: validationImages)
+    // Whatever else lives on the device, such as another model.
+    let others = max(0, context.memory.bytesInUse - (plan.peak - plan.step))
+    let limit = context.memory.limit - others
+    guard plan.peak > limit else { return }
+    let rehearsal = try Rehearsal(
+      model.backbone.shape, adapter: model.adapter, classes: model.classes.count, recipe: recipe,
+      on: context.rehearsal(memoryLimit: limit))
+    do {
+      // Within a limit the pool is emptied now and then: less may do.
+      _ = try rehearsal.training(
+        batchSize: recipe.batchSize, images: trainingImages, validationImages: validationImages)
+    } catch let error as RuntimeError where error.isOutOfMemory {
+      let batch = min(recipe.batchSize, trainingImages)
+      throw GraftError.batchDoesNotFit(
+        batch: batch, fitting: rehearsal.fittingBatchSize(below: batch),
+        reason: "it needs \(plan.peak) bytes of a limit of \(limit)")
+    }
+  }
+
   /// Runs a step of `count` images; when the device has no memory for it, says which batch would fit.
   func fittingBatch<Value>(_ count: Int, _ body: () throws -> Value) throws -> Value {
     do {

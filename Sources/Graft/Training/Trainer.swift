@@ -108,6 +108,7 @@ public final class Trainer {
     for source in [training, validation] where source.classNames != model.classes {
       throw GraftError.wrongClasses(model: model.classes, data: source.classNames)
     }
+    try requireMemory(trainingImages: training.count, validationImages: validation.count)
     let identity = TrainingState.Identity(
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
       backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
@@ -294,6 +295,12 @@ public final class Trainer {
     let total = weights.reduce(0, +)
     let parts = try zip(losses, weights).map { $1 == total ? $0 : try Elementwise.scale($0, by: $1 / total) }
     return try parts.dropFirst().reduce(parts[0], Elementwise.add)
+  }
+
+  /// A step whose results nobody wants.
+  func rehearseStep(_ batch: ImageBatch) throws {
+    _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 1).floatsLater()
+    try update(learningRate: 0, step: 0)
   }
 
   private func update(learningRate: Double, step: Int) throws {

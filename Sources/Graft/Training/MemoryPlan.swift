@@ -1,0 +1,132 @@
+import GraftOps
+public import GraftRuntime
+
+/// Device memory that a run needs, in bytes, known before its first step.
+///
+/// It is found by rehearsing the steps: memory is handed out, pooled and taken back as in the run itself, and nothing is
+/// computed. What the allocator reports after the run is ``peak``.
+public struct MemoryPlan: Sendable, Hashable {
+  /// Frozen weights, as the forward pass reads them.
+  public var backbone: Int
+  /// Frozen weights once more, as the gradients that pass through them need them; made by the first step.
+  public var transposed: Int
+  /// What is trained, its gradients, and running statistics.
+  public var trainable: Int
+  /// The optimiser's moments.
+  public var optimizer: Int
+  /// The most that a step holds besides: images, activations, their gradients and work space.
+  public var step: Int
+
+  /// The most that is held at once.
+  public var peak: Int { backbone + transposed + trainable + optimizer + step }
+
+  /// Plans the training of an adapter.
+  ///
+  /// - Parameters:
+  ///   - shape: the backbone.
+  ///   - adapter: what is grafted onto it.
+  ///   - classes: number of classes.
+  ///   - recipe: tells batch, optimiser and regularisation.
+  ///   - trainingImages: how many there are; by default whole batches.
+  ///   - validationImages: how many there are; by default whole batches.
+  ///   - context: the device and the precision of the frozen weights.
+  /// - Throws: ``GraftError`` when the adapter does not fit the backbone; `RuntimeError` when a single tensor is larger
+  ///   than the device allows.
+  public static func training(
+    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe,
+    trainingImages: Int? = nil, validationImages: Int? = nil, on context: Context
+  ) throws -> MemoryPlan {
+    try Rehearsal(shape, adapter: adapter, classes: classes, recipe: recipe, on: context.rehearsal())
+      .training(
+        batchSize: recipe.batchSize, images: trainingImages ?? .max, validationImages: validationImages ?? .max)
+  }
+
+  /// Plans the use of a model on batches of images.
+  ///
+  /// - Parameters:
+  ///   - shape: the backbone.
+  ///   - adapter: what is grafted onto it.
+  ///   - classes: number of classes.
+  ///   - batchSize: images at a time.
+  ///   - context: the device and the precision of the frozen weights.
+  /// - Throws: ``GraftError`` when the adapter does not fit the backbone; `RuntimeError` when a single tensor is larger
+  ///   than the device allows.
+  public static func inference(
+    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, batchSize: Int, on context: Context
+  ) throws -> MemoryPlan {
+    try Rehearsal(shape, adapter: adapter, classes: classes, on: context.rehearsal())
+      .inference(batchSize: batchSize)
+  }
+}
+
+/// A model that goes through the motions of a run, for what they tell about memory.
+struct Rehearsal {
+  private let model: GraftedModel
+  private let trainer: Trainer?
+  private let backbone, trainable, optimizer: Int
+
+  /// - Parameters:
+  ///   - recipe: of the training; without one the model is only used.
+  ///   - context: where nothing is computed; see `Context.rehearsal(memoryLimit:)`.
+  init(
+    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe? = nil,
+    on context: Context
+  ) throws {
+    precondition(context.isRehearsal, "a rehearsal spoils no real memory")
+    let memory = context.memory
+    let vit = try VisionTransformer(
+      shape, weights: BlankWeights(), file: nil, resampling: .bicubicAntialias, on: context)
+    backbone = memory.bytesInUse
+    model = try GraftedModel(vit, adapter: adapter, classes: (0..<max(2, classes)).map { "\($0)" })
+    trainable = memory.bytesInUse - backbone
+    trainer = try recipe.map { [model] in try Trainer(model, recipe: $0) }
+    optimizer = memory.bytesInUse - backbone - trainable
+  }
+
+  /// Steps and evaluations of a training in batches of `batchSize`.
+  ///
+  /// - Throws: `RuntimeError.outOfMemory` when they need more than the context's limit.
+  func training(batchSize: Int, images: Int, validationImages: Int) throws -> MemoryPlan {
+    let step = min(batchSize, images)
+    let last = validationImages == .max ? 0 : validationImages % batchSize
+    let evaluated = (validationImages >= batchSize ? [batchSize] : []) + (last > 0 ? [last] : [])
+    return try plan {
+      // The pool is as it will stay when everything has happened twice.
+      for _ in 0..<2 {
+        for _ in 0..<2 { try trainer?.rehearseStep(blank(step)) }
+        for count in evaluated { try infer(count) }
+      }
+    }
+  }
+
+  /// Batches that are classified.
+  ///
+  /// - Throws: `RuntimeError.outOfMemory` when they need more than the context's limit.
+  func inference(batchSize: Int) throws -> MemoryPlan { try plan { for _ in 0..<2 { try infer(batchSize) } } }
+
+  private func plan(_ body: () throws -> Void) throws -> MemoryPlan {
+    let memory = model.backbone.context.memory
+    memory.resetPeak()
+    try body()
+    let lasting = memory.bytesInUse
+    return MemoryPlan(
+      backbone: backbone, transposed: lasting - backbone - trainable - optimizer, trainable: trainable,
+      optimizer: optimizer, step: memory.peakBytes - lasting)
+  }
+
+  /// The largest batch below `count` whose training step stays within the context's limit; 0 when none does.
+  func fittingBatchSize(below count: Int) -> Int {
+    model.fittingBatchSize(below: count) { try trainer?.rehearseStep($0) }
+  }
+
+  private func infer(_ count: Int) throws {
+    _ = try model.logits(of: blank(count), lastOnly: true, on: Tape())[0].floatsLater()
+  }
+
+  private func blank(_ count: Int) -> ImageBatch {
+    let side = model.backbone.shape.imageSize
+    return ImageBatch(
+      count: count, imageSize: side, pixels: [UInt8](repeating: 0, count: count * side * side * 3),
+      labels: [Int32](repeating: 0, count: count))
+  }
+}
