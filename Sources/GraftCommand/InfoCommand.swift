@@ -16,7 +16,12 @@ struct InfoCommand: AsyncParsableCommand {
         graft info --backbone vit_base_patch16_224 --adapter ila \\
             --image-size 448 --classes 80 --json
         graft info --backbone vit_base_patch16_224 --adapter dyn --host linear
+        graft info --backbone vit_base_patch16_224 --adapter alore --batch-size 32
         graft info --published
+
+      --batch-size adds the device memory that training (preset quick) and use
+      need with that batch, by purpose and to the byte: the steps are rehearsed
+      on the device without computing anything.
 
       --published lists what papers print about adapters on ViT-B/16: trainable
       parameters, the total over the ten data sets of the ILA paper, and
@@ -39,6 +44,12 @@ struct InfoCommand: AsyncParsableCommand {
   var published = false
   @Option(help: "The adapter under the early exits of dyn.")
   var host: String?
+  @Option(help: "Plan the device memory of batches of so many images.")
+  var batchSize: Int?
+  @Flag(help: "Plan for graft train --grad-checkpointing.")
+  var gradCheckpointing = false
+  @OptionGroup var precision: PrecisionOptions
+  @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -53,6 +64,9 @@ struct InfoCommand: AsyncParsableCommand {
       guard let backbone, !published else { return try show(PublishedFigure.all(), reporter) }
       guard (0...1_000_000).contains(classes) else {
         throw ValidationError("--classes must be in 0...1000000.")
+      }
+      guard batchSize.map({ $0 > 0 }) ?? true else {
+        throw ValidationError("--batch-size must be at least 1.")
       }
       let adapter = try makeAdapter(adapter, host: host, settings)
       let shape = try backboneShape(backbone, imageSize: imageSize, heads: heads)
@@ -82,8 +96,29 @@ struct InfoCommand: AsyncParsableCommand {
       fields["adapter"] = .string(adapter.name)
       fields["image_size"] = .integer(shape.imageSize)
       fields["weight_bytes"] = .integer(weights)
+      if let batchSize { try plan(shape, adapter, batchSize, &fields, reporter) }
       reporter.emit("done", fields)
     }
+  }
+
+  /// Device memory in training and in use.
+  private func plan(
+    _ shape: VisionTransformerShape, _ adapter: any Adapter, _ batchSize: Int,
+    _ fields: inout [String: JSONValue], _ reporter: Reporter
+  ) throws {
+    let context = try device.context(precision.precision.value)
+    var recipe = try TrainingRecipe.preset("quick", for: adapter)
+    recipe.batchSize = batchSize
+    let training = try MemoryPlan.training(
+      shape, adapter: adapter, classes: classes, recipe: recipe, checkpointsBlocks: gradCheckpointing,
+      on: context)
+    let use = try MemoryPlan.inference(
+      shape, adapter: adapter, classes: classes, batchSize: batchSize, on: context)
+    let rows = zip(training.parts, use.parts).map { [$0.name, formatBytes($0.bytes), formatBytes($1.bytes)] }
+    reporter.say(
+      "\n" + textTable(["Device memory, batches of \(batchSize)", "training", "use"], rows, numbers: [1, 2]))
+    fields["training_memory"] = training.json
+    fields["inference_memory"] = use.json
   }
 
   private func show(_ figures: [PublishedFigure], _ reporter: Reporter) throws {

@@ -37,6 +37,10 @@ struct TrainCommand: AsyncParsableCommand {
   var evaluateEvery = 1
   @Option(help: "Determines initial values, order, augmentation and dropout.") var seed: UInt64 = 0
   @Flag(help: "Continue the run in OUT to the same bits as if it had not stopped.") var resume = false
+  @Flag(
+    help: "Keep only each block's input and compute the block again for its gradient: less memory, more time."
+  )
+  var gradCheckpointing = false
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -58,7 +62,8 @@ struct TrainCommand: AsyncParsableCommand {
     let vit = try VisionTransformer(path: backbone.backbone, options: options, on: context)
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(
-      model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform))
+      model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform),
+      checkpointsBlocks: gradCheckpointing)
     let name = adapter.name
     reporter.say(
       """
@@ -67,6 +72,11 @@ struct TrainCommand: AsyncParsableCommand {
       \(training.count) training and \(validation.count) validation images of \(training.classNames.count) classes, on \
       \(context.traits.name)
       """)
+
+    let plan = try trainer.memoryPlan(trainingImages: training.count, validationImages: validation.count)
+    reporter.say(
+      "Device memory: \(formatBytes(plan.peak)), of which a step's activations \(formatBytes(plan.step))")
+    reporter.emit("memory", plan.json.objectValue ?? [:])
 
     StopSignal.install()
     let result = try await trainer.run(

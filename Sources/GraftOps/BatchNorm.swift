@@ -63,7 +63,7 @@ extension Tape {
     try context.run(
       KernelKey("batch_norm", "batch_norm_training", macros: macros), over: [channels / vector * lanes],
       group: [lanes], input.buffer, weight.buffer, bias.buffer, running.mean.buffer, running.variance.buffer,
-      output.buffer, statistics.buffer, rows, channels, epsilon, momentum)
+      output.buffer, statistics.buffer, rows, channels, epsilon, isReplay ? 0 : momentum)
     guard needsGradient(input, weight, bias) else { return output }
     record(output) { gradient, gradients in
       func backward(_ inputMacros: [KernelKey.Macro], sum: Tensor?, result: Tensor?) throws {

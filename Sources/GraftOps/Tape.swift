@@ -15,6 +15,10 @@ public final class Tape {
 
   /// How layers that differ between training and use behave.
   public let mode: Mode
+  /// Whether ``checkpoint(_:keeping:)`` forgets what it computes.
+  package let checkpoints: Bool
+  /// True where a forgotten part is computed again: it leaves no trace a second time.
+  package let isReplay: Bool
   private var records: [Record] = []
   private var draws: UInt32 = 0
 
@@ -25,7 +29,23 @@ public final class Tape {
   }
 
   /// Starts an empty tape.
-  public init(_ mode: Mode = .inference) { self.mode = mode }
+  ///
+  /// - Parameters:
+  ///   - mode: how layers that differ between training and use behave.
+  ///   - checkpoints: keep less in training and compute it again in the backward pass.
+  public init(_ mode: Mode = .inference, checkpoints: Bool = false) {
+    self.mode = mode
+    self.checkpoints = checkpoints
+    isReplay = false
+  }
+
+  /// A tape for a part of what `tape` records, drawing the random numbers behind `draws`.
+  private init(partOf tape: Tape, draws: UInt32, isReplay: Bool) {
+    mode = tape.mode
+    checkpoints = false
+    self.isReplay = isReplay
+    self.draws = draws
+  }
 
   /// Number of records; nothing below the first trainable weight leaves one.
   package var recordCount: Int { records.count }
@@ -75,6 +95,35 @@ public final class Tape {
   package func backward(from outputs: [(output: Tensor, seed: Tensor)]) throws {
     let gradients = Gradients()
     for (output, seed) in outputs { try gradients.add(seed, to: output.gradientKey) }
+    try unwind(gradients)
+  }
+
+  /// Computes a part of the model that is forgotten and, in the backward pass, computed again to the same bits.
+  ///
+  /// Of what `body` computes only the result stays in memory, and whatever `body` holds on to: its input. A tape that does
+  /// not checkpoint, and a part without anything trained in or below it, just runs `body`. Source: arXiv 1604.06174.
+  ///
+  /// - Parameters:
+  ///   - body: the part; it must compute the same each time it is called.
+  ///   - output: the tensor in the result that the rest of the model depends on.
+  package func checkpoint<Value>(
+    _ body: @escaping (Tape) throws -> Value, keeping output: @escaping (Value) -> Tensor
+  ) throws -> Value {
+    guard checkpoints, isTraining else { return try body(self) }
+    let drawn = draws
+    let part = Tape(partOf: self, draws: drawn, isReplay: false)
+    let value = try body(part)
+    draws = part.draws
+    guard part.recordCount > 0 else { return value }
+    record(output(value)) { [self] gradient, gradients in
+      let again = Tape(partOf: self, draws: drawn, isReplay: true)
+      try gradients.add(gradient, to: output(body(again)))
+      try again.unwind(gradients)
+    }
+    return value
+  }
+
+  private func unwind(_ gradients: Gradients) throws {
     while let record = records.popLast() {
       let received = record.outputs.map { gradients.take(ObjectIdentifier($0)) }
       if received.contains(where: { $0 != nil }) { try record.backward(received, gradients) }

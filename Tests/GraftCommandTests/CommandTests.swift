@@ -92,6 +92,28 @@ struct CommandTests {
     #expect(text.contains("block 3: 4.477, block 6: 8.839, block 9: 13.201, block 12: 17.563"))
   }
 
+  @Test func infoPlansMemory() async throws {
+    func memory(_ batch: String, _ more: [String] = []) async throws -> [String: Double] {
+      let outcome = try await Command.run(
+        ["info", "--backbone", "vit_tiny_patch16_224", "--adapter", "alore", "--batch-size", batch, "--json"]
+          + more)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let plan = outcome.last["training_memory"]?.objectValue ?? [:]
+      #expect(outcome.last["inference_memory"]?.objectValue?["optimizer_bytes"]?.doubleValue == 0)
+      return plan.compactMapValues(\.doubleValue)
+    }
+    let (two, four) = (try await memory("2"), try await memory("4"))
+    #expect(two["backbone_bytes"] == four["backbone_bytes"])
+    #expect(two["step_bytes"] ?? 0 < four["step_bytes"] ?? 0)
+    #expect(four["peak_bytes"] == four.filter { $0.key != "peak_bytes" }.values.reduce(0, +))
+    let less = try await memory("4", ["--grad-checkpointing"])
+    #expect(less["step_bytes"] ?? .infinity < four["step_bytes"] ?? 0)
+    let half = try await memory("4", ["--precision", "bf16"])
+    #expect(half["backbone_bytes"] ?? .infinity < 0.6 * (four["backbone_bytes"] ?? 0))
+    let none = try await Command.run(["info", "--backbone", "vit_tiny_patch16_224", "--batch-size", "0"])
+    #expect(none.status == 64)
+  }
+
   @Test func infoAtAnotherSize() async throws {
     let last = try await Command.run([
       "info", "--backbone", "vit_base_patch16_224", "--adapter", "ila", "--image-size", "448", "--json",
@@ -114,6 +136,9 @@ struct CommandTests {
     #expect(train.lines.allSatisfy { $0 != nil } && train.last["event"] == "done")
     #expect(train.lines.filter { $0?["event"] == "step" }.count == 18)
     #expect(train.lines.filter { $0?["event"] == "epoch" }.count == 6)
+    let planned = train.lines.compactMap { $0?["event"] == "memory" ? $0?["peak_bytes"]?.doubleValue : nil }
+    let ratio = (planned.first ?? 0) / (train.last["peak_device_bytes"]?.doubleValue ?? 1)
+    #expect(planned.count == 1 && abs(ratio - 1) < 0.02, "\(ratio)")
     for field in [
       "method", "trainable_parameters", "gmac", "top1", "train_images_per_second",
       "inference_images_per_second", "peak_device_bytes",

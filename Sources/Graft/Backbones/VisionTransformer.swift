@@ -136,7 +136,10 @@ public final class VisionTransformer {
     _ tokens: Tokens, through range: Range<Int>, sites: GraftedSites,
     regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> Tokens {
-    try blocks[range].reduce(tokens) { try $1($0, sites: sites, regularization: regularization, on: tape) }
+    try blocks[range].reduce(tokens) { tokens, block in
+      try tape.checkpoint(
+        { try block(tokens, sites: sites, regularization: regularization, on: $0) }, keeping: \.values)
+    }
   }
 
   /// The token sequence that the first block receives.

@@ -29,16 +29,20 @@ public struct MemoryPlan: Sendable, Hashable {
   ///   - recipe: tells batch, optimiser and regularisation.
   ///   - trainingImages: how many there are; by default whole batches.
   ///   - validationImages: how many there are; by default whole batches.
+  ///   - checkpointsBlocks: as the ``Trainer`` will be told.
   ///   - context: the device and the precision of the frozen weights.
   /// - Throws: ``GraftError`` when the adapter does not fit the backbone; `RuntimeError` when a single tensor is larger
   ///   than the device allows.
   public static func training(
     _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe,
-    trainingImages: Int? = nil, validationImages: Int? = nil, on context: Context
+    trainingImages: Int? = nil, validationImages: Int? = nil, checkpointsBlocks: Bool = false,
+    on context: Context
   ) throws -> MemoryPlan {
-    try Rehearsal(shape, adapter: adapter, classes: classes, recipe: recipe, on: context.rehearsal())
-      .training(
-        batchSize: recipe.batchSize, images: trainingImages ?? .max, validationImages: validationImages ?? .max)
+    let rehearsal = try Rehearsal(
+      shape, adapter: adapter, classes: classes, recipe: recipe, checkpointsBlocks: checkpointsBlocks,
+      on: context.rehearsal())
+    return try rehearsal.training(
+      batchSize: recipe.batchSize, images: trainingImages ?? .max, validationImages: validationImages ?? .max)
   }
 
   /// Plans the use of a model on batches of images.
@@ -70,7 +74,7 @@ struct Rehearsal {
   ///   - context: where nothing is computed; see `Context.rehearsal(memoryLimit:)`.
   init(
     _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe? = nil,
-    on context: Context
+    checkpointsBlocks: Bool = false, on context: Context
   ) throws {
     precondition(context.isRehearsal, "a rehearsal spoils no real memory")
     let memory = context.memory
@@ -79,7 +83,8 @@ struct Rehearsal {
     backbone = memory.bytesInUse
     model = try GraftedModel(vit, adapter: adapter, classes: (0..<max(2, classes)).map { "\($0)" })
     trainable = memory.bytesInUse - backbone
-    trainer = try recipe.map { [model] in try Trainer(model, recipe: $0) }
+    trainer = try recipe.map { [model] in try Trainer(model, recipe: $0, checkpointsBlocks: checkpointsBlocks)
+    }
     optimizer = memory.bytesInUse - backbone - trainable
   }
 

@@ -9,7 +9,8 @@ extension Trainer {
     let backbone = model.backbone
     return try MemoryPlan.training(
       backbone.shape, adapter: model.adapter, classes: model.classes.count, recipe: recipe,
-      trainingImages: trainingImages, validationImages: validationImages, on: backbone.context)
+      trainingImages: trainingImages, validationImages: validationImages,
+      checkpointsBlocks: checkpointsBlocks, on: backbone.context)
   }
 
   /// Refuses a run that the memory limit has no room for, before its first step.
@@ -22,7 +23,7 @@ extension Trainer {
     guard plan.peak > limit else { return }
     let rehearsal = try Rehearsal(
       model.backbone.shape, adapter: model.adapter, classes: model.classes.count, recipe: recipe,
-      on: context.rehearsal(memoryLimit: limit))
+      checkpointsBlocks: checkpointsBlocks, on: context.rehearsal(memoryLimit: limit))
     do {
       // Within a limit the pool is emptied now and then: less may do.
       _ = try rehearsal.training(
@@ -42,7 +43,9 @@ extension Trainer {
     } catch let error as RuntimeError where error.isOutOfMemory {
       // The attempts spoil the gradients, but the run has failed already.
       let fitting = model.fittingBatchSize(below: count) { batch in
-        _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 0).floats()
+        _ = try Self.loss(
+          model, batch, recipe: recipe, seed: 0, share: 0, checkpointsBlocks: checkpointsBlocks
+        ).floats()
       }
       throw GraftError.batchDoesNotFit(batch: count, fitting: fitting, reason: "\(error)")
     }

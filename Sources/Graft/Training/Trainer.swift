@@ -37,6 +37,7 @@ public final class Trainer {
   private let seed: UInt64
   private let output: String?
   private let transform: JSONValue
+  let checkpointsBlocks: Bool
   private let optimizer: any Optimizer
   private let trainingFeatures: FeatureCache?
   private let validationFeatures: FeatureCache?
@@ -50,11 +51,13 @@ public final class Trainer {
   ///   - output: folder for the adapter (last, and best in `best/`), the checkpoint and `metrics.jsonl`; `nil` keeps
   ///     everything in memory.
   ///   - transform: how images are prepared; recorded in the adapter's folder.
+  ///   - checkpointsBlocks: keep only what goes into each block, and compute the block again when its gradient is due: the
+  ///     same bits in less memory and more time.
   /// - Throws: ``GraftError`` for a bad recipe; `CheckpointError` when the folder cannot be written: now, not after
   ///   hours of training.
   public init(
     _ model: GraftedModel, recipe: TrainingRecipe, seed: UInt64 = 0, output: String? = nil,
-    transform: JSONValue = .object([:])
+    transform: JSONValue = .object([:]), checkpointsBlocks: Bool = false
   ) throws {
     try recipe.validate()
     self.model = model
@@ -62,6 +65,7 @@ public final class Trainer {
     self.seed = seed
     self.output = output
     self.transform = transform
+    self.checkpointsBlocks = checkpointsBlocks
     trainingFeatures = model.trainsHeadsOnly && recipe.regularization == .none ? FeatureCache() : nil
     validationFeatures = model.trainsHeadsOnly ? FeatureCache() : nil
     optimizer =
@@ -251,7 +255,8 @@ public final class Trainer {
     try fittingBatch(batch.count) {
       let loss = try Self.loss(
         model, batch, recipe: recipe, seed: stepSeed(state.step, part), share: share,
-        progress: Double(state.epoch) / Double(recipe.epochs), cache: trainingFeatures)
+        progress: Double(state.epoch) / Double(recipe.epochs), checkpointsBlocks: checkpointsBlocks,
+        cache: trainingFeatures)
       return try loss.floatsLater()
     }
   }
@@ -263,19 +268,22 @@ public final class Trainer {
   /// - Parameters:
   ///   - share: factor on all gradients.
   ///   - progress: of training, in 0...1; the heads' weights depend on it.
+  ///   - checkpointsBlocks: compute each block again for its gradient.
   /// - Returns: the weighted mean of the heads' losses, [1].
   package static func loss(
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
-    progress: Double = 0
+    progress: Double = 0, checkpointsBlocks: Bool = false
   ) throws -> Tensor {
-    try loss(model, batch, recipe: recipe, seed: seed, share: share, progress: progress, cache: nil)
+    try loss(
+      model, batch, recipe: recipe, seed: seed, share: share, progress: progress,
+      checkpointsBlocks: checkpointsBlocks, cache: nil)
   }
 
   private static func loss(
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
-    progress: Double, cache: FeatureCache?
+    progress: Double, checkpointsBlocks: Bool, cache: FeatureCache?
   ) throws -> Tensor {
-    let tape = Tape(.training(seed: seed))
+    let tape = Tape(.training(seed: seed), checkpoints: checkpointsBlocks)
     let logits = try model.logits(
       of: batch, lastOnly: false, cache: cache,
       regularization: recipe.regularization, on: tape)
@@ -299,7 +307,8 @@ public final class Trainer {
 
   /// A step whose results nobody wants.
   func rehearseStep(_ batch: ImageBatch) throws {
-    _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 1).floatsLater()
+    _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 1, checkpointsBlocks: checkpointsBlocks)
+      .floatsLater()
     try update(learningRate: 0, step: 0)
   }
 
