@@ -53,6 +53,12 @@ ENVIRONMENTS: dict[str, list[str]] = {
     ],
 }
 ENVIRONMENTS["venv-peft"] = ENVIRONMENTS["venv-reference"] + ["peft==0.21.2", "transformers==5.23.0"]
+ENVIRONMENTS["venv-peers"] = ENVIRONMENTS["venv-reference"] + [
+    "onnx==1.23.2",
+    "onnxscript==0.7.2",
+    "onnxruntime==1.31.1",
+    "openvino==2026.4.1",
+]
 
 
 def say(text: str) -> None:

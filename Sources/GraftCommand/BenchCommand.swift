@@ -194,11 +194,9 @@ struct BenchCommand: AsyncParsableCommand {
       let inference = try Timing(on: context, seconds: 3) { _ = try model.logits(batch) }
       report(name, "inference", inference, model.summary.gmac, shape, yardstick, context, reporter)
       let recipe = try TrainingRecipe.preset("quick", for: adapter)
+      let trainer = try Trainer(model, recipe: recipe)
       context.memory.resetPeak()
-      let step = {
-        _ = try Trainer.loss(model, batch, recipe: recipe, seed: 1, share: 1)
-        try model.arena.clearGradients()
-      }
+      let step = { try trainer.stepInPlace(batch) }
       report(
         name, "training", try Timing(on: context, seconds: 5, step), nil, shape, yardstick, context, reporter)
       if profile { try show(profileOf: step, on: context, reporter) }

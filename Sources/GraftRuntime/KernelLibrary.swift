@@ -41,7 +41,8 @@ package struct KernelKey: Hashable, Sendable {
 
   var options: String {
     // No fast-math: NaN, infinities and the order of additions are part of the results.
-    (["-cl-std=CL1.2"] + macros.map { "-D\($0.name)=\($0.value)" }).joined(separator: " ")
+    // Without -w PoCL counts its own headers' warnings on standard error.
+    (["-cl-std=CL1.2", "-w"] + macros.map { "-D\($0.name)=\($0.value)" }).joined(separator: " ")
   }
 }
 

@@ -98,7 +98,7 @@ struct Rehearsal {
     return try plan {
       // The pool is as it will stay when everything has happened twice.
       for _ in 0..<2 {
-        for _ in 0..<2 { try trainer?.rehearseStep(blank(step)) }
+        for _ in 0..<2 { try trainer?.stepInPlace(blank(step)) }
         for count in evaluated { try infer(count) }
       }
     }
@@ -121,7 +121,7 @@ struct Rehearsal {
 
   /// The largest batch below `count` whose training step stays within the context's limit; 0 when none does.
   func fittingBatchSize(below count: Int) -> Int {
-    model.fittingBatchSize(below: count) { try trainer?.rehearseStep($0) }
+    model.fittingBatchSize(below: count) { try trainer?.stepInPlace($0) }
   }
 
   private func infer(_ count: Int) throws {

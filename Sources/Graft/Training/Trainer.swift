@@ -305,8 +305,8 @@ public final class Trainer {
     return try parts.dropFirst().reduce(parts[0], Elementwise.add)
   }
 
-  /// A step whose results nobody wants.
-  func rehearseStep(_ batch: ImageBatch) throws {
+  /// One whole step at a learning rate of zero, for measurements and rehearsals.
+  package func stepInPlace(_ batch: ImageBatch) throws {
     _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 1, checkpointsBlocks: checkpointsBlocks)
       .floatsLater()
     try update(learningRate: 0, step: 0)
