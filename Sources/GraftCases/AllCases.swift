@@ -20,6 +20,7 @@ package enum AllCases {
     ScaleShiftCases.checks,
     ColumnsCases.checks,
     TransposeCases.checks,
+    OptimizerCases.checks,
   ].flatMap { $0 }
   /// Shapes of real models, for timing.
   package static let benchmarks: [OperationCase] = [
@@ -41,5 +42,6 @@ package enum AllCases {
     ScaleShiftCases.benchmarks,
     ColumnsCases.benchmarks,
     TransposeCases.benchmarks,
+    OptimizerCases.benchmarks,
   ].flatMap { $0 }
 }
