@@ -99,6 +99,12 @@ struct CompareCommandTests {
     let done = cut.lines.filter { $0?["event"] == "step" && $0?["method"] == "ila" }.count
     #expect((1..<200).contains(done))
 
+    // Other settings cannot continue it, and nothing else is begun before that is found.
+    let other = try await Command.compare(
+      data, folder.path + "/cut", "bitfit,ila", options + ["--learning-rate", "0.5"])
+    #expect(other.status == 64 && other.isError("recipe"), "\(other.errors)")
+    #expect(!folder.exists("cut/runs/bitfit-seed1") && !other.errors.contains("bitfit"))
+
     let rest = try await Command.compare(data, folder.path + "/cut", "linear,ila", options)
     #expect(rest.status == 0 && rest.last["skipped"] == 1, "\(rest.errors)")
     #expect(rest.lines.filter { $0?["event"] == "step" }.count == 200 - done)

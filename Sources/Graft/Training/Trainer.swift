@@ -89,6 +89,28 @@ public final class Trainer {
     }
   }
 
+  /// Refuses to go on with a run that other settings began, before anything is loaded.
+  ///
+  /// - Parameters:
+  ///   - output: the run's folder; all is well where it holds no checkpoint.
+  ///   - adapter: what will be trained.
+  ///   - recipe: how.
+  ///   - seed: of the run.
+  /// - Throws: ``GraftError/cannotResume(folder:reason:)``; `CheckpointError` for a damaged file.
+  public static func checkCheckpoint(
+    in output: String, adapter: any Adapter, recipe: TrainingRecipe, seed: UInt64
+  ) throws {
+    let path = output + "/" + checkpointName
+    guard FileManager.default.fileExists(atPath: path) else { return }
+    let identity = try TrainingState.stored(in: SafetensorsFile(path: path)).identity
+    var expected = identity
+    (expected.adapter, expected.recipe, expected.seed) = (try JSONValue(encoding: adapter), recipe, seed)
+    if let difference = identity.difference(from: expected) {
+      throw GraftError.cannotResume(
+        folder: output, reason: "\(difference) differs from the interrupted run's.")
+    }
+  }
+
   /// Runs the recipe.
   ///
   /// - Parameters:

@@ -54,9 +54,8 @@ extension TrainingState {
     from path: String, expecting identity: Identity, into model: GraftedModel, _ optimizer: any Optimizer
   ) throws -> TrainingState {
     let file = try SafetensorsFile(path: path)
-    guard let text = file.metadata[key], let steps = file.metadata["optimizer_steps"].flatMap(Int.init),
-      let state = try? JSONDecoder().decode(TrainingState.self, from: Data(text.utf8))
-    else { throw GraftError.cannotResume(folder: path, reason: "the file is not a training checkpoint.") }
+    let state = try stored(in: file)
+    guard let steps = file.metadata["optimizer_steps"].flatMap(Int.init) else { throw noCheckpoint(path) }
     if let difference = state.identity.difference(from: identity) {
       throw GraftError.cannotResume(folder: path, reason: "\(difference) differs from the interrupted run's.")
     }
@@ -69,6 +68,18 @@ extension TrainingState {
     }
     optimizer.stepCount = steps
     return state
+  }
+
+  /// Where the run stands that a file was written by; its tensors are not looked at.
+  static func stored(in file: SafetensorsFile) throws -> TrainingState {
+    guard let text = file.metadata[key],
+      let state = try? JSONDecoder().decode(TrainingState.self, from: Data(text.utf8))
+    else { throw noCheckpoint(file.path) }
+    return state
+  }
+
+  private static func noCheckpoint(_ path: String) -> GraftError {
+    .cannotResume(folder: path, reason: "the file is not a training checkpoint.")
   }
 }
 

@@ -58,6 +58,10 @@ struct CompareCommand: AsyncParsableCommand {
     let runs = try plan(reporter)
     var file = try ResultsFile(folder: out)
     let waiting = try runs.enumerated().filter { try file.finished($0.element) == nil }
+    for (_, run) in waiting {
+      try Trainer.checkCheckpoint(
+        in: folder(run), adapter: run.adapter, recipe: run.recipe, seed: UInt64(run.seed))
+    }
     try AtomicFile.requireWritable(folder: out)
     let context = try device.context()
     reporter.say(
@@ -165,7 +169,7 @@ struct CompareCommand: AsyncParsableCommand {
     let seed = UInt64(run.seed)
     let model = try GraftedModel(backbone, adapter: run.adapter, classes: run.training.classNames, seed: seed)
     let trainer = try Trainer(
-      model, recipe: run.recipe, seed: seed, output: "\(out)/runs/\(run.folderName)",
+      model, recipe: run.recipe, seed: seed, output: folder(run),
       transform: JSONValue(encoding: run.training.transform))
     let result = try await trainer.run(
       training: run.training, validation: run.validation, evaluatesEvery: evaluateEvery ?? run.recipe.epochs,
@@ -174,6 +178,8 @@ struct CompareCommand: AsyncParsableCommand {
     return result.wasInterrupted
       ? nil : try run.result(result, device: backbone.context.traits.name, command: commandLine)
   }
+
+  private func folder(_ run: ComparisonRun) -> String { "\(out)/runs/\(run.folderName)" }
 
   private func interrupted(_ file: ResultsFile, _ reporter: Reporter) -> ExitCode {
     reporter.note("Interrupted and saved. The same command goes on from here.")
