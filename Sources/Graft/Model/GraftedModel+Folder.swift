@@ -79,8 +79,16 @@ extension GraftedModel {
     if try PEFTFolder.isAt(path) {
       let folder = try PEFTFolder(path: path)
       guard let backbonePath else { throw AdapterFolder.missingBackbone }
+      let options = folder.backboneOptions
+      // The folder does not know its backbone: it is whichever file is named.
+      let file = try SafetensorsFile(path: backbonePath)
+      let shape = try VisionTransformerShape(reading: file, options: options)
+      let shared = backbones.first {
+        $0.context === context && $0.shape == shape && $0.positionResampling == options.positionResampling
+          && $0.file?.contentHash == file.contentHash
+      }
       try self.init(
-        folder, on: VisionTransformer(path: backbonePath, options: folder.backboneOptions, on: context))
+        folder, on: shared ?? VisionTransformer(path: backbonePath, options: options, on: context))
       return
     }
     let folder = try AdapterFolder(path: path)

@@ -34,6 +34,20 @@ import Testing
     #expect(try relativeError(moved.floats(), expected) > 1e-3)
   }
 
+  @Test func sharesABackboneThatIsInMemory() async throws {
+    let (vit, context) = (try Fixtures.smallViT(), try Fixtures.context.get())
+    try await Fixtures.withFolder { folder in
+      let path = try copy("timm", ["settings": ["backbone_heads": 4]], to: folder)
+      func load(sharing backbones: [VisionTransformer]) throws -> GraftedModel {
+        try GraftedModel(path: path, backbonePath: Fixtures.smallPath, sharing: backbones, on: context)
+      }
+      #expect(try load(sharing: [vit]).backbone === vit)
+      #expect(try load(sharing: []).backbone !== vit)
+      let larger = try Fixtures.smallViT(imageSize: 64)
+      #expect(try load(sharing: [larger, vit]).backbone === vit)
+    }
+  }
+
   @Test func targetsAreReadOffTheTensors() throws {
     #expect(try PEFTFolder(path: path("timm")).adapter.targets == [.qkv, .proj, .fc1, .fc2, .patchEmbedding])
     #expect(try PEFTFolder(path: path("huggingface")).adapter.targets == [.q, .v, .proj, .fc1, .fc2])
