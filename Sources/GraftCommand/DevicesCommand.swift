@@ -13,26 +13,31 @@ struct DevicesCommand: AsyncParsableCommand {
     try await reporter.run {
       let devices = try Device.all()
       for device in devices {
-        let traits = device.traits
-        reporter.say("\(device.index): \(traits.name)")
-        reporter.say(
-          "   \(traits.kind.rawValue), \(traits.platform), \(traits.version), driver \(traits.driverVersion)")
-        reporter.say(
-          """
-             \(traits.computeUnits) compute units; memory \(formatBytes(traits.globalMemory)), \
-          \(formatBytes(traits.maxAllocation)) in one piece, \(formatBytes(traits.localMemory)) local; work-groups up \
-          to \(traits.maxWorkGroupSize)
-          """)
-        reporter.say(
-          """
-             fp16 arithmetic: \(traits.hasHalf ? "yes" : "no"); subgroups: \(traits.hasSubgroups ? "yes" : "no"); quirks: \
-          \(traits.quirks.isEmpty ? "none known" : traits.quirks.map(\.rawValue).joined(separator: ", "))
-          """)
-        var fields = try JSONValue(encoding: traits).objectValue ?? [:]
+        device.description.forEach(reporter.say)
+        var fields = try JSONValue(encoding: device.traits).objectValue ?? [:]
         fields["index"] = .integer(device.index)
         reporter.emit("device", fields)
       }
       reporter.emit("done", ["devices": .integer(devices.count)])
     }
+  }
+}
+
+extension Device {
+  /// What the device can do, in lines for people.
+  var description: [String] {
+    [
+      "\(index): \(traits.name)",
+      "   \(traits.kind.rawValue), \(traits.platform), \(traits.version), driver \(traits.driverVersion)",
+      """
+         \(traits.computeUnits) compute units; memory \(formatBytes(traits.globalMemory)), \
+      \(formatBytes(traits.maxAllocation)) in one piece, \(formatBytes(traits.localMemory)) local; work-groups up \
+      to \(traits.maxWorkGroupSize)
+      """,
+      """
+         fp16 arithmetic: \(traits.hasHalf ? "yes" : "no"); subgroups: \(traits.hasSubgroups ? "yes" : "no"); quirks: \
+      \(traits.quirks.isEmpty ? "none known" : traits.quirks.map(\.rawValue).joined(separator: ", "))
+      """,
+    ]
   }
 }

@@ -40,7 +40,7 @@ struct GraftCommand: AsyncParsableCommand {
     version: Graft.version,
     subcommands: [
       DevicesCommand.self, InfoCommand.self, TrainCommand.self, EvalCommand.self, PredictCommand.self,
-      MergeCommand.self, CompareCommand.self, ReportCommand.self, BenchCommand.self,
+      MergeCommand.self, CompareCommand.self, ReportCommand.self, BenchCommand.self, DoctorCommand.self,
     ])
 
   /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.

@@ -61,6 +61,8 @@ package final class KernelLibrary: Sendable {
   private let context: Handle
   private let device: Device
   private let cache: ProgramCache
+  /// Where compiled programs are kept; `nil` where the driver keeps them itself, or nobody does.
+  package var cacheFolder: String? { cache.folder?.path }
   private let state = Mutex(State())
 
   init(context: Handle, device: Device) {

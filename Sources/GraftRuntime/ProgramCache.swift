@@ -8,7 +8,7 @@ import Foundation
 /// names another folder, or `off`.
 struct ProgramCache: Sendable {
   private static let magic = "graft program 1\n"
-  private let folder: URL?
+  let folder: URL?
 
   init(folder: URL?) { self.folder = folder }
 

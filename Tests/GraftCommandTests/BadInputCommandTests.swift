@@ -7,7 +7,7 @@ import Testing
 struct BadInputCommandTests {
   // MARK: Devices
 
-  @Test(arguments: [["devices"], ["predict", "--model", "x", "y.png"]])
+  @Test(arguments: [["devices"], ["doctor"], ["predict", "--model", "x", "y.png"]])
   func noDevice(_ arguments: [String]) async throws {
     let folder = try TestFolder()
     let outcome = try await Command.run(

@@ -7,7 +7,9 @@ import Testing
 /// The built command as people and scripts use it.
 @Suite(.serialized, .enabled(if: Command.isBuilt, "build the command first: swift build --product graft"))
 struct CommandTests {
-  static let verbs = ["devices", "info", "train", "eval", "predict", "merge", "compare", "report", "bench"]
+  static let verbs = [
+    "devices", "info", "train", "eval", "predict", "merge", "compare", "report", "bench", "doctor",
+  ]
 
   // MARK: Help
 
@@ -29,6 +31,17 @@ struct CommandTests {
     let help = try await Command.run(["--help"]).output
     for status in ["0  ", "64", "65", "69", "70", "73", "130"] { #expect(help.contains("\n  \(status) ")) }
     for verb in Self.verbs { #expect(help.contains("\n  \(verb) ")) }
+  }
+
+  // MARK: Doctor
+
+  @Test func doctorChecksTheDevice() async throws {
+    let report = try await Command.run(["doctor", "transpose"])
+    #expect(report.status == 0 && report.output.contains("right  transpose"), "\(report.errors)")
+    #expect(report.output.contains("driver") && report.output.contains("All is well."))
+    let lines = try await Command.run(["doctor", "transpose", "--json"])
+    #expect(lines.last["wrong"] == 0 && (lines.last["checked"]?.doubleValue ?? 0) > 1)
+    #expect(try await Command.run(["doctor", "teleport"]).status == 64)
   }
 
   // MARK: Bench

@@ -1,0 +1,108 @@
+import ArgumentParser
+import Foundation
+import Graft
+import GraftCases
+import GraftOps
+import GraftRuntime
+
+struct DoctorCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "doctor",
+    abstract: "Check that this device computes rightly; prints a report fit for a bug report.",
+    usage: "graft doctor [FILTER] [OPTIONS]",
+    discussion: """
+      EXAMPLES
+        graft doctor
+        graft doctor --device gpu > report.txt
+        graft doctor attention           operations whose name contains this
+
+      Names what is installed, compares every operation and every variant of it
+      with float64 on small data, and measures the peak. Where no device is
+      found the report says so, with status 69; where an operation is wrong it
+      is named, with status 70. The first time takes longer: kernels compile.
+      """)
+
+  @Argument(help: "Only operations whose name contains this.")
+  var filter: String?
+  @OptionGroup var device: DeviceOptions
+  @OptionGroup var output: OutputOptions
+
+  /// What changes how Graft or a driver behaves.
+  private static let variables = [
+    "GRAFT_DEVICE", "GRAFT_MATMUL", "GRAFT_PROGRAM_CACHE", "OCL_ICD_VENDORS", "OCL_ICD_FILENAMES",
+    "POCL_CACHE_DIR", "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE",
+  ]
+
+  func run() async throws {
+    let reporter = Reporter(isJSON: output.json)
+    try await reporter.run {
+      let cases = AllCases.checks.filter { filter.map($0.operation.contains) ?? true }
+      guard !cases.isEmpty else { throw ValidationError("No operation's name contains \"\(filter ?? "")\".") }
+      describeHost(reporter)
+      for device in try Device.all() { device.description.forEach(reporter.say) }
+      let context = try device.context()
+      reporter.say("Checking \(context.device.index): \(context.traits.name)")
+      reporter.say(
+        "Compiled kernels: " + (context.kernels.cacheFolder ?? "kept by the driver, or not at all"))
+      let wrong = try check(cases, on: context, reporter)
+      let peak = try PeakMeasurement.fmaPeak(on: context)
+      let copy = try PeakMeasurement.copyBandwidth(on: context)
+      reporter.say("Peak: \(format(peak)) GFLOP/s multiply-add, \(format(copy)) GB/s copy")
+      reporter.emit(
+        "done",
+        [
+          "device": try JSONValue(encoding: context.traits), "graft_version": .string(Graft.version),
+          "gflops": .number(peak), "gbytes_per_second": .number(copy), "checked": .integer(cases.count),
+          "wrong": .integer(wrong),
+        ])
+      guard wrong == 0 else {
+        reporter.say(
+          "\(wrong) checks failed: do not trust results of this device. Please report all of the above.")
+        throw ExitCode(EX_SOFTWARE)
+      }
+      reporter.say("All is well.")
+    }
+  }
+
+  private func describeHost(_ reporter: Reporter) {
+    let process = ProcessInfo.processInfo
+    reporter.say(
+      """
+      graft \(Graft.version), \(process.operatingSystemVersionString), \(process.processorCount) processors, \
+      \(formatBytes(Int(clamping: process.physicalMemory)))
+      """)
+    let set = Self.variables.compactMap { name in process.environment[name].map { "\(name)=\($0)" } }
+    if !set.isEmpty { reporter.say("Environment: " + set.joined(separator: " ")) }
+  }
+
+  /// Compares each operation with float64; returns how many cases were wrong.
+  private func check(_ cases: [OperationCase], on context: Context, _ reporter: Reporter) throws -> Int {
+    var wrong = 0
+    var done = 0
+    for name in cases.map(\.operation).reduce(into: [String](), { if !$0.contains($1) { $0.append($1) } }) {
+      let mine = cases.filter { $0.operation == name }
+      var failures: [String] = []
+      for check in mine {
+        reporter.progress("\(bar(done, of: cases.count)) \(check)")
+        done += 1
+        do {
+          failures += try check.verify(on: context).prefix(1).map { "\(check): \($0)" }
+        } catch {
+          failures.append("\(check): \(error)")
+        }
+      }
+      reporter.endProgress()
+      wrong += failures.count
+      reporter.say(
+        "  \(failures.isEmpty ? "right" : "WRONG")  \(name), \(mine.count - failures.count) of \(mine.count)")
+      for failure in failures { reporter.say("         \(failure)") }
+      reporter.emit(
+        "check",
+        [
+          "operation": .string(name), "cases": .integer(mine.count),
+          "failures": .array(failures.map { .string($0) }),
+        ])
+    }
+    return wrong
+  }
+}
