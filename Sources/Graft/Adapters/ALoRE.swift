@@ -13,8 +13,6 @@ public struct ALoRE: Adapter {
   public var name: String { "alore" }
   /// `alore-vtab`, reconstructed.
   public var presetName: String { "alore-vtab" }
-  /// 3e-3, below the others'.
-  public var quickLearningRate: Double { 3e-3 }
   /// Names of the settings.
   public var settingNames: [String] {
     ["experts", "rank", "scale", "has_bias", "shares_a", "dropout"]

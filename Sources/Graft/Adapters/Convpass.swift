@@ -19,6 +19,8 @@ public struct Convpass: Adapter {
 
   /// `convpass`.
   public var name: String { "convpass" }
+  /// 1e-3: in larger steps its full convolutions learn less.
+  public var quickLearningRate: Double { 1e-3 }
   /// Names of the settings.
   public var settingNames: [String] { ["bottleneck", "scale", "convolution", "dropout"] }
 

@@ -32,6 +32,8 @@ public struct ILA: Adapter {
   public var name: String { variant.rawValue }
   /// `ila`.
   public var presetName: String { "ila" }
+  /// 1e-2: batch normalisation takes larger steps.
+  public var quickLearningRate: Double { 1e-2 }
   /// False: the up-projection does not start at zero, and RSDS is no identity.
   public var startsAsBackbone: Bool { false }
   /// Names of the settings.

@@ -2,6 +2,8 @@
 public struct LinearProbe: Adapter {
   /// `linear`.
   public var name: String { "linear" }
+  /// 1e-2: a head alone takes larger steps.
+  public var quickLearningRate: Double { 1e-2 }
   /// Names of the settings.
   public var settingNames: [String] {
     []
