@@ -1,0 +1,139 @@
+// swift-format-ignore-file: NeverForceUnwrap
+
+import Foundation
+import Testing
+
+@testable import Graft
+@testable import GraftData
+
+/// Hostile input by the thousand: every case is read rightly or refused by a typed error, quickly; a trap ends the process.
+///
+/// `GRAFT_FUZZ_CASES=1000000 swift test --filter FuzzTests` for the long run; `GRAFT_FUZZ_SEED` for other cases.
+@Suite(.serialized) struct FuzzTests {
+  private static func number(_ name: String) -> Int? {
+    ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
+  }
+  private static let cases = number("GRAFT_FUZZ_CASES") ?? 10_000
+  private static let seed = UInt64(number("GRAFT_FUZZ_SEED") ?? 1)
+
+  /// Reads `count` cases; none may take a second, some must be refused, and some still be good.
+  private func fuzz(_ count: Int, _ mutator: Mutator, _ read: ([UInt8]) throws -> Void) {
+    var mutator = mutator
+    var refused = 0
+    let clock = ContinuousClock()
+    for number in 0..<count {
+      let bytes = mutator.next()
+      let start = clock.now
+      do {
+        try read(bytes)
+      } catch is CheckpointError {
+        refused += 1
+      } catch is DataError {
+        refused += 1
+      } catch {
+        Issue.record("case \(number) of seed \(Self.seed): \(error)")
+        return
+      }
+      guard clock.now - start < .seconds(1) else {
+        Issue.record("case \(number) of seed \(Self.seed) took \(clock.now - start)")
+        return
+      }
+    }
+    #expect(refused > count / 10 && refused < count, "\(refused) of \(count) were refused")
+  }
+
+  @Test func safetensorsHeaders() throws {
+    let header = """
+      {"__metadata__":{"format":"pt","a":"b"},"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},\
+      "y.weight":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]},"z":{"dtype":"F16","shape":[],"data_offsets":[32,34]}}
+      """
+    let words = ["\"F64\"", "\"shape\"", "\"data_offsets\"", "[0,24]", "__metadata__", ",", ":", "}"]
+    let data = 34
+    fuzz(Self.cases, Mutator([Array(header.utf8)], words: words, seed: Self.seed)) { bytes in
+      let header = try bytes.withUnsafeBytes {
+        try SafetensorsHeader(parsing: $0, dataBytes: data, path: "fuzzed")
+      }
+      // What is accepted lies inside the file, apart from all others.
+      var end = 0
+      for range in header.tensors.values.map(\.byteRange).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+        #expect(range.lowerBound >= end && range.upperBound <= data)
+        end = range.upperBound
+      }
+    }
+  }
+
+  @Test func safetensorsFiles() throws {
+    let folder = try TemporaryFolder()
+    let good = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Fixtures.smallPath)).prefix(1 << 16))
+    let header = #"{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#
+    let small = safetensorsBytes(header, data: 24)
+    fuzz(Self.cases / 20, Mutator([small, good], seed: Self.seed)) { bytes in
+      let file = try SafetensorsFile(path: folder.file("fuzzed.safetensors", bytes))
+      for name in file.names { _ = try file.floats(name) }
+    }
+  }
+
+  @Test(arguments: ["lora", "ila", "dyn"])
+  func adapterManifests(_ name: String) async throws {
+    try await Fixtures.withFolder { folder in
+      try GraftedModel.small(name).save(to: folder)
+      let path = URL(fileURLWithPath: folder + "/" + AdapterFolder.manifestName)
+      let good = [UInt8](try Data(contentsOf: path))
+      let words = [
+        "\"adapter\"", "\"peft_type\"", "\"LORA\"", "\"settings\"", "\"classes\"", "[\"a\",\"a\"]",
+      ]
+      fuzz(Self.cases / 20, Mutator([good], words: words, seed: Self.seed)) { bytes in
+        try Data(bytes).write(to: path)
+        if try PEFTFolder.isAt(folder) {
+          _ = try PEFTFolder(path: folder)
+        } else {
+          let manifest = try AdapterFolder(path: folder).manifest
+          do {
+            _ = try AdapterCatalog.decode(manifest)
+          } catch is GraftError {
+            throw CheckpointError.malformedManifest(path: folder, detail: "an unknown adapter")
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: ["png", "jpeg"])
+  func images(_ kind: String) throws {
+    let decoder = ImageDecoder(maximumPixels: 1 << 20)
+    let words = ["IHDR", "IDAT", "PLTE", "tRNS", "IEND", "JFIF"]
+    fuzz(Self.cases / 20, Mutator(try Self.pictures(kind), words: words, seed: Self.seed)) {
+      // With right check sums the wounds reach what is behind them.
+      let image = try decoder.decode(kind == "png" ? withRightSums($0) : $0, file: "fuzzed")
+      #expect(image.pixels.count == image.width * image.height * 3)
+    }
+  }
+
+  /// Small pictures of every colour type.
+  private static func pictures(_ kind: String) throws -> [[UInt8]] {
+    let folder = "\(Fixtures.folder)/images"
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+    let pictures = try names.filter { $0.hasSuffix(kind == "png" ? ".png" : ".jpg") }.map {
+      [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)")))
+    }
+    return pictures.filter { $0.count < 1 << 14 }
+  }
+
+  /// A PNG file whose chunks carry the check sums of what they hold.
+  private func withRightSums(_ png: [UInt8]) -> [UInt8] {
+    var (png, start) = (png, 8)
+    while start + 12 <= png.count {
+      let length = png[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
+      let end = start + 8 + length
+      guard end + 4 <= png.count else { break }
+      var sum = ~UInt32(0)
+      for byte in png[start + 4..<end] {
+        sum ^= UInt32(byte)
+        for _ in 0..<8 { sum = sum & 1 == 1 ? sum >> 1 ^ 0xEDB8_8320 : sum >> 1 }
+      }
+      for index in 0..<4 { png[end + index] = UInt8(truncatingIfNeeded: ~sum >> UInt32(24 - 8 * index)) }
+      start = end + 4
+    }
+    return png
+  }
+}
