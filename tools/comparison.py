@@ -88,7 +88,7 @@ def picture() -> None:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not chromium:
         return setup.say("no Chromium here: comparison.png stays as it was")
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,2400"]
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,3750"]
     page, target = CATALOGUE / "Resources" / "comparison.html", CATALOGUE / "Resources" / "comparison.png"
     setup.run([*command, f"--screenshot={target}", page.as_uri()], quiet=True)
 
