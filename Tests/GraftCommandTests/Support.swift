@@ -61,8 +61,13 @@ enum Command {
       String(decoding: try Data(contentsOf: URL(fileURLWithPath: file)), as: UTF8.self)
     }
     while process.isRunning {
-      if let running { running(process, try text(out)) }
-      try await Task.sleep(for: .milliseconds(10))
+      if let running {
+        running(process, try text(out))
+        // Keeps its thread: a task that sleeps may wait for seconds behind other tests, and the run be over.
+        usleep(5000)
+      } else {
+        try await Task.sleep(for: .milliseconds(10))
+      }
     }
     return Outcome(
       status: process.terminationStatus, output: try text(out), errors: try text(err),
