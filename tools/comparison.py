@@ -3,7 +3,7 @@
 
 Runs `graft compare` seed by seed, so that every method has one result before any has two. Finished runs are kept as
 comparison-TASK.jsonl in the documentation catalogue: the script can be stopped and continued, on another machine too. On
-one CPU core a seed of one task takes about an hour.
+one CPU core a seed of one task takes about half an hour.
 
     tools/comparison.py                        everything that is missing, then the report
     tools/comparison.py --tasks type-cuts --seeds 1

@@ -7,7 +7,7 @@ engines compute the logits of the same pictures: where they differ from timm's b
 in fp32, 5e-2 in bf16) the row is refused. That training computes the same is shown by the parity tests. Another process
 that works at the same time spoils the figures.
 
-    tools/peers.py                             every row, a quarter of an hour
+    tools/peers.py                             every row
     tools/peers.py --rows inference_fp32 attention_forward
     tools/peers.py --json > peers.jsonl        one object a row
 """

@@ -68,6 +68,9 @@ struct InfoCommand: AsyncParsableCommand {
       guard batchSize.map({ $0 > 0 }) ?? true else {
         throw ValidationError("--batch-size must be at least 1.")
       }
+      guard batchSize != nil || !gradCheckpointing else {
+        throw ValidationError("--grad-checkpointing plans memory: say --batch-size too.")
+      }
       let adapter = try makeAdapter(adapter, host: host, settings)
       let shape = try backboneShape(backbone, imageSize: imageSize, heads: heads)
       let summary = try ModelSummary(shape, adapter: adapter, classes: classes)

@@ -39,9 +39,9 @@ public final class Tape {
     isReplay = false
   }
 
-  /// A tape for a part of what `tape` records, drawing the random numbers behind `draws`.
-  private init(partOf tape: Tape, draws: UInt32, isReplay: Bool) {
-    mode = tape.mode
+  /// A tape for a part of what another records, drawing the random numbers behind `draws`.
+  private init(_ mode: Mode, behind draws: UInt32, isReplay: Bool) {
+    self.mode = mode
     checkpoints = false
     self.isReplay = isReplay
     self.draws = draws
@@ -111,12 +111,13 @@ public final class Tape {
   ) throws -> Value {
     guard checkpoints, isTraining else { return try body(self) }
     let drawn = draws
-    let part = Tape(partOf: self, draws: drawn, isReplay: false)
+    let part = Tape(mode, behind: drawn, isReplay: false)
     let value = try body(part)
     draws = part.draws
     guard part.recordCount > 0 else { return value }
-    record(output(value)) { [self] gradient, gradients in
-      let again = Tape(partOf: self, draws: drawn, isReplay: true)
+    // Without the tape itself, which holds this record: what is never unwound must still be freed.
+    record(output(value)) { [mode] gradient, gradients in
+      let again = Tape(mode, behind: drawn, isReplay: true)
       try gradients.add(gradient, to: output(body(again)))
       try again.unwind(gradients)
     }

@@ -20,7 +20,7 @@ public final class Context: Sendable {
   /// Times of kernels, when a measurement asked for them.
   package let profiler = Profiler()
   /// Memory is accounted for as in earnest, but nothing is computed, and whatever is read is zero.
-  package let isRehearsal: Bool
+  package var isRehearsal: Bool { memory.isRehearsal }
 
   /// What the device can do.
   public var traits: DeviceTraits { device.traits }
@@ -39,7 +39,6 @@ public final class Context: Sendable {
     self.device = device
     self.precision = precision
     guards = checksMemory ? MemoryGuards() : nil
-    isRehearsal = false
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in
       try openCL("clCreateContext") { UncheckedResult(clCreateContext(nil, 1, &id, nil, nil, &$0)) }
@@ -63,7 +62,6 @@ public final class Context: Sendable {
     queue = context.queue
     kernels = context.kernels
     guards = nil
-    isRehearsal = true
     memory = Allocator(
       context: context.handle, traits: context.device.traits, limit: memoryLimit, isRehearsal: true)
   }

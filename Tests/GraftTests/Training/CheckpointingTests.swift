@@ -1,3 +1,4 @@
+import GraftOps
 import GraftRuntime
 import Testing
 
@@ -37,6 +38,17 @@ import Testing
     let (kept, again) = (try plan(false), try plan(true))
     #expect(again.step < kept.step * 2 / 3, "\(again.step) of \(kept.step)")
     #expect(again.peak - again.step == kept.peak - kept.step)
+  }
+
+  /// As after a step that runs out of memory halfway.
+  @Test func whatIsNeverUnwoundIsFreed() throws {
+    let context = try Context(Fixtures.context.get().device)
+    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let model = try GraftedModel.small("alore", on: vit)
+    let before = context.memory.bytesInUse
+    _ = try model.logits(
+      of: vit.patchMatrix(Fixtures.noise(6)), on: Tape(.training(seed: 1), checkpoints: true))
+    #expect(context.memory.bytesInUse == before)
   }
 
   @Test func planIsWhatTheRunTakes() async throws {
