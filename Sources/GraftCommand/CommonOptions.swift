@@ -23,18 +23,22 @@ struct DeviceOptions: ParsableArguments {
   var memoryLimit: String?
 
   func context(_ precision: StoragePrecision = .fp32) throws -> Context {
-    try Context(Device.select(device), precision: precision, memoryLimit: memoryLimit.map(bytes))
+    try Context(
+      Device.select(device), precision: precision,
+      memoryLimit: memoryLimit.map { try bytes($0, of: "--memory-limit") })
   }
 
-  private func bytes(_ text: String) throws -> Int {
-    let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
-    let unit = text.last.flatMap { units[Character($0.uppercased())] }
-    let digits = unit == nil ? text : String(text.dropLast())
-    guard let number = Int(digits), number > 0, number < 1 << 30 else {
-      throw ValidationError("--memory-limit \(text) is no size; write 512M or 4G.")
-    }
-    return number * (unit ?? 1)
+}
+
+/// A size such as `512M` in bytes.
+func bytes(_ text: String, of option: String) throws -> Int {
+  let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+  let unit = text.last.flatMap { units[Character($0.uppercased())] }
+  let digits = unit == nil ? text : String(text.dropLast())
+  guard let number = Int(digits), number > 0, number < 1 << 30 else {
+    throw ValidationError("\(option) \(text) is no size; write 512M or 4G.")
   }
+  return number * (unit ?? 1)
 }
 
 /// How the backbone's weights are kept, for the verbs that let it be chosen.

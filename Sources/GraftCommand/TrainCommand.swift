@@ -41,6 +41,7 @@ struct TrainCommand: AsyncParsableCommand {
     help: "Keep only each block's input and compute the block again for its gradient: less memory, more time."
   )
   var gradCheckpointing = false
+  @OptionGroup var features: FeatureArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -63,7 +64,7 @@ struct TrainCommand: AsyncParsableCommand {
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(
       model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform),
-      checkpointsBlocks: gradCheckpointing)
+      checkpointsBlocks: gradCheckpointing, features: features.storage())
     let name = adapter.name
     reporter.say(
       """
@@ -77,6 +78,10 @@ struct TrainCommand: AsyncParsableCommand {
     reporter.say(
       "Device memory: \(formatBytes(plan.peak)), of which a step's activations \(formatBytes(plan.step))")
     reporter.emit("memory", plan.json.objectValue ?? [:])
+
+    try show(
+      training.transform.isRandom ? nil : trainer.featurePlan(trainingImages: training.count), shape, reporter
+    )
 
     StopSignal.install()
     let result = try await trainer.run(
@@ -110,6 +115,27 @@ struct TrainCommand: AsyncParsableCommand {
         "image_size": .integer(shape.imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
         "out": .string(out),
       ])
+  }
+
+  /// Says what is computed once for all passes.
+  private func show(_ plan: Trainer.FeaturePlan?, _ shape: VisionTransformerShape, _ reporter: Reporter) {
+    guard let plan else {
+      if features.isFolder {
+        reporter.note(
+          "Nothing to keep in \(features.cacheFeatures): \(adapter.adapter) leaves no block as it is, or images or "
+            + "branches are changed at random.")
+      }
+      return
+    }
+    let size = formatBytes(plan.bytes)
+    reporter.say(
+      "Blocks below the adapter: \(plan.blocks) of \(shape.depth), "
+        + (plan.fits
+          ? "computed once an image (\(size) of features)"
+          : "computed in every pass: \(size) of features are beyond --cache-limit"))
+    reporter.emit(
+      "features",
+      ["blocks": .integer(plan.blocks), "bytes": .integer(plan.bytes), "kept": .bool(plan.fits)])
   }
 
   /// A finished or interrupted run is not overwritten by accident.

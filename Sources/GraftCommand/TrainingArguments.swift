@@ -71,6 +71,28 @@ struct DataArguments: ParsableArguments {
   }
 }
 
+/// Where the output of frozen blocks is kept from pass to pass.
+struct FeatureArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Where to keep what blocks below the adapter make of images that are not augmented: memory, off, or a folder "
+        + "that later runs use too.", valueName: "where"))
+  var cacheFeatures = "memory"
+  @Option(help: "Most that --cache-features keeps (default 1G in memory, 8G in a folder).")
+  var cacheLimit: String?
+
+  var isFolder: Bool { !["off", "memory"].contains(cacheFeatures) }
+
+  func storage() throws -> FeatureStorage {
+    let limit = try cacheLimit.map { try bytes($0, of: "--cache-limit") }
+    return switch cacheFeatures {
+    case "off": .none
+    case "memory": limit.map { .memory(limit: $0) } ?? .standard
+    default: .folder(cacheFeatures, limit: limit ?? 8 << 30)
+    }
+  }
+}
+
 extension BackboneArguments {
   /// How the backbone is prepared to be trained on by a recipe, and its shape then.
   func prepared(for recipe: TrainingRecipe) throws -> (

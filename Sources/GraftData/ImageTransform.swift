@@ -80,7 +80,7 @@ public struct ImageTransform: Codable, Sendable, Hashable {
   }
 
   /// Whether training sees other pixels in every pass.
-  var isRandom: Bool { trainingCrop != .none || flipProbability > 0 }
+  package var isRandom: Bool { trainingCrop != .none || flipProbability > 0 }
 
   /// Checks that the transform can make crops of a size.
   ///

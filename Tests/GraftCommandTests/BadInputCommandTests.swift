@@ -51,6 +51,8 @@ struct BadInputCommandTests {
     (["train", "--adapter", "ila", "--learning-rate", "nan"], 64, "learning rate"),
     (["train", "--adapter", "ila", "--augmentation", "mixup"], 64, "mixup"),
     (["train", "--adapter", "ila", "--memory-limit", "much"], 64, "512M"),
+    (["train", "--adapter", "ila", "--cache-limit", "much"], 64, "--cache-limit much is no size"),
+    (["train", "--adapter", "linear", "--cache-features", "/proc/graft"], 73, "/proc/graft"),
     (["train", "--adapter", "ila", "--evaluate-every", "0"], 64, "0"),
     (["train", "--adapter", "ila", "--out", "/proc/graft"], 73, "/proc/graft"),
     (["train", "--adapter", "ila", "--backbone", "no.safetensors"], 65, "no.safetensors"),

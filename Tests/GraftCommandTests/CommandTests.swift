@@ -252,6 +252,38 @@ struct CommandTests {
     #expect(empty.status == 65 && empty.isError("adapter_config.json"))
   }
 
+  // MARK: Features
+
+  @Test func featuresInAFolderServeTheNextRun() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data", train: 4, val: 2)
+    let kept = folder.path + "/kept"
+    func train(_ out: String, _ more: [String]) async throws -> [String: JSONValue] {
+      let outcome = try await Command.train(
+        folder.path + "/data", folder.path + "/" + out, "linear",
+        ["--epochs", "2", "--batch-size", "6"] + more)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      return outcome.lines.compactMap { $0 }.first { $0["event"]?.stringValue == "features" } ?? [:]
+    }
+    func files() throws -> [String] {
+      try FileManager.default.subpathsOfDirectory(atPath: kept).filter { $0.hasSuffix(".safetensors") }
+        .sorted()
+    }
+    let first = try await train("first", ["--cache-features", kept])
+    // 12 images of 64 floats.
+    #expect(first["blocks"] == 6 && first["bytes"] == 3072 && first["kept"] == true)
+    let written = try files()
+    #expect(!written.isEmpty)
+    _ = try await train("second", ["--cache-features", kept])
+    #expect(try files() == written)
+    #expect(try await train("third", ["--cache-features", "off"]).isEmpty)
+    #expect(try await train("fourth", ["--cache-limit", "2K"])["kept"] == false)
+    let weights = try folder.bytes("first/adapter_model.safetensors")
+    for out in ["second", "third", "fourth"] {
+      #expect(try folder.bytes(out + "/adapter_model.safetensors") == weights)
+    }
+  }
+
   // MARK: Early exits
 
   /// Trains exits over a host, finds thresholds for a budget, keeps and uses them.

@@ -27,6 +27,8 @@ public final class GraftedModel {
   let lossWeights: @Sendable (_ progress: Double) -> [Float]
   /// Probability with which an element of the adapter's gradients is dropped at each step.
   let gradientDrop: Float
+  /// The blocks below everything trainable.
+  let prefix: FrozenPrefix
   private let sites: GraftedSites
   /// All heads in the order of depth.
   private let heads: [ClassificationHead]
@@ -72,6 +74,8 @@ public final class GraftedModel {
     try plan.join(tensors, &sites)
     self.sites = sites
     self.heads = heads.map { ClassificationHead($0, epsilon: backbone.shape.epsilon, tensors) }
+    prefix = FrozenPrefix(
+      backbone.shape, sites: sites, heads: self.heads, trainsClassToken: plan.trainsClassToken)
     lossWeights = plan.lossWeights
     gradientDrop = plan.gradientDrop
     classToken = plan.trainsClassToken ? tensors["cls_token"] : nil
@@ -149,6 +153,9 @@ public final class GraftedModel {
     return decisions
   }
 
+  /// Blocks below everything trainable: what they make of the same pixels is the same in every pass.
+  public var frozenBlocks: Int { prefix.blocks }
+
   /// Number of heads, the last one included.
   public var exitCount: Int { heads.count }
 
@@ -175,12 +182,15 @@ public final class GraftedModel {
   }
 
   /// Class tokens (B, D) as they reach some of the heads, in the order of depth.
+  ///
+  /// - Parameters:
+  ///   - tokens: as they leave the first `blocks` blocks.
   private func classTokens(
-    of patches: Tensor, for heads: ArraySlice<ClassificationHead>, regularization: BranchRegularization,
-    on tape: Tape
+    of tokens: Tokens, after blocks: Int = 0, for heads: ArraySlice<ClassificationHead>,
+    regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> [Tensor] {
-    var tokens = try embed(patches, on: tape)
-    var below = 0
+    var tokens = tokens
+    var below = blocks
     return try heads.map { head in
       tokens = try backbone.advance(
         tokens, through: below..<head.blocks, sites: sites, regularization: regularization, on: tape)
@@ -205,16 +215,14 @@ public final class GraftedModel {
     of patches: Tensor, lastOnly: Bool, regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> [Tensor] {
     let asked = lastOnly ? heads.suffix(1) : heads[...]
-    let tokens = try classTokens(of: patches, for: asked, regularization: regularization, on: tape)
+    let tokens = try classTokens(
+      of: embed(patches, on: tape), for: asked, regularization: regularization, on: tape)
     return try zip(tokens, asked).map { try logits(of: $0, $1, on: tape) }
   }
 
-  /// Nothing below the heads is trained: the same pixels have the same features in every pass.
-  var trainsHeadsOnly: Bool { adapterTensorCount == 0 && classToken == nil }
-
   /// Logits (B, K) of a batch from every head, or from the last alone.
   ///
-  /// With a cache, the class tokens of images that were seen before are not computed again.
+  /// With a cache, what the frozen prefix makes of images that were seen before is not computed again.
   func logits(
     of images: ImageBatch, lastOnly: Bool, cache: FeatureCache? = nil,
     regularization: BranchRegularization = .none, on tape: Tape
@@ -223,11 +231,40 @@ public final class GraftedModel {
       return try logits(
         of: backbone.patchMatrix(images), lastOnly: lastOnly, regularization: regularization, on: tape)
     }
+    precondition(regularization == .none, "a prefix that is regularised differs from pass to pass")
+    let features = try cache.features(of: images) { try prefixFeatures(backbone.patchMatrix(images)) }
+    let inside = features.prefix(prefix.heads)
     let asked = lastOnly ? heads.suffix(1) : heads[...]
-    let tokens = try cache.features(images.identifiers) {
-      try classTokens(of: backbone.patchMatrix(images), for: asked, regularization: .none, on: Tape())
+    let above = asked.dropFirst(max(0, prefix.heads - asked.startIndex))
+    var classTokens = Array(inside.suffix(asked.count - above.count))
+    if !above.isEmpty {
+      let grid = backbone.shape.grid
+      let tokens = try sites.apply(
+        at: .afterBlock(prefix.blocks - 1),
+        to: Tokens(features[prefix.heads], rows: grid, columns: grid), on: tape)
+      classTokens += try self.classTokens(of: tokens, after: prefix.blocks, for: above, on: tape)
     }
-    return try zip(tokens, asked).map { try logits(of: $0, $1, on: tape) }
+    return try zip(classTokens, asked).map { try logits(of: $0, $1, on: tape) }
+  }
+
+  /// What the frozen prefix makes of a matrix of patches; shapes as ``FrozenPrefix/shapes``, with the batch in front.
+  private func prefixFeatures(_ patches: Tensor) throws -> [Tensor] {
+    let tape = Tape()
+    var tokens = try embed(patches, on: tape)
+    var below = 0
+    func advance(to blocks: Int) throws {
+      tokens = try backbone.advance(tokens, through: below..<blocks, sites: GraftedSites(), on: tape)
+      below = blocks
+    }
+    var features = try heads.prefix(prefix.heads).map { head in
+      try advance(to: head.blocks)
+      return try tape.classToken(tokens.values)
+    }
+    if prefix.heads < heads.count {
+      try advance(to: prefix.blocks)
+      features.append(tokens.values)
+    }
+    return features
   }
 
   /// A flat list of logits, image by image.

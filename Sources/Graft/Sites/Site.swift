@@ -31,6 +31,19 @@ public enum Site: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whole blocks that nothing at this site can change.
+  func blocksBelow(depth: Int) -> Int {
+    switch self {
+    case .beforeBlock(let block), .beforeAttention(let block), .beforeMLP(let block),
+      .besideAttention(let block), .besideMLP(let block), .aroundAttention(let block), .aroundMLP(let block),
+      .afterAttention(let block), .afterMLP(let block):
+      block
+    case .afterBlock(let block): block + 1
+    case .on(.patchEmbedding): 0
+    case .on(let operation): operation.block ?? depth
+    }
+  }
+
   /// The site's name in messages.
   public var description: String {
     switch self {

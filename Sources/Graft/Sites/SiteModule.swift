@@ -78,6 +78,12 @@ package struct GraftedSites {
     operations[operation, default: []].append(module)
   }
 
+  /// Whole blocks below the lowest module; all of them where there is none.
+  func frozenBlocks(depth: Int) -> Int {
+    (Array(sequential.keys) + parallel.keys + operations.keys.map(Site.on))
+      .map { $0.blocksBelow(depth: depth) }.min() ?? depth
+  }
+
   func apply(at site: Site, to tokens: Tokens, on tape: Tape) throws -> Tokens {
     try sequential[site]?(tokens, on: tape) ?? tokens
   }

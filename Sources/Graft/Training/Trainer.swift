@@ -39,8 +39,7 @@ public final class Trainer {
   private let transform: JSONValue
   let checkpointsBlocks: Bool
   private let optimizer: any Optimizer
-  private let trainingFeatures: FeatureCache?
-  private let validationFeatures: FeatureCache?
+  let features: FeatureStorage
 
   /// Prepares a run.
   ///
@@ -53,11 +52,13 @@ public final class Trainer {
   ///   - transform: how images are prepared; recorded in the adapter's folder.
   ///   - checkpointsBlocks: keep only what goes into each block, and compute the block again when its gradient is due: the
   ///     same bits in less memory and more time.
+  ///   - features: where the output of blocks below the adapter is kept from pass to pass; not for images that are
+  ///     augmented at random, nor in training with `backboneDropout` or `dropPath`.
   /// - Throws: ``GraftError`` for a bad recipe; `CheckpointError` when the folder cannot be written: now, not after
   ///   hours of training.
   public init(
     _ model: GraftedModel, recipe: TrainingRecipe, seed: UInt64 = 0, output: String? = nil,
-    transform: JSONValue = .object([:]), checkpointsBlocks: Bool = false
+    transform: JSONValue = .object([:]), checkpointsBlocks: Bool = false, features: FeatureStorage = .standard
   ) throws {
     try recipe.validate()
     self.model = model
@@ -66,8 +67,7 @@ public final class Trainer {
     self.output = output
     self.transform = transform
     self.checkpointsBlocks = checkpointsBlocks
-    trainingFeatures = model.trainsHeadsOnly && recipe.regularization == .none ? FeatureCache() : nil
-    validationFeatures = model.trainsHeadsOnly ? FeatureCache() : nil
+    self.features = features
     optimizer =
       switch recipe.optimizer {
       case .adamW(let beta1, let beta2, let epsilon):
@@ -150,6 +150,7 @@ public final class Trainer {
     // Thresholds of an earlier training mean nothing for the new one.
     model.calibration = nil
 
+    let caches = try featureCaches(trainingImages: training.count)
     let batches = max(1, training.count / recipe.batchSize)
     let stepsPerEpoch = (batches + recipe.accumulation - 1) / recipe.accumulation
     let steps = stepsPerEpoch * recipe.epochs
@@ -202,7 +203,8 @@ public final class Trainer {
         let group = position / recipe.accumulation * recipe.accumulation
         let groupSize = min(recipe.accumulation, batches - group)
         micro.append(
-          try accumulate(batch, share: 1 / Float(groupSize), state: state, part: position - group))
+          try accumulate(
+            batch, share: 1 / Float(groupSize), state: state, part: position - group, cache: caches.training))
         images += batch.count
         guard position - group == groupSize - 1 else { continue }
         try finishStep()
@@ -223,7 +225,7 @@ public final class Trainer {
       var evaluation: Evaluation?
       if state.epoch % evaluatesEvery == 0 || state.epoch == recipe.epochs {
         // The last evaluation computes everything again, so that its speed is the speed of use.
-        let cache = state.epoch == recipe.epochs ? nil : validationFeatures
+        let cache = state.epoch == recipe.epochs ? nil : caches.validation
         let result = try await model.evaluate(validation, batchSize: recipe.batchSize, cache: cache)
         evaluation = result
         lastValidation = result
@@ -232,6 +234,8 @@ public final class Trainer {
         }
         state.bestTop1 = max(state.bestTop1, result.top1)
       }
+      try caches.training?.flush()
+      try caches.validation?.flush()
       let event = Event.epoch(
         epoch: state.epoch, epochs: recipe.epochs,
         trainingLoss: state.lossSum / Double(max(state.losses, 1)), validation: evaluation)
@@ -271,14 +275,14 @@ public final class Trainer {
   }
 
   /// Adds a batch's gradients, times `share`; returns its loss.
-  private func accumulate(_ batch: ImageBatch, share: Float, state: TrainingState, part: Int) throws
-    -> PendingFloats
-  {
+  private func accumulate(
+    _ batch: ImageBatch, share: Float, state: TrainingState, part: Int, cache: FeatureCache?
+  ) throws -> PendingFloats {
     try fittingBatch(batch.count) {
       let loss = try Self.loss(
         model, batch, recipe: recipe, seed: stepSeed(state.step, part), share: share,
         progress: Double(state.epoch) / Double(recipe.epochs), checkpointsBlocks: checkpointsBlocks,
-        cache: trainingFeatures)
+        cache: cache)
       return try loss.floatsLater()
     }
   }

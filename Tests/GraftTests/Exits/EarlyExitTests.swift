@@ -258,7 +258,7 @@ import Testing
     func train(_ transform: Bool) async throws -> [String: [UInt32]] {
       let model = try GraftedModel(
         Fixtures.smallViT(), adapter: Dyn(host: LinearProbe()), classes: GraftedModel.names)
-      #expect(model.trainsHeadsOnly)
+      #expect(model.frozenBlocks == 6 && model.prefix.heads == model.exitCount)
       var recipe = Fixtures.recipe
       recipe.epochs = 2
       let images = try Fixtures.coloured(16)

@@ -19,7 +19,19 @@ import Testing
   /// The validation set leaves a batch of 3.
   @Test(arguments: AdapterCatalog.names, [1, 2])
   func isWhatTheRunTakes(_ name: String, accumulation: Int) async throws {
-    let model = try Self.model(name)
+    try await compare(Self.model(name), accumulation: accumulation)
+  }
+
+  /// What the blocks below are found to give is kept, and takes no more memory on the device.
+  @Test func isWhatARunOverKeptFeaturesTakes() async throws {
+    let model = try GraftedModel(
+      Self.model("linear").backbone, adapter: ILA(trainsClassToken: false),
+      classes: Fixtures.coloured(3).classNames)
+    #expect(model.frozenBlocks == 2)
+    try await compare(model, accumulation: 1)
+  }
+
+  private func compare(_ model: GraftedModel, accumulation: Int) async throws {
     let trainer = try Self.trainer(model, accumulation: accumulation)
     let plan = try trainer.memoryPlan(trainingImages: 16, validationImages: 11)
     let result = try await trainer.run(training: Fixtures.coloured(16), validation: Fixtures.coloured(11))
