@@ -1,5 +1,7 @@
-// Devices and contexts are part of what a user of Graft works with.
 @_exported public import GraftRuntime
+
+// Devices and contexts are part of what a user of Graft works with.
+@_exported public import enum GraftOps.Recomputation
 
 /// The library's own facts.
 public enum Graft {

@@ -40,6 +40,7 @@ struct BenchCommand: AsyncParsableCommand {
   var profile = false
   @Option(help: "What graft bench --json printed before: adds how many times as fast it is now.")
   var baseline: String?
+  @OptionGroup var memory: MemoryArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -194,7 +195,7 @@ struct BenchCommand: AsyncParsableCommand {
       let inference = try Timing(on: context, seconds: 3) { _ = try model.logits(batch) }
       report(name, "inference", inference, model.summary.gmac, shape, yardstick, context, reporter)
       let recipe = try TrainingRecipe.preset("quick", for: adapter)
-      let trainer = try Trainer(model, recipe: recipe)
+      let trainer = try Trainer(model, recipe: recipe, recomputation: memory.recompute.value)
       context.memory.resetPeak()
       let step = { try trainer.stepInPlace(batch) }
       report(

@@ -46,8 +46,7 @@ struct InfoCommand: AsyncParsableCommand {
   var host: String?
   @Option(help: "Plan the device memory of batches of so many images.")
   var batchSize: Int?
-  @Flag(help: "Plan for graft train --grad-checkpointing.")
-  var gradCheckpointing = false
+  @OptionGroup var memory: MemoryArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -68,8 +67,8 @@ struct InfoCommand: AsyncParsableCommand {
       guard batchSize.map({ $0 > 0 }) ?? true else {
         throw ValidationError("--batch-size must be at least 1.")
       }
-      guard batchSize != nil || !gradCheckpointing else {
-        throw ValidationError("--grad-checkpointing plans memory: say --batch-size too.")
+      guard batchSize != nil || memory.recompute.value == .norms else {
+        throw ValidationError("--recompute plans memory: say --batch-size too.")
       }
       let adapter = try makeAdapter(adapter, host: host, settings)
       let shape = try backboneShape(backbone, imageSize: imageSize, heads: heads)
@@ -113,7 +112,7 @@ struct InfoCommand: AsyncParsableCommand {
     var recipe = try TrainingRecipe.preset("quick", for: adapter)
     recipe.batchSize = batchSize
     let training = try MemoryPlan.training(
-      shape, adapter: adapter, classes: classes, recipe: recipe, checkpointsBlocks: gradCheckpointing,
+      shape, adapter: adapter, classes: classes, recipe: recipe, recomputation: memory.recompute.value,
       on: context)
     let use = try MemoryPlan.inference(
       shape, adapter: adapter, classes: classes, batchSize: batchSize, on: context)

@@ -37,10 +37,7 @@ struct TrainCommand: AsyncParsableCommand {
   var evaluateEvery = 1
   @Option(help: "Determines initial values, order, augmentation and dropout.") var seed: UInt64 = 0
   @Flag(help: "Continue the run in OUT to the same bits as if it had not stopped.") var resume = false
-  @Flag(
-    help: "Keep only each block's input and compute the block again for its gradient: less memory, more time."
-  )
-  var gradCheckpointing = false
+  @OptionGroup var memory: MemoryArguments
   @OptionGroup var features: FeatureArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
@@ -64,7 +61,7 @@ struct TrainCommand: AsyncParsableCommand {
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(
       model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform),
-      checkpointsBlocks: gradCheckpointing, features: features.storage())
+      recomputation: memory.recompute.value, features: features.storage())
     let name = adapter.name
     reporter.say(
       """

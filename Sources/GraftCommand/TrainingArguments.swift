@@ -71,6 +71,15 @@ struct DataArguments: ParsableArguments {
   }
 }
 
+/// What a step computes twice to hold less.
+struct MemoryArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "What a training step computes again to hold less: norms, hidden (the MLPs' hidden layers too) or blocks (all "
+        + "but their inputs)."))
+  var recompute = Named(Recomputation.norms)
+}
+
 /// Where the output of frozen blocks is kept from pass to pass.
 struct FeatureArguments: ParsableArguments {
   @Option(

@@ -6,11 +6,13 @@ public enum PeakMeasurement {
   ///
   /// - Parameters:
   ///   - context: the device.
-  ///   - runs: the best of so many.
+  ///   - runs: the best of at least so many; runs go on for half a second, longer than a neighbour keeps a core busy.
   /// - Throws: `RuntimeError` when the device fails.
   public static func fmaPeak(on context: Context, runs: Int = 5) throws -> Double {
     var operations = 0.0
-    let seconds = try bestTime(of: runs, on: context) { operations = try queueFMALoop(on: context) }
+    let seconds = try bestTime(of: runs, lasting: .milliseconds(500), on: context) {
+      operations = try queueFMALoop(on: context)
+    }
     return operations / seconds * 1e-9
   }
 
@@ -57,13 +59,21 @@ public enum PeakMeasurement {
   }
 
   /// The shortest wall-clock time from queueing `work` to its end, in seconds, after one run to warm up.
-  package static func bestTime(of runs: Int, on context: Context, _ work: () throws -> Void) throws -> Double
-  {
+  ///
+  /// - Parameters:
+  ///   - runs: how many at least.
+  ///   - duration: of all of them at least.
+  package static func bestTime(
+    of runs: Int, lasting duration: Duration = .zero, on context: Context, _ work: () throws -> Void
+  ) throws -> Double {
     try work()
     try context.finish()
     let clock = ContinuousClock()
     var best = Duration.seconds(1_000_000)
-    for _ in 0..<runs {
+    let start = clock.now
+    var done = 0
+    while done < runs || clock.now - start < duration {
+      done += 1
       let time = try clock.measure {
         try work()
         try context.finish()

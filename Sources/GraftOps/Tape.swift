@@ -15,8 +15,8 @@ public final class Tape {
 
   /// How layers that differ between training and use behave.
   public let mode: Mode
-  /// Whether ``checkpoint(_:keeping:)`` forgets what it computes.
-  package let checkpoints: Bool
+  /// Which parts ``checkpoint(_:_:keeping:)`` forgets; none where the whole is a part already.
+  package let recomputation: Recomputation?
   /// True where a forgotten part is computed again: it leaves no trace a second time.
   package let isReplay: Bool
   private var records: [Record] = []
@@ -32,17 +32,17 @@ public final class Tape {
   ///
   /// - Parameters:
   ///   - mode: how layers that differ between training and use behave.
-  ///   - checkpoints: keep less in training and compute it again in the backward pass.
-  public init(_ mode: Mode = .inference, checkpoints: Bool = false) {
+  ///   - recomputation: what training keeps not and computes again in the backward pass.
+  public init(_ mode: Mode = .inference, recomputation: Recomputation = .norms) {
     self.mode = mode
-    self.checkpoints = checkpoints
+    self.recomputation = recomputation
     isReplay = false
   }
 
   /// A tape for a part of what another records, drawing the random numbers behind `draws`.
   private init(_ mode: Mode, behind draws: UInt32, isReplay: Bool) {
     self.mode = mode
-    checkpoints = false
+    recomputation = nil
     self.isReplay = isReplay
     self.draws = draws
   }
@@ -100,16 +100,18 @@ public final class Tape {
 
   /// Computes a part of the model that is forgotten and, in the backward pass, computed again to the same bits.
   ///
-  /// Of what `body` computes only the result stays in memory, and whatever `body` holds on to: its input. A tape that does
-  /// not checkpoint, and a part without anything trained in or below it, just runs `body`. Source: arXiv 1604.06174.
+  /// Of what `body` computes only the result stays in memory, and whatever `body` holds on to: its input. A tape that
+  /// keeps such parts, and a part without anything trained in or below it, just runs `body`. Source: arXiv 1604.06174.
   ///
   /// - Parameters:
+  ///   - kind: what it is.
   ///   - body: the part; it must compute the same each time it is called.
   ///   - output: the tensor in the result that the rest of the model depends on.
   package func checkpoint<Value>(
-    _ body: @escaping (Tape) throws -> Value, keeping output: @escaping (Value) -> Tensor
+    _ kind: Recomputation, _ body: @escaping (Tape) throws -> Value,
+    keeping output: @escaping (Value) -> Tensor
   ) throws -> Value {
-    guard checkpoints, isTraining else { return try body(self) }
+    guard isTraining, let recomputation, kind <= recomputation else { return try body(self) }
     let drawn = draws
     let part = Tape(mode, behind: drawn, isReplay: false)
     let value = try body(part)

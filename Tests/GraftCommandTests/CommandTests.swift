@@ -119,7 +119,7 @@ struct CommandTests {
     #expect(two["backbone_bytes"] == four["backbone_bytes"])
     #expect(two["step_bytes"] ?? 0 < four["step_bytes"] ?? 0)
     #expect(four["peak_bytes"] == four.filter { $0.key != "peak_bytes" }.values.reduce(0, +))
-    let less = try await memory("4", ["--grad-checkpointing"])
+    let less = try await memory("4", ["--recompute", "blocks"])
     #expect(less["step_bytes"] ?? .infinity < four["step_bytes"] ?? 0)
     let half = try await memory("4", ["--precision", "bf16"])
     #expect(half["backbone_bytes"] ?? .infinity < 0.6 * (four["backbone_bytes"] ?? 0))

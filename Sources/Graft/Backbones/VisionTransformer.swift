@@ -138,7 +138,8 @@ public final class VisionTransformer {
   ) throws -> Tokens {
     try blocks[range].reduce(tokens) { tokens, block in
       try tape.checkpoint(
-        { try block(tokens, sites: sites, regularization: regularization, on: $0) }, keeping: \.values)
+        .blocks, { try block(tokens, sites: sites, regularization: regularization, on: $0) },
+        keeping: \.values)
     }
   }
 
@@ -212,11 +213,29 @@ struct Block {
     _ tokens: Tokens, sites: GraftedSites, regularization: BranchRegularization, on tape: Tape
   ) throws -> Tokens {
     let dropPath = regularization.dropPath * depthFraction
-    func normalized(_ input: Tensor, _ norm: FrozenNorm, _ operation: FrozenOperation) throws -> Tensor {
-      try sites.adjust(norm(input, on: tape), of: operation, reading: input, on: tape)
+    func normalized(_ input: Tokens, _ norm: FrozenNorm, _ operation: FrozenOperation, on tape: Tape) throws
+      -> Tokens
+    {
+      input.with(
+        try sites.adjust(norm(input.values, on: tape), of: operation, reading: input.values, on: tape))
+    }
+    /// What a branch reads: its input behind the norm and what stands before the branch.
+    ///
+    /// - Parameter known: the input behind the norm, where a module beside the branch reads it too.
+    func entry(
+      _ input: Tokens, known: Tokens?, _ norm: FrozenNorm, _ operation: FrozenOperation, before: Site,
+      on tape: Tape
+    ) throws -> Tokens {
+      func read(on tape: Tape) throws -> Tokens {
+        try sites.apply(at: before, to: known ?? normalized(input, norm, operation, on: tape), on: tape)
+      }
+      // A norm alone keeps its input and no more.
+      guard known == nil, sites.isTaken(before) || sites.isTaken(operation) else { return try read(on: tape) }
+      return try tape.checkpoint(.norms, read, keeping: \.values)
     }
     func linear(
-      _ input: Tensor, _ layer: PreparedLinear, _ operation: FrozenOperation, activation: Activation = .none
+      _ input: Tensor, _ layer: PreparedLinear, _ operation: FrozenOperation, activation: Activation = .none,
+      on tape: Tape
     ) throws -> Tensor {
       guard sites.isTaken(operation) else { return try tape.linear(input, layer, activation: activation) }
       let output = try sites.adjust(tape.linear(input, layer), of: operation, reading: input, on: tape)
@@ -240,20 +259,31 @@ struct Block {
     }
 
     let start = try sites.apply(at: .beforeBlock(index), to: tokens, on: tape)
-    let u = start.with(try normalized(start.values, norm1, .norm1(block: index)))
-    let attended = try sites.apply(at: .beforeAttention(block: index), to: u, on: tape)
-    let mixed = try tape.attention(linear(attended.values, qkv, .qkv(block: index)), heads: heads)
+    let u =
+      sites.isTaken(.besideAttention(block: index))
+      ? try normalized(start, norm1, .norm1(block: index), on: tape) : nil
+    let attended = try entry(
+      start, known: u, norm1, .norm1(block: index), before: .beforeAttention(block: index), on: tape)
+    let mixed = try tape.attention(
+      linear(attended.values, qkv, .qkv(block: index), on: tape), heads: heads)
     var x = try join(
       mixed, projection, .projection(block: index), scale1, after: .afterAttention(block: index), to: start)
-    x = try sites.add(at: .besideAttention(block: index), reading: u, to: x, on: tape)
+    if let u { x = try sites.add(at: .besideAttention(block: index), reading: u, to: x, on: tape) }
     x = try sites.add(at: .aroundAttention(block: index), reading: start, to: x, on: tape)
 
     let middle = start.with(x)
-    let v = start.with(try normalized(x, norm2, .norm2(block: index)))
-    let prepared = try sites.apply(at: .beforeMLP(block: index), to: v, on: tape)
-    let hidden = try linear(prepared.values, fc1, .fc1(block: index), activation: .gelu)
+    let v =
+      sites.isTaken(.besideMLP(block: index))
+      ? try normalized(middle, norm2, .norm2(block: index), on: tape) : nil
+    let hidden = try tape.checkpoint(
+      .hidden,
+      { tape in
+        let read = try entry(
+          middle, known: v, norm2, .norm2(block: index), before: .beforeMLP(block: index), on: tape)
+        return try linear(read.values, fc1, .fc1(block: index), activation: .gelu, on: tape)
+      }, keeping: \.self)
     x = try join(hidden, fc2, .fc2(block: index), scale2, after: .afterMLP(block: index), to: middle)
-    x = try sites.add(at: .besideMLP(block: index), reading: v, to: x, on: tape)
+    if let v { x = try sites.add(at: .besideMLP(block: index), reading: v, to: x, on: tape) }
     x = try sites.add(at: .aroundMLP(block: index), reading: middle, to: x, on: tape)
     return try sites.apply(at: .afterBlock(index), to: start.with(x), on: tape)
   }

@@ -92,7 +92,7 @@ package struct GraftedSites {
     try (parallel[site] ?? []).reduce(sum) { try $1(input, addedTo: $0, on: tape) }
   }
 
-  func isTaken(_ site: Site) -> Bool { sequential[site] != nil }
+  func isTaken(_ site: Site) -> Bool { sequential[site] != nil || parallel[site] != nil }
 
   func isTaken(_ operation: FrozenOperation) -> Bool { operations[operation] != nil }
 

@@ -29,17 +29,17 @@ public struct MemoryPlan: Sendable, Hashable {
   ///   - recipe: tells batch, optimiser and regularisation.
   ///   - trainingImages: how many there are; by default whole batches.
   ///   - validationImages: how many there are; by default whole batches.
-  ///   - checkpointsBlocks: as the ``Trainer`` will be told.
+  ///   - recomputation: as the ``Trainer`` will be told.
   ///   - context: the device and the precision of the frozen weights.
   /// - Throws: ``GraftError`` when the adapter does not fit the backbone; `RuntimeError` when a single tensor is larger
   ///   than the device allows.
   public static func training(
     _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe,
-    trainingImages: Int? = nil, validationImages: Int? = nil, checkpointsBlocks: Bool = false,
+    trainingImages: Int? = nil, validationImages: Int? = nil, recomputation: Recomputation = .norms,
     on context: Context
   ) throws -> MemoryPlan {
     let rehearsal = try Rehearsal(
-      shape, adapter: adapter, classes: classes, recipe: recipe, checkpointsBlocks: checkpointsBlocks,
+      shape, adapter: adapter, classes: classes, recipe: recipe, recomputation: recomputation,
       on: context.rehearsal())
     return try rehearsal.training(
       batchSize: recipe.batchSize, images: trainingImages ?? .max, validationImages: validationImages ?? .max)
@@ -74,7 +74,7 @@ struct Rehearsal {
   ///   - context: where nothing is computed; see `Context.rehearsal(memoryLimit:)`.
   init(
     _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe? = nil,
-    checkpointsBlocks: Bool = false, on context: Context
+    recomputation: Recomputation = .norms, on context: Context
   ) throws {
     precondition(context.isRehearsal, "a rehearsal spoils no real memory")
     let memory = context.memory
@@ -83,7 +83,7 @@ struct Rehearsal {
     backbone = memory.bytesInUse
     model = try GraftedModel(vit, adapter: adapter, classes: (0..<max(2, classes)).map { "\($0)" })
     trainable = memory.bytesInUse - backbone
-    trainer = try recipe.map { [model] in try Trainer(model, recipe: $0, checkpointsBlocks: checkpointsBlocks)
+    trainer = try recipe.map { [model] in try Trainer(model, recipe: $0, recomputation: recomputation)
     }
     optimizer = memory.bytesInUse - backbone - trainable
   }

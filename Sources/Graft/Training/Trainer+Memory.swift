@@ -10,7 +10,7 @@ extension Trainer {
     return try MemoryPlan.training(
       backbone.shape, adapter: model.adapter, classes: model.classes.count, recipe: recipe,
       trainingImages: trainingImages, validationImages: validationImages,
-      checkpointsBlocks: checkpointsBlocks, on: backbone.context)
+      recomputation: recomputation, on: backbone.context)
   }
 
   /// Refuses a run that the memory limit has no room for, before its first step.
@@ -23,7 +23,7 @@ extension Trainer {
     guard plan.peak > limit else { return }
     let rehearsal = try Rehearsal(
       model.backbone.shape, adapter: model.adapter, classes: model.classes.count, recipe: recipe,
-      checkpointsBlocks: checkpointsBlocks, on: context.rehearsal(memoryLimit: limit))
+      recomputation: recomputation, on: context.rehearsal(memoryLimit: limit))
     do {
       // Within a limit the pool is emptied now and then: less may do.
       _ = try rehearsal.training(
@@ -44,7 +44,7 @@ extension Trainer {
       // The attempts spoil the gradients, but the run has failed already.
       let fitting = model.fittingBatchSize(below: count) { batch in
         _ = try Self.loss(
-          model, batch, recipe: recipe, seed: 0, share: 0, checkpointsBlocks: checkpointsBlocks
+          model, batch, recipe: recipe, seed: 0, share: 0, recomputation: recomputation
         ).floats()
       }
       throw GraftError.batchDoesNotFit(batch: count, fitting: fitting, reason: "\(error)")

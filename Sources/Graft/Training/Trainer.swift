@@ -37,7 +37,7 @@ public final class Trainer {
   private let seed: UInt64
   private let output: String?
   private let transform: JSONValue
-  let checkpointsBlocks: Bool
+  let recomputation: Recomputation
   private let optimizer: any Optimizer
   let features: FeatureStorage
 
@@ -50,15 +50,16 @@ public final class Trainer {
   ///   - output: folder for the adapter (last, and best in `best/`), the checkpoint and `metrics.jsonl`; `nil` keeps
   ///     everything in memory.
   ///   - transform: how images are prepared; recorded in the adapter's folder.
-  ///   - checkpointsBlocks: keep only what goes into each block, and compute the block again when its gradient is due: the
-  ///     same bits in less memory and more time.
+  ///   - recomputation: what is not kept but computed again when its gradient is due: the same bits in less memory and
+  ///     more time.
   ///   - features: where the output of blocks below the adapter is kept from pass to pass; not for images that are
   ///     augmented at random, nor in training with `backboneDropout` or `dropPath`.
   /// - Throws: ``GraftError`` for a bad recipe; `CheckpointError` when the folder cannot be written: now, not after
   ///   hours of training.
   public init(
     _ model: GraftedModel, recipe: TrainingRecipe, seed: UInt64 = 0, output: String? = nil,
-    transform: JSONValue = .object([:]), checkpointsBlocks: Bool = false, features: FeatureStorage = .standard
+    transform: JSONValue = .object([:]), recomputation: Recomputation = .norms,
+    features: FeatureStorage = .standard
   ) throws {
     try recipe.validate()
     self.model = model
@@ -66,7 +67,7 @@ public final class Trainer {
     self.seed = seed
     self.output = output
     self.transform = transform
-    self.checkpointsBlocks = checkpointsBlocks
+    self.recomputation = recomputation
     self.features = features
     optimizer =
       switch recipe.optimizer {
@@ -281,7 +282,7 @@ public final class Trainer {
     try fittingBatch(batch.count) {
       let loss = try Self.loss(
         model, batch, recipe: recipe, seed: stepSeed(state.step, part), share: share,
-        progress: Double(state.epoch) / Double(recipe.epochs), checkpointsBlocks: checkpointsBlocks,
+        progress: Double(state.epoch) / Double(recipe.epochs), recomputation: recomputation,
         cache: cache)
       return try loss.floatsLater()
     }
@@ -294,22 +295,22 @@ public final class Trainer {
   /// - Parameters:
   ///   - share: factor on all gradients.
   ///   - progress: of training, in 0...1; the heads' weights depend on it.
-  ///   - checkpointsBlocks: compute each block again for its gradient.
+  ///   - recomputation: what is computed again for its gradient.
   /// - Returns: the weighted mean of the heads' losses, [1].
   package static func loss(
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
-    progress: Double = 0, checkpointsBlocks: Bool = false
+    progress: Double = 0, recomputation: Recomputation = .norms
   ) throws -> Tensor {
     try loss(
       model, batch, recipe: recipe, seed: seed, share: share, progress: progress,
-      checkpointsBlocks: checkpointsBlocks, cache: nil)
+      recomputation: recomputation, cache: nil)
   }
 
   private static func loss(
     _ model: GraftedModel, _ batch: ImageBatch, recipe: TrainingRecipe, seed: UInt64, share: Float,
-    progress: Double, checkpointsBlocks: Bool, cache: FeatureCache?
+    progress: Double, recomputation: Recomputation, cache: FeatureCache?
   ) throws -> Tensor {
-    let tape = Tape(.training(seed: seed), checkpoints: checkpointsBlocks)
+    let tape = Tape(.training(seed: seed), recomputation: recomputation)
     let logits = try model.logits(
       of: batch, lastOnly: false, cache: cache,
       regularization: recipe.regularization, on: tape)
@@ -333,7 +334,7 @@ public final class Trainer {
 
   /// One whole step at a learning rate of zero, for measurements and rehearsals.
   package func stepInPlace(_ batch: ImageBatch) throws {
-    _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 1, checkpointsBlocks: checkpointsBlocks)
+    _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 1, recomputation: recomputation)
       .floatsLater()
     try update(learningRate: 0, step: 0)
   }
