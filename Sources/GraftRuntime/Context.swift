@@ -13,9 +13,13 @@ public final class Context: Sendable {
   /// Memory of the device: bytes in use, peak, and the limit.
   public let memory: Allocator
   package let kernels: KernelLibrary
+  /// Variants and tile sizes of the kernels.
+  package let tuning: Tuning
+  /// Where they came from.
+  package let tuningOrigin: Tuning.Origin
   let handle: Handle
   package let queue: Handle
-  private let transfers = Transfers()
+  private let transfers: Transfers
   private let guards: MemoryGuards?
   /// Times of kernels, when a measurement asked for them.
   package let profiler = Profiler()
@@ -25,7 +29,7 @@ public final class Context: Sendable {
   /// What the device can do.
   public var traits: DeviceTraits { device.traits }
 
-  /// Opens a device.
+  /// Opens a device, with the tuning that `graft tune` left for it.
   ///
   /// - Parameters:
   ///   - device: the device; see ``Device/select(_:)``.
@@ -33,11 +37,22 @@ public final class Context: Sendable {
   ///   - memoryLimit: most bytes to hold on the device; by default all that it has.
   ///   - checksMemory: fills new buffers with NaN and watches the bytes behind them, for tests.
   /// - Throws: ``RuntimeError`` when the driver refuses.
-  public init(
+  public convenience init(
     _ device: Device, precision: StoragePrecision = .fp32, memoryLimit: Int? = nil, checksMemory: Bool = false
+  ) throws {
+    try self.init(
+      device, precision: precision, memoryLimit: memoryLimit, checksMemory: checksMemory,
+      tuning: Tuning.load(for: device.traits))
+  }
+
+  private init(
+    _ device: Device, precision: StoragePrecision, memoryLimit: Int?, checksMemory: Bool,
+    tuning: (tuning: Tuning, origin: Tuning.Origin)
   ) throws {
     self.device = device
     self.precision = precision
+    (self.tuning, tuningOrigin) = tuning
+    transfers = Transfers()
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in
@@ -55,15 +70,28 @@ public final class Context: Sendable {
     kernels = KernelLibrary(context: handle, device: device)
   }
 
-  private init(rehearsing context: Context, memoryLimit: Int?) {
+  private init(
+    sharing context: Context, memory: Allocator, tuning: (tuning: Tuning, origin: Tuning.Origin),
+    checksMemory: Bool
+  ) {
     device = context.device
     precision = context.precision
     handle = context.handle
     queue = context.queue
     kernels = context.kernels
-    guards = nil
-    memory = Allocator(
-      context: context.handle, traits: context.device.traits, limit: memoryLimit, isRehearsal: true)
+    transfers = context.transfers
+    guards = checksMemory ? MemoryGuards() : nil
+    (self.tuning, tuningOrigin) = tuning
+    self.memory = memory
+  }
+
+  /// The same queue, memory and compiled kernels under another tuning.
+  ///
+  /// - Parameters:
+  ///   - tuning: within the device's limits; see ``Tuning/fault(on:)``.
+  ///   - checksMemory: as at creation.
+  package func tuned(_ tuning: Tuning, checksMemory: Bool = false) -> Context {
+    Context(sharing: self, memory: memory, tuning: (tuning, .given), checksMemory: checksMemory)
   }
 
   /// The same device, on which work can be rehearsed to learn what memory it needs.
@@ -72,7 +100,8 @@ public final class Context: Sendable {
   ///
   /// - Parameter memoryLimit: most bytes to hold; by default all that the device has.
   package func rehearsal(memoryLimit: Int? = nil) -> Context {
-    Context(rehearsing: self, memoryLimit: memoryLimit)
+    let memory = Allocator(context: handle, traits: traits, limit: memoryLimit, isRehearsal: true)
+    return Context(sharing: self, memory: memory, tuning: (tuning, tuningOrigin), checksMemory: false)
   }
 
   /// Waits until all queued work is done.
