@@ -21,6 +21,8 @@ public final class Context: Sendable {
   package let queue: Handle
   private let transfers: Transfers
   private let guards: MemoryGuards?
+  /// What was launched, where the tuner asked for it.
+  package let log: LaunchLog?
   /// Times of kernels, when a measurement asked for them.
   package let profiler = Profiler()
   /// Memory is accounted for as in earnest, but nothing is computed, and whatever is read is zero.
@@ -53,6 +55,7 @@ public final class Context: Sendable {
     self.precision = precision
     (self.tuning, tuningOrigin) = tuning
     transfers = Transfers()
+    log = nil
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in
@@ -72,7 +75,7 @@ public final class Context: Sendable {
 
   private init(
     sharing context: Context, memory: Allocator, tuning: (tuning: Tuning, origin: Tuning.Origin),
-    checksMemory: Bool
+    isWatched: Bool = false
   ) {
     device = context.device
     precision = context.precision
@@ -80,7 +83,8 @@ public final class Context: Sendable {
     queue = context.queue
     kernels = context.kernels
     transfers = context.transfers
-    guards = checksMemory ? MemoryGuards() : nil
+    log = isWatched ? LaunchLog() : nil
+    guards = isWatched ? MemoryGuards() : nil
     (self.tuning, tuningOrigin) = tuning
     self.memory = memory
   }
@@ -89,9 +93,9 @@ public final class Context: Sendable {
   ///
   /// - Parameters:
   ///   - tuning: within the device's limits; see ``Tuning/fault(on:)``.
-  ///   - checksMemory: as at creation.
-  package func tuned(_ tuning: Tuning, checksMemory: Bool = false) -> Context {
-    Context(sharing: self, memory: memory, tuning: (tuning, .given), checksMemory: checksMemory)
+  ///   - isWatched: checks its memory, as at creation, and keeps a ``log``.
+  package func tuned(_ tuning: Tuning, isWatched: Bool = false) -> Context {
+    Context(sharing: self, memory: memory, tuning: (tuning, .given), isWatched: isWatched)
   }
 
   /// The same device, on which work can be rehearsed to learn what memory it needs.
@@ -101,7 +105,7 @@ public final class Context: Sendable {
   /// - Parameter memoryLimit: most bytes to hold; by default all that the device has.
   package func rehearsal(memoryLimit: Int? = nil) -> Context {
     let memory = Allocator(context: handle, traits: traits, limit: memoryLimit, isRehearsal: true)
-    return Context(sharing: self, memory: memory, tuning: (tuning, tuningOrigin), checksMemory: false)
+    return Context(sharing: self, memory: memory, tuning: (tuning, tuningOrigin))
   }
 
   /// Waits until all queued work is done.
@@ -209,6 +213,7 @@ public final class Context: Sendable {
     _ kernel: KernelKey, over global: [Int], group: [Int], arguments: [any KernelArgument]
   ) throws {
     guard global.allSatisfy({ $0 > 0 }), !isRehearsal else { return }
+    log?.add(kernel, over: global, group: group, arguments)
     try kernels.withKernel(kernel) { pointer in
       for (index, argument) in arguments.enumerated() {
         try argument.set(on: pointer, at: cl_uint(index))

@@ -28,7 +28,7 @@ package struct Tuning: Codable, Hashable, Sendable {
   package struct Attention: Codable, Hashable, Sendable {
     /// On a CPU, vectors of 16 floats in a row of a register tile.
     package var vectors = 4
-    /// On a CPU, most keys at a time forwards; fewer where local memory is short. A multiple of 16.
+    /// On a CPU, most keys at a time forwards, a multiple of 16; fewer where local memory is short.
     package var forwardKeys = 256
     /// The same for the gradient.
     package var backwardKeys = 128

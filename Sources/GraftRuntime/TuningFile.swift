@@ -104,12 +104,13 @@ extension TuningFile {
       guard header.format == currentFormat else {
         throw Fault(reason: "its format is \(header.format), this version reads \(currentFormat)")
       }
-      guard let file = try? decoder.decode(TuningFile.self, from: bytes) else {
+      guard var file = try? decoder.decode(TuningFile.self, from: bytes) else {
         throw Fault(reason: "a value is missing or of another kind")
       }
       guard file.device == traits.identity else { throw Fault(reason: "it is of another device or driver") }
-      // It is printed: no more than a date, and nothing that could steer a terminal.
-      guard (try? Date(file.date, strategy: .iso8601)) != nil else { throw Fault(reason: "it has no date") }
+      // It is printed: written anew, so that nothing behind it steers a terminal.
+      guard let date = try? Date(file.date, strategy: .iso8601) else { throw Fault(reason: "it has no date") }
+      file.date = date.ISO8601Format()
       if let fault = file.tuning.fault(on: traits) { throw Fault(reason: fault) }
       return .success(file)
     } catch let fault as Fault {
