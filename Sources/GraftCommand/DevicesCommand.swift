@@ -16,6 +16,7 @@ struct DevicesCommand: AsyncParsableCommand {
         device.description.forEach(reporter.say)
         var fields = try JSONValue(encoding: device.traits).objectValue ?? [:]
         fields["index"] = .integer(device.index)
+        fields["tuning"] = .string("\(Tuning.load(for: device.traits).origin)")
         reporter.emit("device", fields)
       }
       reporter.emit("done", ["devices": .integer(devices.count)])
@@ -38,6 +39,7 @@ extension Device {
          fp16 arithmetic: \(traits.hasHalf ? "yes" : "no"); subgroups: \(traits.hasSubgroups ? "yes" : "no"); quirks: \
       \(traits.quirks.isEmpty ? "none known" : traits.quirks.map(\.rawValue).joined(separator: ", "))
       """,
+      "   tuning: \(Tuning.load(for: traits).origin)",
     ]
   }
 }

@@ -27,6 +27,7 @@ struct GraftCommand: AsyncParsableCommand {
 
       ENVIRONMENT
         GRAFT_DEVICE  chooses a device, as --device does
+        GRAFT_TUNING  folder of what graft tune remembers, or off
 
       EXIT STATUS
         0   done
@@ -40,7 +41,8 @@ struct GraftCommand: AsyncParsableCommand {
     version: Graft.version,
     subcommands: [
       DevicesCommand.self, InfoCommand.self, TrainCommand.self, EvalCommand.self, PredictCommand.self,
-      MergeCommand.self, CompareCommand.self, ReportCommand.self, BenchCommand.self, DoctorCommand.self,
+      MergeCommand.self, CompareCommand.self, ReportCommand.self, BenchCommand.self, TuneCommand.self,
+      DoctorCommand.self,
     ])
 
   /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.

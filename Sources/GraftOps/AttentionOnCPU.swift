@@ -24,9 +24,10 @@ struct AttentionOnCPU: AttentionKernels {
   init(_ shape: AttentionShape, _ context: Context) {
     self.shape = shape
     self.context = context
-    // Four work-items a core keep all cores busy to the end. Each packs all keys again, which below 48 queries is no
+    // Several work-items a core keep all cores busy to the end. Each packs all keys again, which below 48 queries is no
     // longer small beside its work; the sums of 1020 queries still fit beside the tiles.
-    let items = max(1, 4 * context.traits.computeUnits / (shape.batch * shape.heads))
+    let items = max(
+      1, context.tuning.attention.itemsPerCore * context.traits.computeUnits / (shape.batch * shape.heads))
     let share = roundUp((shape.tokens + items - 1) / items, Self.registerRows)
     chunkQueries = min(max(share, 48), 1020)
     chunks = (shape.tokens + chunkQueries - 1) / chunkQueries
@@ -73,7 +74,7 @@ struct AttentionOnCPU: AttentionKernels {
   private func kernel(_ function: String) -> KernelKey {
     KernelKey(
       "attention", function,
-      ["HEAD": shape.headSize, "TILE_VECTORS": context.traits.hasWideRegisters ? 4 : 1])
+      ["HEAD": shape.headSize, "TILE_VECTORS": context.tuning.attention.vectors])
   }
 
   /// A head's row in whole vectors.
@@ -82,13 +83,13 @@ struct AttentionOnCPU: AttentionKernels {
   // Both sums follow the lists in the kernels' comments.
 
   private var forwardTile: Tile {
-    tile(atMost: 256) { keys in
+    tile(atMost: context.tuning.attention.forwardKeys) { keys in
       (shape.headSize + padded + Self.registerRows) * keys + 2 * Self.registerRows * padded + 2 * chunkQueries
     }
   }
 
   private var backwardTile: Tile {
-    tile(atMost: 128) { keys in
+    tile(atMost: context.tuning.attention.backwardKeys) { keys in
       (2 * shape.headSize + padded) * keys + 2 * padded * (keys + Self.registerRows) + 2 * padded * block
         + 2 * block * (keys + Self.registerRows) + Self.registerRows * padded
     }

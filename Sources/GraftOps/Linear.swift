@@ -1,4 +1,4 @@
-import GraftRuntime
+package import GraftRuntime
 
 extension Tape {
   /// A trainable linear layer, `x W^T + b`: rank-r adapters, heads, point-wise convolutions.
@@ -24,8 +24,7 @@ extension Tape {
     precondition(
       weight.count == outputs * inputs && weight.shape.first == outputs, "the weight has another shape")
     precondition(bias.map { $0.count == outputs } ?? true, "one bias an output")
-    var variant = try MatmulVariant.choose(variant, for: x.context.traits)
-    if variant == .clblast { variant = x.context.traits.isCPU ? .cpuRegisterTiled : .localMemoryTiled }
+    let variant = try MatmulVariant.choose(variant, on: x.context).own(on: x.context)
     let product = LinearProduct(variant: variant, rows: x.rows, outputs: outputs, inputs: inputs)
     let output = try Tensor(empty: x.shape.dropLast() + [outputs], on: x.context)
     try product.forward(x, weight, bias: bias, into: output)

@@ -1,40 +1,32 @@
 import Foundation
 public import GraftRuntime
 
-/// Ways to compute a matrix product.
-public enum MatmulVariant: String, CaseIterable, Sendable, Codable {
-  /// A tile in vector registers, one work-item a group: for CPUs.
-  case cpuRegisterTiled
-  /// A tile in local memory: for GPUs.
-  case localMemoryTiled
-  /// The CLBlast library, where the package was built with the trait of that name.
-  case clblast
-
-  /// True when this build has the variant.
-  public var isAvailable: Bool {
-    #if CLBlast
-      true
-    #else
-      self != .clblast
-    #endif
-  }
-
+extension MatmulVariant {
   /// The variant to use on a device.
   ///
   /// - Parameters:
-  ///   - asked: what the caller wants; `nil` takes `GRAFT_MATMUL` from the environment, and without it the
-  ///     device's own: registers on a CPU, local memory elsewhere.
-  ///   - traits: the device.
+  ///   - asked: what the caller wants; `nil` takes `GRAFT_MATMUL` from the environment, and without it what the
+  ///     context's tuning says.
+  ///   - context: the device.
+  ///   - precision: of the frozen operand; CLBlast, where the tuning alone wants it, gives way to a kernel that reads it.
   /// - Throws: ``MatmulError`` when the environment names no variant, or one that this build lacks.
-  package static func choose(_ asked: MatmulVariant?, for traits: DeviceTraits) throws -> MatmulVariant {
+  package static func choose(
+    _ asked: MatmulVariant?, on context: Context, precision: StoragePrecision = .fp32
+  ) throws -> MatmulVariant {
     var choice = asked
     if choice == nil, let name = ProcessInfo.processInfo.environment["GRAFT_MATMUL"], !name.isEmpty {
       guard let named = MatmulVariant(rawValue: name) else { throw MatmulError.unknownVariant(name) }
       choice = named
     }
-    let variant = choice ?? (traits.isCPU ? .cpuRegisterTiled : .localMemoryTiled)
+    let tuned = context.tuning.matmul.variant
+    let variant = choice ?? (precision == .fp32 ? tuned : tuned.own(on: context))
     guard variant.isAvailable else { throw MatmulError.unavailable(variant) }
     return variant
+  }
+
+  /// Itself, or in place of a library the device's default, which is one of Graft's kernels.
+  func own(on context: Context) -> MatmulVariant {
+    self == .clblast ? Tuning.default(for: context.traits).matmul.variant : self
   }
 }
 

@@ -6,25 +6,20 @@ enum MatmulKernels {
   static func registers(
     _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
-    let tile = registerRows(for: m, most: panels.width == 32 ? 12 : 6)
+    let tuning = a.context.tuning.matmul
+    let tile = registerRows(for: m, most: tuning.rows)
     let kernel = KernelKey(
       "matmul", "matmul_registers",
       macros: epilogue.macros + panels.macros + [.init("ROWS", tile)])
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
-    let most = max(2, blockBytes / (panels.inner * tile * 4))
+    let most = max(2, tuning.blockBytes / (panels.inner * tile * 4))
     let blocks = (tiles + most - 1) / most
     try a.context.run(
       kernel, over: [(tiles + blocks - 1) / blocks, panels.count, blocks], group: [1, 1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
         + [m, panels.columns, panels.inner])
   }
-
-  /// Bytes of the left operand that all panels pass over before the next block: about what a core's own cache holds.
-  ///
-  /// Measured on Zen 4 (1 MiB L2) at 256 KiB, 512 KiB and 1 MiB: the largest was best at every width, and blocks as
-  /// such brought 8224 rows of 384 from 73 to 95 % of peak.
-  private static let blockBytes = 1 << 20
 
   /// Rows of a register tile: the full tile, or what a small matrix needs, so that few builds serve all.
   private static func registerRows(for m: Int, most: Int) -> Int {
@@ -63,10 +58,11 @@ enum MatmulKernels {
     inner k: Int, perSlice: Int? = nil, epilogue: MatmulEpilogue = .init(), into output: Tensor
   ) throws {
     let context = a.context
-    var macros = epilogue.macros + b.macros + [.init("LOCAL", 1)]
+    let tuning = context.tuning.matmul
+    var macros = epilogue.macros + b.macros + [.init("LOCAL", 1), .init("DEPTH", tuning.depth)]
     if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
     if perSlice != nil { macros.append(.init("SLICED", 1)) }
-    var tile = LocalTile(columns: n, limit: context.traits.maxWorkGroupSize)
+    var tile = LocalTile(columns: n, limit: tuning.groupItems)
     var kernel = KernelKey("matmul", "matmul_local", macros: macros + tile.macros)
     // A kernel that needs many registers may allow fewer items than the device does.
     while tile.items > 1, try context.maxGroup(of: kernel) < tile.items {

@@ -4,7 +4,7 @@ import GraftRuntime
 ///
 /// A product with it on the right reads the strips in order; see Kernels/pack.cl.
 struct MatmulPanels {
-  /// Columns of a panel: those of a register tile on a CPU, enough for whole cache lines on others.
+  /// Columns of a panel: those of a register tile on a CPU, whole cache lines on others.
   let width: Int
   let precision: StoragePrecision
   let inner: Int
@@ -14,7 +14,7 @@ struct MatmulPanels {
   var count: Int { (columns + width - 1) / width }
 
   private init(empty inner: Int, _ columns: Int, _ precision: StoragePrecision, on context: Context) throws {
-    let width = context.traits.isCPU && !context.traits.hasWideRegisters ? 16 : 32
+    let width = context.tuning.matmul.panel
     self.width = width
     self.precision = precision
     self.inner = inner

@@ -74,9 +74,9 @@ struct PortableAttention: AttentionKernels {
 
   /// The largest tiling within the device's work-group size and local memory.
   private func tiling(sides: Int, squares: Int) -> Tiling {
-    let most = min(64, context.traits.maxWorkGroupSize, context.traits.maxWorkItemSizes.first ?? 1)
-    let split = min(4, most)
-    var tiling = Tiling(rows: most / split, split: split, tile: 32)
+    let tuning = context.tuning.attention
+    var tiling = Tiling(
+      rows: tuning.groupItems / tuning.split, split: tuning.split, tile: tuning.tile)
     // The kernels' arrays: rows of one float more than a head, squares of one more than a tile.
     func bytes(_ tiling: Tiling) -> Int {
       4

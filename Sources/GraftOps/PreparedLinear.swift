@@ -48,9 +48,9 @@ public final class PreparedLinear {
     self.outputs = outputs
     self.inputs = inputs
     self.context = context
-    self.variant = try MatmulVariant.choose(variant, for: context.traits)
     self.bias = try bias.map { try Tensor($0, shape: [outputs], on: context) }
     let precision = precision ?? context.precision
+    self.variant = try MatmulVariant.choose(variant, on: context, precision: precision)
     if precision == .fp16, let beyond = weight.first(where: { abs($0) > 65_504 }) {
       throw MatmulError.beyondHalf(beyond)
     }

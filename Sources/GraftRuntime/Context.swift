@@ -13,10 +13,16 @@ public final class Context: Sendable {
   /// Memory of the device: bytes in use, peak, and the limit.
   public let memory: Allocator
   package let kernels: KernelLibrary
+  /// Variants and tile sizes of the kernels.
+  package let tuning: Tuning
+  /// Where they came from.
+  package let tuningOrigin: Tuning.Origin
   let handle: Handle
   package let queue: Handle
-  private let transfers = Transfers()
+  private let transfers: Transfers
   private let guards: MemoryGuards?
+  /// What was launched, where the tuner asked for it.
+  package let log: LaunchLog?
   /// Times of kernels, when a measurement asked for them.
   package let profiler = Profiler()
   /// Memory is accounted for as in earnest, but nothing is computed, and whatever is read is zero.
@@ -25,7 +31,7 @@ public final class Context: Sendable {
   /// What the device can do.
   public var traits: DeviceTraits { device.traits }
 
-  /// Opens a device.
+  /// Opens a device, with the tuning that `graft tune` left for it.
   ///
   /// - Parameters:
   ///   - device: the device; see ``Device/select(_:)``.
@@ -33,11 +39,23 @@ public final class Context: Sendable {
   ///   - memoryLimit: most bytes to hold on the device; by default all that it has.
   ///   - checksMemory: fills new buffers with NaN and watches the bytes behind them, for tests.
   /// - Throws: ``RuntimeError`` when the driver refuses.
-  public init(
+  public convenience init(
     _ device: Device, precision: StoragePrecision = .fp32, memoryLimit: Int? = nil, checksMemory: Bool = false
+  ) throws {
+    try self.init(
+      device, precision: precision, memoryLimit: memoryLimit, checksMemory: checksMemory,
+      tuning: Tuning.load(for: device.traits))
+  }
+
+  private init(
+    _ device: Device, precision: StoragePrecision, memoryLimit: Int?, checksMemory: Bool,
+    tuning: (tuning: Tuning, origin: Tuning.Origin)
   ) throws {
     self.device = device
     self.precision = precision
+    (self.tuning, tuningOrigin) = tuning
+    transfers = Transfers()
+    log = nil
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in
@@ -55,15 +73,29 @@ public final class Context: Sendable {
     kernels = KernelLibrary(context: handle, device: device)
   }
 
-  private init(rehearsing context: Context, memoryLimit: Int?) {
+  private init(
+    sharing context: Context, memory: Allocator, tuning: (tuning: Tuning, origin: Tuning.Origin),
+    isWatched: Bool = false
+  ) {
     device = context.device
     precision = context.precision
     handle = context.handle
     queue = context.queue
     kernels = context.kernels
-    guards = nil
-    memory = Allocator(
-      context: context.handle, traits: context.device.traits, limit: memoryLimit, isRehearsal: true)
+    transfers = context.transfers
+    log = isWatched ? LaunchLog() : nil
+    guards = isWatched ? MemoryGuards() : nil
+    (self.tuning, tuningOrigin) = tuning
+    self.memory = memory
+  }
+
+  /// The same queue, memory and compiled kernels under another tuning.
+  ///
+  /// - Parameters:
+  ///   - tuning: within the device's limits; see ``Tuning/fault(on:)``.
+  ///   - isWatched: checks its memory, as at creation, and keeps a ``log``.
+  package func tuned(_ tuning: Tuning, isWatched: Bool = false) -> Context {
+    Context(sharing: self, memory: memory, tuning: (tuning, .given), isWatched: isWatched)
   }
 
   /// The same device, on which work can be rehearsed to learn what memory it needs.
@@ -72,7 +104,8 @@ public final class Context: Sendable {
   ///
   /// - Parameter memoryLimit: most bytes to hold; by default all that the device has.
   package func rehearsal(memoryLimit: Int? = nil) -> Context {
-    Context(rehearsing: self, memoryLimit: memoryLimit)
+    let memory = Allocator(context: handle, traits: traits, limit: memoryLimit, isRehearsal: true)
+    return Context(sharing: self, memory: memory, tuning: (tuning, tuningOrigin))
   }
 
   /// Waits until all queued work is done.
@@ -180,6 +213,7 @@ public final class Context: Sendable {
     _ kernel: KernelKey, over global: [Int], group: [Int], arguments: [any KernelArgument]
   ) throws {
     guard global.allSatisfy({ $0 > 0 }), !isRehearsal else { return }
+    log?.add(kernel, over: global, group: group, arguments)
     try kernels.withKernel(kernel) { pointer in
       for (index, argument) in arguments.enumerated() {
         try argument.set(on: pointer, at: cl_uint(index))

@@ -81,8 +81,9 @@ struct ProgramCache: Sendable {
       attributes: [.posixPermissions: 0o700])
     try? (key + Data(binary)).write(to: file, options: .atomic)
   }
+}
 
-  private func fnv1a(_ data: Data) -> UInt64 {
-    data.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-  }
+/// A short number for a file's name; what it stands for is compared in full.
+func fnv1a(_ data: Data) -> UInt64 {
+  data.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }

@@ -8,7 +8,8 @@ import Testing
 @Suite(.serialized, .enabled(if: Command.isBuilt, "build the command first: swift build --product graft"))
 struct CommandTests {
   static let verbs = [
-    "devices", "info", "train", "eval", "predict", "merge", "compare", "report", "bench", "doctor",
+    "devices", "info", "train", "eval", "predict", "merge", "compare", "report", "bench", "tune",
+    "doctor",
   ]
 
   // MARK: Help
@@ -69,6 +70,61 @@ struct CommandTests {
       let refused = try await Command.run(["bench", "transpose", "--baseline", path])
       #expect(refused.status == 64 && refused.errors.contains(words))
     }
+  }
+
+  // MARK: Tune
+
+  @Test func tuneMeasuresAndRemembers() async throws {
+    let folder = try TestFolder()
+    let kept = folder.path + "/kept"
+    func graft(_ arguments: String..., tuning: String? = nil) async throws -> Command.Outcome {
+      try await Command.run(arguments, environment: ["GRAFT_TUNING": tuning ?? kept])
+    }
+    func tune(_ more: String..., seconds: String = "10", tuning: String? = nil) async throws
+      -> Command.Outcome
+    {
+      try await Command.run(
+        ["tune", "--backbone", Command.backbone, "--batch-size", "1", "--time-limit", seconds] + more,
+        environment: ["GRAFT_TUNING": tuning ?? kept])
+    }
+    let dry = try await tune("--dry-run")
+    #expect(dry.status == 0 && !folder.exists("kept"), "\(dry.errors)")
+    #expect(dry.output.contains("default, ms") && dry.output.contains("register tile"))
+    #expect(dry.output.contains("Nothing was remembered."))
+    #expect(try await graft("devices").output.contains("tuning: default\n"))
+
+    let lines = try await tune("--json")
+    #expect(lines.status == 0 && lines.lines.allSatisfy { $0 != nil }, "\(lines.errors)")
+    #expect(lines.lines.contains { $0?["event"] == "parameter" && $0?["operation"] == "matmul" })
+    let path = try #require(lines.last["path"]?.stringValue)
+    #expect(path.hasPrefix(kept + "/") && lines.last["tuning"]?.objectValue?.count == 2)
+    #expect(try await graft("devices").output.contains("tuning: \(path), 20"))
+    let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+
+    // Ctrl-C leaves the file, and status and words say so.
+    var signals = 0
+    let cut = try await Command.run(
+      ["tune", "--backbone", "vit_tiny_patch16_224", "--json"], environment: ["GRAFT_TUNING": kept]
+    ) { process, output in
+      guard signals == 0, output.contains("\"start\"") else { return }
+      signals += 1
+      process.interrupt()
+    }
+    #expect(signals == 1 && cut.status == 130 && cut.last["event"] == "interrupted", "\(cut.errors)")
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == whole)
+
+    // A damaged file is in nobody's way, is named, and is written anew.
+    try Data(whole.dropLast(20)).write(to: URL(fileURLWithPath: path))
+    #expect(try await graft("devices").output.contains("default; \(path) is ignored: it is no tuning"))
+    let report = try await graft("doctor", "transpose")
+    #expect(report.status == 0 && report.output.contains("is ignored"))
+    #expect(try await tune(seconds: "0.001").output.contains("what was there is as it was"))
+    #expect(try await tune().output.contains("Remembered in \(path)."))
+    #expect(try await graft("devices").output.contains("tuning: \(path), 20"))
+    #expect(try await graft("devices", tuning: "off").output.contains("tuning: default\n"))
+    #expect(try await tune(tuning: "off").status == 64)
+    #expect(try await tune(tuning: "/dev/null/x").status == 73)
+    for seconds in ["0", "nan", "-1", "1e9"] { #expect(try await tune(seconds: seconds).status == 64) }
   }
 
   // MARK: Counts

@@ -141,7 +141,8 @@ public final class Trainer {
       backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
       positionResampling: model.backbone.positionResampling,
       precision: model.backbone.context.precision, classes: model.classes,
-      trainingImages: training.count, trainingData: output == nil ? "" : training.fingerprint)
+      trainingImages: training.count, trainingData: output == nil ? "" : training.fingerprint,
+      tuning: model.backbone.context.tuning.arithmetic(on: model.backbone.context.traits))
     var state = TrainingState(identity: identity)
     if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {
       state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)

@@ -16,6 +16,8 @@ struct TrainingState: Codable, Equatable {
     var classes: [String]
     var trainingImages: Int
     var trainingData: String
+    /// What of the device's tuning decides the bits; `nil` for the defaults, and so in files older than this field.
+    var tuning: Tuning.Arithmetic?
   }
 
   var identity: Identity
@@ -97,6 +99,9 @@ extension TrainingState.Identity {
     if classes != other.classes { return "the set of classes" }
     if trainingImages != other.trainingImages { return "the number of training images" }
     if trainingData != other.trainingData { return "a name, a size or a label of the training images" }
+    if tuning != other.tuning {
+      return "the device's tuning (see graft tune; GRAFT_TUNING=off takes the defaults)"
+    }
     // A field that has no words yet must still stop the run.
     return self == other ? nil : "a setting"
   }

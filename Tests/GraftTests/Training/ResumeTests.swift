@@ -187,6 +187,50 @@ import Testing
     }
   }
 
+  /// The bits would not be those of a run that was not stopped.
+  @Test func anotherTuningIsRefused() async throws {
+    func model(_ change: (inout Tuning) -> Void) throws -> GraftedModel {
+      let context = try Fixtures.context.get()
+      var tuning = Tuning.default(for: context.traits)
+      change(&tuning)
+      let vit = try VisionTransformer(
+        path: Fixtures.smallPath, options: .init(heads: 4), on: context.tuned(tuning))
+      return try GraftedModel(vit, adapter: ILA(), classes: GraftedModel.names, seed: 5)
+    }
+    let changes: [(inout Tuning) -> Void] = [{ _ in }, { $0.attention.forwardKeys = 16 }]
+    for (began, resumed) in [(0, 1), (1, 0)] {
+      try await Fixtures.withFolder { folder in
+        var recipe = Self.recipe(Self.optimizers[0])
+        recipe.epochs = 1
+        func run(_ model: GraftedModel, stops: Bool = false) async throws -> Trainer.Result {
+          try await Trainer(model, recipe: recipe, seed: 5, output: folder).run(
+            training: Self.data(), validation: Fixtures.coloured(9), resumes: true, shouldStop: { stops })
+        }
+        _ = try await run(model(changes[began]), stops: true)
+        let error = await #expect(throws: GraftError.self) { try await run(model(changes[resumed])) }
+        #expect("\(try #require(error))".contains("the device's tuning (see graft tune"))
+        // What changes no bit does not matter.
+        let same = try model {
+          changes[began](&$0)
+          $0.matmul.rows = 4
+        }
+        #expect(try await run(same).steps == 3)
+      }
+    }
+  }
+
+  /// Runs of versions without tunings had the defaults.
+  @Test func checkpointsWithoutATuningAreResumed() throws {
+    let model = try Self.model()
+    let identity = TrainingState.Identity(
+      recipe: Fixtures.recipe, seed: 1, adapter: .null, backboneHash: "", shape: model.backbone.shape,
+      positionResampling: .bicubicAntialias, precision: .fp32, classes: [], trainingImages: 0,
+      trainingData: "", tuning: nil)
+    let text = String(decoding: try JSONEncoder().encode(identity), as: UTF8.self)
+    #expect(!text.contains("tuning"))
+    #expect(try JSONDecoder().decode(TrainingState.Identity.self, from: Data(text.utf8)) == identity)
+  }
+
   @Test func damagedCheckpointIsRefused() async throws {
     try await Fixtures.withFolder { folder in
       let recipe = Self.recipe(Self.optimizers[0])

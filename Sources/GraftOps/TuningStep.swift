@@ -1,0 +1,211 @@
+package import GraftRuntime
+
+/// An operation at the shapes of a model, as the tuner runs it.
+package struct TuningWorkload: Sendable {
+  package let name: String
+  /// Length of its longest sum, for the tolerance.
+  let terms: Int
+  /// Prepares it under the context's tuning; what it returns is timed, and returns the results.
+  let prepare: @Sendable (Context) throws -> () throws -> [Tensor]
+
+  package init(
+    _ name: String, terms: Int, prepare: @escaping @Sendable (Context) throws -> () throws -> [Tensor]
+  ) {
+    self.name = name
+    self.terms = terms
+    self.prepare = prepare
+  }
+
+  /// Forward products of frozen linear layers; the gradients' are of the same kind.
+  ///
+  /// - Parameters:
+  ///   - rows: of what goes in.
+  ///   - layers: widths of each layer.
+  package static func products(rows: Int, layers: [(outputs: Int, inputs: Int)]) -> TuningWorkload {
+    let operands = layers.map { layer in
+      // A product's elements are then of the size of its operands'.
+      let weight = noise(layer.outputs * layer.inputs, upTo: 1 / Float(layer.inputs).squareRoot())
+      return (layer, weight, noise(layer.outputs), noise(rows * layer.inputs))
+    }
+    return TuningWorkload("matmul", terms: layers.map(\.inputs).max() ?? 1) { context in
+      let prepared = try operands.map { layer, weight, bias, values in
+        (
+          try PreparedLinear(
+            weight: weight, bias: bias, outputs: layer.outputs, inputs: layer.inputs, on: context,
+            variant: context.tuning.matmul.variant),
+          try Tensor(values, shape: [rows, layer.inputs], on: context)
+        )
+      }
+      return { try prepared.map { layer, x in try Tape().linear(x, layer) } }
+    }
+  }
+
+  /// Which passes of attention to run.
+  package enum Passes: String, Sendable {
+    case forward = "attention forward"
+    case backward = "attention backward"
+    case both = "attention"
+  }
+
+  /// Attention over sequences of one length.
+  package static func attention(
+    _ passes: Passes, batch: Int, tokens: Int, heads: Int, headSize: Int
+  ) -> TuningWorkload {
+    let width = heads * headSize
+    let values = noise(batch * tokens * 3 * width)
+    let upstream = noise(batch * tokens * width)
+    return TuningWorkload(passes.rawValue, terms: tokens + headSize) { context in
+      let qkv = try Tensor(values, shape: [batch, tokens, 3 * width], on: context)
+      let gradient = try Tensor(upstream, shape: [batch, tokens, width], on: context)
+      let kernels = try AttentionShape(qkv, heads: heads).kernels(nil, on: context)
+      let first = try kernels.forward(qkv)
+      return {
+        let (output, logSumExp) = passes == .backward ? first : try kernels.forward(qkv)
+        guard passes != .forward else { return [output] }
+        return [output, try kernels.backward(qkv, output, logSumExp, gradient)]
+      }
+    }
+  }
+
+  /// Numbers up to `most` in size, the same on every call.
+  private static func noise(_ count: Int, upTo most: Float = 1) -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { values, initialized in
+      var state: UInt32 = 1
+      for index in 0..<count {
+        state = state &* 1_664_525 &+ 1_013_904_223
+        values[index] = most * (Float(state >> 8) / Float(1 << 23) - 1)
+      }
+      initialized = count
+    }
+  }
+}
+
+/// One parameter of a ``Tuning``, and what to try for it.
+package struct TuningStep: Sendable {
+  package let parameter: String
+  package let workload: TuningWorkload
+  /// The parameter's value in words.
+  let label: @Sendable (Tuning) -> String
+  /// What to try, beginning from a tuning on a device; nothing where the parameter is of no use.
+  let candidates: @Sendable (Tuning, DeviceTraits) -> [Tuning]
+
+  package init(
+    _ parameter: String, _ workload: TuningWorkload, label: @escaping @Sendable (Tuning) -> String,
+    candidates: @escaping @Sendable (Tuning, DeviceTraits) -> [Tuning]
+  ) {
+    self.parameter = parameter
+    self.workload = workload
+    self.label = label
+    self.candidates = candidates
+  }
+
+  /// Some values of one field.
+  private init<Value: Sendable>(
+    _ parameter: String, _ workload: TuningWorkload, _ field: any WritableKeyPath<Tuning, Value> & Sendable,
+    _ values: [Value], where isOfUse: @escaping @Sendable (Tuning, DeviceTraits) -> Bool = { _, _ in true }
+  ) {
+    self.init(parameter, workload) {
+      "\($0[keyPath: field])"
+    } candidates: { tuning, traits in
+      guard isOfUse(tuning, traits) else { return [] }
+      return values.map { value in
+        var tuning = tuning
+        tuning[keyPath: field] = value
+        return tuning
+      }
+    }
+  }
+}
+
+extension TuningStep {
+  /// Everything that is tuned, what matters most first: the time may run out.
+  ///
+  /// - Parameters:
+  ///   - layers: widths of the frozen linear layers.
+  ///   - batch: images at a time.
+  ///   - tokens: of an image.
+  package static func all(
+    layers: [(outputs: Int, inputs: Int)], batch: Int, tokens: Int, heads: Int, headSize: Int
+  ) -> [TuningStep] {
+    func attention(_ passes: TuningWorkload.Passes) -> TuningWorkload {
+      .attention(passes, batch: batch, tokens: tokens, heads: heads, headSize: headSize)
+    }
+    let products = TuningWorkload.products(rows: batch * tokens, layers: layers)
+    let (forward, backward, both) = (attention(.forward), attention(.backward), attention(.both))
+    // All keys of an image in one tile, or in as many as are worth their overhead; tiles are whole vectors.
+    let keys = (1...8).map { (tokens + 16 * $0 - 1) / (16 * $0) * 16 }
+    let isCPU: @Sendable (Tuning, DeviceTraits) -> Bool = { $1.isCPU }
+    let isPortable: @Sendable (Tuning, DeviceTraits) -> Bool = { !$1.isCPU }
+    let usesRegisters: @Sendable (Tuning, DeviceTraits) -> Bool = { tuning, _ in
+      tuning.matmul.variant == .cpuRegisterTiled
+    }
+    let usesLocalMemory: @Sendable (Tuning, DeviceTraits) -> Bool = { tuning, _ in
+      tuning.matmul.variant == .localMemoryTiled
+    }
+    return [
+      registerTile(products),
+      TuningStep("group items", products, \.matmul.groupItems, [16, 64, 128, 256], where: usesLocalMemory),
+      TuningStep("depth", products, \.matmul.depth, [8, 16, 32], where: usesLocalMemory),
+      TuningStep("keys", forward, \.attention.forwardKeys, keys, where: isCPU),
+      TuningStep("keys", backward, \.attention.backwardKeys, keys, where: isCPU),
+      TuningStep("vectors", both, \.attention.vectors, [1, 2, 3, 4], where: isCPU),
+      portableGroup(both),
+      TuningStep("tile", both, \.attention.tile, [8, 16, 32, 64], where: isPortable),
+      TuningStep("items per core", both, \.attention.itemsPerCore, [1, 2, 4, 8], where: isCPU),
+      TuningStep(
+        "block bytes", products, \.matmul.blockBytes, [1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22],
+        where: usesRegisters),
+      variant(products),
+    ]
+  }
+
+  private static func variant(_ products: TuningWorkload) -> TuningStep {
+    TuningStep("variant", products) {
+      $0.matmul.variant.rawValue
+    } candidates: { tuning, traits in
+      // Elsewhere than on a CPU the register tile can only lose, and some drivers take minutes to build it.
+      MatmulVariant.allCases.filter { $0.isAvailable && (traits.isCPU || $0 != .cpuRegisterTiled) }.map {
+        var tuning = tuning
+        tuning.matmul.variant = $0
+        return tuning
+      }
+    }
+  }
+
+  /// Rows and columns whose sums fill at least a third of the vector registers and leave some for operands.
+  private static func registerTile(_ products: TuningWorkload) -> TuningStep {
+    TuningStep("register tile", products) {
+      "\($0.matmul.rows) x \($0.matmul.panel)"
+    } candidates: { tuning, traits in
+      guard tuning.matmul.variant == .cpuRegisterTiled else { return [] }
+      // AVX-512 has 32 of 16 floats, AVX2 16 of 8, NEON 32 of 4.
+      let lanes = traits.hasWideRegisters ? 16 : min(max(traits.vectorWidth, 4), 8)
+      let registers = lanes == 8 ? 16 : 32
+      return [16, 32].flatMap { panel in
+        [2, 3, 4, 5, 6, 8, 10, 12, 14].compactMap { rows in
+          let sums = rows * panel / lanes
+          guard sums < registers, 3 * sums >= registers else { return nil }
+          var tuning = tuning
+          (tuning.matmul.rows, tuning.matmul.panel) = (rows, panel)
+          return tuning
+        }
+      }
+    }
+  }
+
+  /// Work-items of a group, and how many of them share a row.
+  private static func portableGroup(_ attention: TuningWorkload) -> TuningStep {
+    TuningStep("group items", attention) {
+      "\($0.attention.groupItems), \($0.attention.split) a row"
+    } candidates: { tuning, traits in
+      guard !traits.isCPU else { return [] }
+      return [32, 64, 128, 256].flatMap { items in
+        [2, 4, 8].map { split in
+          var tuning = tuning
+          (tuning.attention.groupItems, tuning.attention.split) = (items, split)
+          return tuning
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,18 @@
+/// Ways to compute a matrix product.
+public enum MatmulVariant: String, CaseIterable, Sendable, Codable {
+  /// A tile in vector registers, one work-item a group: for CPUs.
+  case cpuRegisterTiled
+  /// A tile in local memory: for GPUs.
+  case localMemoryTiled
+  /// The CLBlast library, where the package was built with the trait of that name.
+  case clblast
+
+  /// True when this build has the variant.
+  public var isAvailable: Bool {
+    #if CLBlast
+      true
+    #else
+      self != .clblast
+    #endif
+  }
+}
