@@ -57,6 +57,7 @@ extension Trainer {
     let positionResampling: PositionResampling
     let precision: StoragePrecision
     let matmul: MatmulVariant
+    let tuning: Tuning.Arithmetic?
     let blocks: Int
     let tensors: [[Int]]
   }
@@ -74,7 +75,8 @@ extension Trainer {
       version: Graft.version, device: backbone.context.traits.identity, backbone: file.contentHash,
       shape: backbone.shape, positionResampling: backbone.positionResampling,
       precision: backbone.context.precision,
-      matmul: try .choose(nil, for: backbone.context.traits), blocks: model.prefix.blocks,
+      matmul: try .choose(nil, on: backbone.context),
+      tuning: backbone.context.tuning.arithmetic(on: backbone.context.traits), blocks: model.prefix.blocks,
       tensors: model.prefix.shapes)
     return String(decoding: try encoder.encode(key), as: UTF8.self)
   }
