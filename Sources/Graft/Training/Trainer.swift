@@ -43,6 +43,8 @@ public final class Trainer {
   private let validationFeatures: FeatureCache?
   /// Where a run that fails puts the model back to.
   private var restorePoint: RestorePoint?
+  /// The checkpoint that was there when this trainer looked last.
+  private var checkpointBefore: FileStamp?
 
   /// Prepares a run.
   ///
@@ -89,6 +91,7 @@ public final class Trainer {
       try AtomicFile.createFolder(output)
       try AtomicFile.requireWritable(folder: output, neededBytes: model.arena.count * 4 * 6)
     }
+    checkpointBefore = FileStamp(checkpoint)
   }
 
   /// Refuses to go on with a run that other settings began, before anything is loaded.
@@ -142,9 +145,21 @@ public final class Trainer {
       throw GraftError.wrongClasses(model: model.classes, data: source.classNames)
     }
     try model.requireWhole()
+    let lock = try output.map { try FolderLock($0) }
+    defer { withExtendedLifetime(lock) {} }
+    if let output {
+      if !resumes, FileStamp(checkpoint) != checkpointBefore {
+        throw GraftError.badOutput(
+          folder: output, reason: "another run has trained into it meanwhile. Choose another folder.")
+      }
+      for folder in [output, output + "/best"] { AtomicFile.removeLeftovers(in: folder) }
+    }
     try requireMemory(trainingImages: training.count, validationImages: validation.count)
     restorePoint = try RestorePoint(model, optimizer, step: 0)
-    defer { restorePoint = nil }
+    defer {
+      restorePoint = nil
+      checkpointBefore = FileStamp(checkpoint)
+    }
     do {
       return try await passes(
         training: training, validation: validation, evaluatesEvery: evaluatesEvery, resumes: resumes,
