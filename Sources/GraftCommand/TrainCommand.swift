@@ -64,6 +64,8 @@ struct TrainCommand: AsyncParsableCommand {
     let trainer = try Trainer(
       model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform),
       checkpointsBlocks: gradCheckpointing)
+    // Another process may have begun and ended a run while the backbone was loaded.
+    try refuseToOverwrite()
     let name = adapter.name
     reporter.say(
       """
