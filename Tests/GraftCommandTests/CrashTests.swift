@@ -26,7 +26,7 @@ struct CrashTests {
       if start == nil, output.contains("\"event\":\"step\"") { start = .now }
     }
     #expect(whole.status == 0, "\(whole.errors)")
-    let seconds = start.map { (ContinuousClock.now - $0) / .seconds(1) } ?? 1
+    let seconds = start.map { (ContinuousClock.now - $0) / .seconds(1) / 16 } ?? 0.1
     let expected = try Self.files.map { try folder.bytes("whole/" + $0) }
 
     var (killed, inWrites, before, runs) = (0, 0, 0, 0)
@@ -35,7 +35,7 @@ struct CrashTests {
       let name = "run\(runs)"
       // A run is killed a few times on its way, then left alone.
       for _ in 0..<min(5, Self.kills - killed) {
-        let isOver = try await task.trainAndKill(name, within: seconds) == false
+        let isOver = try await task.trainAndKill(name, pass: seconds) == false
         killed += isOver ? 0 : 1
         inWrites += task.isWriting(name) ? 1 : 0
         // What is there is whole.
@@ -175,17 +175,19 @@ extension CrashTests {
 
     /// Continues a run and kills it at a random moment.
     ///
-    /// One in five anywhere from its start, two after the first step, and two as soon as a file is being written after a
-    /// moment of waiting.
+    /// One in five anywhere from its start; two after some passes and a moment; two as soon as a file is being written
+    /// then. Passes are counted, not seconds: a busy machine would else have most runs die before their first.
     ///
-    /// - Parameter seconds: about how long a whole run trains.
+    /// - Parameter seconds: about how long a pass takes.
     /// - Returns: false when the run was over first.
-    func trainAndKill(_ name: String, within seconds: Double) async throws -> Bool {
+    func trainAndKill(_ name: String, pass seconds: Double) async throws -> Bool {
       let kind = Int.random(in: 0..<5)
-      let delay = UInt32(Double.random(in: 0...0.6) * seconds * 1e6)
+      let passes = kind == 0 ? 0 : Int.random(in: 0...5)
+      let delay = UInt32(Double.random(in: 0...1) * (kind == 0 ? 5 : 1) * seconds * 1e6)
       var isCounting = false
       let outcome = try await Command.run(arguments(name, ["--resume"])) { process, output in
-        guard !isCounting, kind == 0 || output.contains("\"event\":\"step\"") else { return }
+        let done = output.components(separatedBy: "\"event\":\"epoch\"").count - 1
+        guard !isCounting, kind == 0 || output.contains("\"event\":\"step\""), done >= passes else { return }
         isCounting = true
         usleep(delay)
         while kind > 2, !isWriting(name), process.isRunning {}
