@@ -8,7 +8,8 @@
   for (; i + 16 <= end; i += 16) body16;                      \
   for (; i < end; ++i) body1
 
-// norm[0] = sqrt(sum_k partials[k]); factor[0] = min(1, limit / (norm + 1e-6)), NaN where the norm is. One item.
+// norm[0] = sqrt(sum_k partials[k]); factor[0] = min(1, limit / (norm + 1e-6)), and 0 where the norm is not finite: what
+// is NaN or infinite becomes NaN, and nothing else moves, so that the host can tell which tensor it was. One item.
 kernel void clip_factor(const global float *partials, global float *norm, global float *factor, int blocks,
                         float limit) {
   if (get_global_id(0) > 0) return;
@@ -17,7 +18,7 @@ kernel void clip_factor(const global float *partials, global float *norm, global
   const float length = sqrt(sum);
   const float wanted = limit / (length + 1e-6f);
   norm[0] = length;
-  factor[0] = wanted > 1.0f ? 1.0f : wanted;
+  factor[0] = isfinite(length) ? min(1.0f, wanted) : 0.0f;
 }
 
 // g *= factor[0]

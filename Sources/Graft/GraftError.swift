@@ -14,8 +14,12 @@ public enum GraftError: Error, Equatable, Sendable {
   case siteTaken(site: String, adapter: String)
   /// The loss is not a number any more.
   case lossNotFinite(step: Int, checkpoint: String?)
-  /// A trained tensor holds NaN or infinity and is not saved.
-  case notFinite(tensor: String)
+  /// The gradient is not a number any more; `tensor` is the uppermost one it damaged, `nil` when only its norm overflowed.
+  case gradientNotFinite(step: Int, tensor: String?, checkpoint: String?)
+  /// A trained tensor holds NaN or infinity and is not saved; in a training run, after so many steps.
+  case notFinite(tensor: String, step: Int? = nil)
+  /// Training failed, and the model could not be put back to where it was before.
+  case modelDamaged(reason: String)
   /// The device has no memory for this batch; `fitting` is a batch that should fit, 0 if none does.
   case batchDoesNotFit(batch: Int, fitting: Int, reason: String)
   /// The data and the model disagree about the classes.
@@ -54,14 +58,26 @@ extension GraftError: CustomStringConvertible {
     case .siteTaken(let site, let adapter):
       return "\(adapter) wants the site \(site), which another adapter has taken. Leave one of them out."
     case .lossNotFinite(let step, let checkpoint):
-      let kept =
-        checkpoint.map { "The last good checkpoint is kept in \($0)." } ?? "No checkpoint was written yet."
       return """
-        The loss is not finite at step \(step); training stopped. \(kept) Try a lower --learning-rate or a \
+        The loss is not finite at step \(step); training stopped. \(kept(checkpoint)) Try a lower --learning-rate or a \
         smaller --clip.
         """
-    case .notFinite(let tensor):
-      return "The tensor \(tensor) holds NaN or infinity; it was not saved. Try a lower --learning-rate."
+    case .gradientNotFinite(let step, let tensor, let checkpoint):
+      let place = tensor.map { "The gradient of \($0)" } ?? "The norm of the gradient"
+      return """
+        \(place) is not finite at step \(step); training stopped. \(kept(checkpoint)) Try a lower --learning-rate or a \
+        smaller --clip.
+        """
+    case .notFinite(let tensor, let step):
+      return """
+        The tensor \(tensor) holds NaN or infinity\(step.map { " after step \($0)" } ?? ""); it was not saved. Try a \
+        lower --learning-rate.
+        """
+    case .modelDamaged(let reason):
+      return """
+        Training this model failed half-way, and it could not be put back to where it was (\(reason)). Load it again, \
+        or make it anew; a run with an output folder continues with --resume.
+        """
     case .batchDoesNotFit(let batch, let fitting, let reason):
       let advice =
         fitting > 0
@@ -83,6 +99,10 @@ extension GraftError: CustomStringConvertible {
       return "\(folder) cannot be used for output: \(reason)"
     }
   }
+}
+
+private func kept(_ checkpoint: String?) -> String {
+  checkpoint.map { "The last good checkpoint is kept in \($0)." } ?? "No checkpoint was written yet."
 }
 
 private func list(_ names: [String]) -> String {

@@ -66,7 +66,9 @@ private func exitCode(for error: any Error) -> ExitCode {
   case is RuntimeError: ExitCode(EX_SOFTWARE)
   case CheckpointError.cannotWrite, GraftError.badOutput: ExitCode(EX_CANTCREAT)
   case is CheckpointError, is DataError, GraftError.wrongClasses: ExitCode(EX_DATAERR)
-  case GraftError.lossNotFinite, GraftError.notFinite, GraftError.batchDoesNotFit: ExitCode(EX_SOFTWARE)
+  case GraftError.lossNotFinite, GraftError.gradientNotFinite, GraftError.notFinite, GraftError.modelDamaged,
+    GraftError.batchDoesNotFit:
+    ExitCode(EX_SOFTWARE)
   case is GraftError, is OperationError: ExitCode(EX_USAGE)
   default: ExitCode(EX_SOFTWARE)
   }

@@ -62,6 +62,8 @@ struct TrainCommand: AsyncParsableCommand {
     let trainer = try Trainer(
       model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform),
       recomputation: memory.recompute.value, features: features.storage())
+    // Another process may have begun and ended a run while the backbone was loaded.
+    try refuseToOverwrite()
     let name = adapter.name
     reporter.say(
       """

@@ -16,14 +16,25 @@
       into output: Tensor
     ) throws {
       guard !a.context.isRehearsal else { return }
-      let status = lock.withLock { _ in
-        var queue: cl_command_queue? = a.context.queue.pointer
-        return CLBlastSgemm(
-          CLBlastLayoutRowMajor, CLBlastTransposeNo, isTransposed ? CLBlastTransposeYes : CLBlastTransposeNo,
-          m, n, k, 1, a.buffer.handle.pointer, 0, k, b.buffer.handle.pointer, 0, isTransposed ? k : n, 0,
-          output.buffer.handle.pointer, 0, n, &queue, nil)
+      do {
+        try a.context.attempt {
+          try lock.withLock { _ in
+            var queue: cl_command_queue? = a.context.queue.pointer
+            try openCL("CLBlastSgemm") {
+              // Its codes continue OpenCL's.
+              $0 = cl_int(
+                truncatingIfNeeded: CLBlastSgemm(
+                  CLBlastLayoutRowMajor, CLBlastTransposeNo,
+                  isTransposed ? CLBlastTransposeYes : CLBlastTransposeNo, m, n, k, 1,
+                  a.buffer.handle.pointer, 0, k, b.buffer.handle.pointer, 0, isTransposed ? k : n, 0,
+                  output.buffer.handle.pointer, 0, n, &queue, nil
+                ).rawValue)
+            }
+          }
+        }
+      } catch RuntimeError.openCL(_, let status) {
+        throw MatmulError.clblast(status: Int(status.rawValue))
       }
-      guard status == CLBlastSuccess else { throw MatmulError.clblast(status: Int(status.rawValue)) }
     }
   }
 #endif

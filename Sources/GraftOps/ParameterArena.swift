@@ -49,6 +49,11 @@ public final class ParameterArena {
   /// Elements that the first `count` parameters span, the gaps between them included.
   package func elements(ofFirst count: Int) -> Int { starts[count] }
 
+  /// The parameter that an element lies in, or in the gap behind it.
+  package func parameter(at element: Int) -> Parameter? {
+    starts.dropLast().lastIndex { $0 <= element }.map { parameters[$0] }
+  }
+
   /// Sets all gradients to zero.
   package func clearGradients() throws {
     try gradients.context.fill(gradients.buffer, with: 0, byteCount: gradients.count * 4)

@@ -78,14 +78,16 @@ public final class Allocator: Sendable {
 
   private func create(_ capacity: Int, _ state: inout State) throws -> Handle {
     for isLastTry in [false, true] {
-      var status: cl_int = CL_SUCCESS
-      let memory = clCreateBuffer(
-        context.pointer, cl_mem_flags(CL_MEM_READ_WRITE), isRehearsal ? 4 : capacity, nil, &status)
-      if status == CL_SUCCESS, let memory { return Handle(owning: memory) { clReleaseMemObject($0) } }
-      let code = OpenCLStatus(rawValue: status)
-      guard code.isOutOfMemory else { throw RuntimeError.openCL(function: "clCreateBuffer", status: code) }
-      if isLastTry { break }
-      trim(&state)
+      do {
+        let memory = try openCL("clCreateBuffer") {
+          clCreateBuffer(
+            context.pointer, cl_mem_flags(CL_MEM_READ_WRITE), isRehearsal ? 4 : capacity, nil, &$0)
+        }
+        if let memory { return Handle(owning: memory, .memory) }
+      } catch RuntimeError.openCL(_, let status) where status.isOutOfMemory {
+        if isLastTry { break }
+        trim(&state)
+      }
     }
     throw RuntimeError.outOfMemory(requested: capacity, inUse: state.bytesInUse, limit: limit)
   }

@@ -45,7 +45,7 @@ public final class Buffer: Sendable {
         function: "clCreateSubBuffer", status: OpenCLStatus(rawValue: CL_INVALID_VALUE))
     }
     return Buffer(
-      slice: Handle(owning: slice) { clReleaseMemObject($0) }, byteCount: byteCount, of: self)
+      slice: Handle(owning: slice, .memory), byteCount: byteCount, of: self)
   }
 
   deinit { owner?.recycle(handle, capacity: capacity) }

@@ -1,4 +1,5 @@
 import COpenCL
+import Synchronization
 
 /// One device made ready for work: its OpenCL context, an in-order queue, memory and compiled kernels.
 ///
@@ -23,6 +24,8 @@ public final class Context: Sendable {
   private let guards: MemoryGuards?
   /// What was launched, where the tuner asked for it.
   package let log: LaunchLog?
+  /// Why no more work is taken.
+  private let loss = Mutex<RuntimeError?>(nil)
   /// Times of kernels, when a measurement asked for them.
   package let profiler = Profiler()
   /// Memory is accounted for as in earnest, but nothing is computed, and whatever is read is zero.
@@ -62,13 +65,13 @@ public final class Context: Sendable {
       try openCL("clCreateContext") { UncheckedResult(clCreateContext(nil, 1, &id, nil, nil, &$0)) }
     }.value
     guard let context else { throw RuntimeError.noDevice }
-    handle = Handle(owning: context) { clReleaseContext($0) }
+    handle = Handle(owning: context, .context)
     let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)
     let queue = try openCL("clCreateCommandQueue") {
       clCreateCommandQueue(context, device.handle.pointer, properties, &$0)
     }
     guard let queue else { throw RuntimeError.noDevice }
-    self.queue = Handle(owning: queue) { clReleaseCommandQueue($0) }
+    self.queue = Handle(owning: queue, .queue)
     memory = Allocator(context: handle, traits: device.traits, limit: memoryLimit)
     kernels = KernelLibrary(context: handle, device: device)
   }
@@ -108,10 +111,50 @@ public final class Context: Sendable {
     return Context(sharing: self, memory: memory, tuning: (tuning, tuningOrigin))
   }
 
+  /// Throws when the device has failed: what is in its memory cannot be trusted any more.
+  ///
+  /// - Throws: ``RuntimeError/deviceLost(function:status:)``.
+  package func requireUsable() throws { if let loss = loss.withLock({ $0 }) { throw loss } }
+
+  /// Takes work again, for tests whose device only seemed to fail.
+  package func forgetLoss() { loss.withLock { $0 = nil } }
+
+  /// Does something with the device, and gives a failure its meaning.
+  ///
+  /// A call that is refused has changed nothing and can be tried again. A failure that shows only where the host waits
+  /// belongs to work that was queued before, of which nobody knows what it has written: from then on the device counts
+  /// as lost. (NVIDIA's driver reports a kernel that went wrong as CL_OUT_OF_RESOURCES from whatever waits next, and
+  /// CL_INVALID_COMMAND_QUEUE from then on.)
+  ///
+  /// - Parameters:
+  ///   - waits: `body` waits for queued work.
+  ///   - byteCount: memory that it asks for.
+  package func attempt<Result>(
+    waits: Bool = false, asking byteCount: Int = 0, _ body: () throws -> Result
+  ) throws -> Result {
+    try requireUsable()
+    let error: RuntimeError
+    do {
+      return try body()
+    } catch RuntimeError.openCL(let function, let status) where waits || status.isLoss {
+      error = .deviceLost(function: function, status: status)
+    } catch RuntimeError.openCL(_, let status) where status.isOutOfMemory {
+      throw RuntimeError.outOfMemory(requested: byteCount, inUse: memory.bytesInUse, limit: memory.limit)
+    } catch let failure as RuntimeError where failure.isLoss {
+      error = failure
+    }
+    loss.withLock { $0 = $0 ?? error }
+    throw error
+  }
+
   /// Waits until all queued work is done.
+  ///
+  /// - Throws: ``RuntimeError/deviceLost(function:status:)`` when some of it failed.
   public func finish() throws {
-    try openCL("clFinish") { $0 = clFinish(queue.pointer) }
-    transfers.sweep()
+    try attempt(waits: true) {
+      try openCL("clFinish") { $0 = clFinish(queue.pointer) }
+      try transfers.sweep()
+    }
   }
 
   /// A new buffer of `byteCount` bytes with unspecified contents.
@@ -119,11 +162,11 @@ public final class Context: Sendable {
     let wanted = byteCount + (guards == nil ? 0 : MemoryGuards.byteCount + byteCount % 4)
     let buffer: Buffer
     do {
-      buffer = try memory.allocate(wanted)
+      buffer = try attempt(asking: byteCount) { try memory.allocate(wanted) }
     } catch RuntimeError.outOfMemory {
       // Memory of finished work may still wait for release in the driver: wait once, then insist.
       try finish()
-      buffer = try memory.allocate(wanted)
+      buffer = try attempt(asking: byteCount) { try memory.allocate(wanted) }
     }
     if let guards {
       try fill(buffer, with: MemoryGuards.pattern, byteCount: wanted / 4 * 4)
@@ -148,19 +191,23 @@ public final class Context: Sendable {
     // The driver reads host memory until the event completes, so it reads a copy that lives as long.
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
     copy.copyMemory(from: UnsafeRawBufferPointer(start: source, count: bytes.count))
-    var event: cl_event?
-    do {
-      try openCL("clEnqueueWriteBuffer") {
-        $0 = clEnqueueWriteBuffer(
-          queue.pointer, buffer.handle.pointer, cl_bool(CL_FALSE), 0, bytes.count, copy.baseAddress, 0, nil,
-          &event)
+    try attempt(asking: bytes.count) {
+      var event: cl_event?
+      do {
+        try openCL("clEnqueueWriteBuffer") {
+          $0 = clEnqueueWriteBuffer(
+            queue.pointer, buffer.handle.pointer, cl_bool(CL_FALSE), 0, bytes.count, copy.baseAddress, 0, nil,
+            &event)
+        }
+      } catch {
+        copy.deallocate()
+        throw error
       }
+      // From here on the driver may read the copy, whatever fails next.
+      if let event { transfers.keep(copy, until: Handle(owning: event, .event)) }
       try openCL("clFlush") { $0 = clFlush(queue.pointer) }
-    } catch {
-      copy.deallocate()
-      throw error
+      try transfers.sweep()
     }
-    transfers.keep(copy, until: event)
   }
 
   /// Copies the start of `buffer` to host memory and waits for it.
@@ -171,28 +218,34 @@ public final class Context: Sendable {
       bytes.initializeMemory(as: UInt8.self, repeating: 0)
       return
     }
-    try openCL("clEnqueueReadBuffer") {
-      $0 = clEnqueueReadBuffer(
-        queue.pointer, buffer.handle.pointer, cl_bool(CL_TRUE), 0, bytes.count, target, 0, nil, nil)
+    try attempt(waits: true) {
+      try openCL("clEnqueueReadBuffer") {
+        $0 = clEnqueueReadBuffer(
+          queue.pointer, buffer.handle.pointer, cl_bool(CL_TRUE), 0, bytes.count, target, 0, nil, nil)
+      }
+      try transfers.sweep()
     }
-    transfers.sweep()
   }
 
   /// Fills a buffer with a repeated 32-bit pattern.
   package func fill(_ buffer: Buffer, with pattern: UInt32, byteCount: Int) throws {
     guard byteCount > 0, !isRehearsal else { return }
     var pattern = pattern
-    try openCL("clEnqueueFillBuffer") {
-      $0 = clEnqueueFillBuffer(queue.pointer, buffer.handle.pointer, &pattern, 4, 0, byteCount, 0, nil, nil)
+    try attempt {
+      try openCL("clEnqueueFillBuffer") {
+        $0 = clEnqueueFillBuffer(queue.pointer, buffer.handle.pointer, &pattern, 4, 0, byteCount, 0, nil, nil)
+      }
     }
   }
 
   /// Copies bytes between buffers on the device.
   package func copy(_ source: Buffer, to target: Buffer, byteCount: Int) throws {
     guard byteCount > 0, !isRehearsal else { return }
-    try openCL("clEnqueueCopyBuffer") {
-      $0 = clEnqueueCopyBuffer(
-        queue.pointer, source.handle.pointer, target.handle.pointer, 0, 0, byteCount, 0, nil, nil)
+    try attempt {
+      try openCL("clEnqueueCopyBuffer") {
+        $0 = clEnqueueCopyBuffer(
+          queue.pointer, source.handle.pointer, target.handle.pointer, 0, 0, byteCount, 0, nil, nil)
+      }
     }
   }
 
@@ -214,31 +267,27 @@ public final class Context: Sendable {
   ) throws {
     guard global.allSatisfy({ $0 > 0 }), !isRehearsal else { return }
     log?.add(kernel, over: global, group: group, arguments)
-    try kernels.withKernel(kernel) { pointer in
+    try withKernel(kernel) { pointer in
       for (index, argument) in arguments.enumerated() {
         try argument.set(on: pointer, at: cl_uint(index))
       }
       let rounded = zip(global, group).map { ($0 + $1 - 1) / $1 * $1 }
       var event: cl_event?
       let profiling = profiler.isEnabled
-      do {
-        try openCL("clEnqueueNDRangeKernel") { status in
-          let dimensions = cl_uint(global.count)
-          status =
-            profiling
-            ? clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, &event)
-            : clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, nil)
-        }
-      } catch RuntimeError.openCL(_, let status) where status.isOutOfMemory {
-        throw RuntimeError.outOfMemory(requested: 0, inUse: memory.bytesInUse, limit: memory.limit)
+      try openCL("clEnqueueNDRangeKernel") { status in
+        let dimensions = cl_uint(global.count)
+        status =
+          profiling
+          ? clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, &event)
+          : clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, nil)
       }
-      if let event { profiler.add(kernel, event) }
+      if let event { profiler.add(kernel, Handle(owning: event, .event)) }
     }
   }
 
   /// Largest work-group this kernel may use on the device, queried after its build.
   package func maxGroup(of kernel: KernelKey) throws -> Int {
-    try kernels.withKernel(kernel) { pointer in
+    try withKernel(kernel) { pointer in
       var size = 0
       try openCL("clGetKernelWorkGroupInfo") {
         $0 = clGetKernelWorkGroupInfo(
@@ -247,5 +296,9 @@ public final class Context: Sendable {
       }
       return size
     }
+  }
+
+  private func withKernel<Result>(_ key: KernelKey, _ body: (cl_kernel) throws -> Result) throws -> Result {
+    try attempt { try kernels.withKernel(key, body) }
   }
 }

@@ -29,9 +29,8 @@ public struct Device: Sendable {
       for id in deviceIdentifiers(of: platform) {
         // A device that cannot describe itself is left out: the others still work.
         guard let traits = try? DeviceTraits(of: id, on: platform) else { continue }
-        // Root devices are never released: the handle only carries the identifier.
         devices.append(
-          Device(traits: traits, index: devices.count, handle: Handle(owning: id, release: { _ in })))
+          Device(traits: traits, index: devices.count, handle: Handle(owning: id, .device)))
       }
     }
     guard !devices.isEmpty else { throw RuntimeError.noDevice }
@@ -73,21 +72,28 @@ public struct Device: Sendable {
   }
 
   private static func platforms() -> [cl_platform_id] {
-    var count: cl_uint = 0
     // The loader answers CL_PLATFORM_NOT_FOUND_KHR when no driver is registered: that is "none".
-    guard clGetPlatformIDs(0, nil, &count) == CL_SUCCESS, count > 0 else { return [] }
-    var platforms = [cl_platform_id?](repeating: nil, count: Int(count))
-    guard clGetPlatformIDs(count, &platforms, nil) == CL_SUCCESS else { return [] }
-    return platforms.compactMap { $0 }
+    list { count, items, found in
+      try openCL("clGetPlatformIDs") { $0 = clGetPlatformIDs(count, items, found) }
+    }
   }
 
   private static func deviceIdentifiers(of platform: cl_platform_id) -> [cl_device_id] {
     let every = cl_device_type(0xFFFF_FFFF)  // CL_DEVICE_TYPE_ALL
+    return list { count, items, found in
+      try openCL("clGetDeviceIDs") { $0 = clGetDeviceIDs(platform, every, count, items, found) }
+    }
+  }
+
+  /// What the driver lists when asked first how many there are; nothing when it fails.
+  private static func list(
+    _ ask: (cl_uint, UnsafeMutablePointer<OpaquePointer?>?, UnsafeMutablePointer<cl_uint>?) throws -> Void
+  ) -> [OpaquePointer] {
     var count: cl_uint = 0
-    guard clGetDeviceIDs(platform, every, 0, nil, &count) == CL_SUCCESS, count > 0 else { return [] }
-    var devices = [cl_device_id?](repeating: nil, count: Int(count))
-    guard clGetDeviceIDs(platform, every, count, &devices, nil) == CL_SUCCESS else { return [] }
-    return devices.compactMap { $0 }
+    guard (try? ask(0, nil, &count)) != nil, count > 0 else { return [] }
+    var items = [OpaquePointer?](repeating: nil, count: Int(count))
+    guard (try? ask(count, &items, nil)) != nil else { return [] }
+    return items.compactMap { $0 }
   }
 }
 

@@ -82,7 +82,7 @@ package final class KernelLibrary: Sendable {
         clCreateKernel(program.pointer, key.function, &$0)
       }
       guard let kernel else { throw RuntimeError.unknownKernel("\(key.file).\(key.function)") }
-      let handle = Handle(owning: kernel) { clReleaseKernel($0) }
+      let handle = Handle(owning: kernel, .kernel)
       state.kernels[key] = handle
       return UncheckedResult(try body(kernel))
     }.value
@@ -110,25 +110,29 @@ package final class KernelLibrary: Sendable {
       }
     }
     guard let program else { throw RuntimeError.unknownKernel(name) }
-    let handle = Handle(owning: program) { clReleaseProgram($0) }
+    let handle = Handle(owning: program, .program)
     var id: cl_device_id? = device.handle.pointer
-    let status = clBuildProgram(program, 1, &id, options, nil, nil)
-    guard status == CL_SUCCESS else {
+    do {
+      try openCL("clBuildProgram") { $0 = clBuildProgram(program, 1, &id, options, nil, nil) }
+    } catch RuntimeError.openCL(_, let status) where !status.isOutOfMemory && !status.isLoss {
       throw RuntimeError.buildFailed(
         program: name, options: options, device: device.traits.name,
-        log: "\(OpenCLStatus(rawValue: status))\n" + buildLog(program))
+        log: "\(status)\n" + buildLog(program))
     }
     return handle
   }
 
   private func buildLog(_ program: cl_program) -> String {
     let log = cl_program_build_info(CL_PROGRAM_BUILD_LOG)
+    func ask(_ size: Int, _ bytes: UnsafeMutableRawPointer?, _ needed: UnsafeMutablePointer<Int>?) throws {
+      try openCL("clGetProgramBuildInfo") {
+        $0 = clGetProgramBuildInfo(program, device.handle.pointer, log, size, bytes, needed)
+      }
+    }
     var size = 0
-    guard clGetProgramBuildInfo(program, device.handle.pointer, log, 0, nil, &size) == CL_SUCCESS, size > 0
-    else { return "(the driver gave no log)" }
+    guard (try? ask(0, nil, &size)) != nil, size > 0 else { return "(the driver gave no log)" }
     var bytes = [UInt8](repeating: 0, count: size)
-    guard clGetProgramBuildInfo(program, device.handle.pointer, log, size, &bytes, nil) == CL_SUCCESS
-    else { return "(the driver gave no log)" }
+    guard (try? ask(size, &bytes, nil)) != nil else { return "(the driver gave no log)" }
     return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
   }
 }

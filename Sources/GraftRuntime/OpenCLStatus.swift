@@ -11,6 +11,11 @@ public struct OpenCLStatus: RawRepresentable, Hashable, Sendable, CustomStringCo
   /// The name in the specification, with the number.
   public var description: String { "\(Self.names[rawValue] ?? "unknown status") (\(rawValue))" }
 
+  /// The device, or all that was made on it, is gone: no later call can succeed.
+  var isLoss: Bool {
+    [CL_DEVICE_NOT_AVAILABLE, CL_INVALID_CONTEXT, CL_INVALID_COMMAND_QUEUE].contains(rawValue)
+  }
+
   /// The device or host had no memory left for what was asked.
   var isOutOfMemory: Bool {
     [CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES, CL_OUT_OF_HOST_MEMORY].contains(rawValue)
@@ -33,17 +38,4 @@ public struct OpenCLStatus: RawRepresentable, Hashable, Sendable, CustomStringCo
     -58: "CL_INVALID_EVENT", -59: "CL_INVALID_OPERATION", -61: "CL_INVALID_BUFFER_SIZE",
     -63: "CL_INVALID_GLOBAL_WORK_SIZE", -1001: "CL_PLATFORM_NOT_FOUND_KHR",
   ]
-}
-
-/// Runs one OpenCL call: the only way from Swift to the driver, so that every failure is named alike.
-@discardableResult
-package func openCL<Result>(
-  _ function: StaticString, _ call: (inout cl_int) throws -> Result
-) throws -> Result {
-  var status: cl_int = CL_SUCCESS
-  let result = try call(&status)
-  guard status == CL_SUCCESS else {
-    throw RuntimeError.openCL(function: "\(function)", status: OpenCLStatus(rawValue: status))
-  }
-  return result
 }

@@ -9,10 +9,9 @@ package final class Profiler: Sendable {
     package var seconds: Double
   }
 
-  /// `@unchecked Sendable`: events are only touched under the lock.
-  private struct Launch: @unchecked Sendable {
+  private struct Launch {
     let kernel: KernelKey
-    let event: cl_event
+    let event: Handle
   }
 
   private struct State {
@@ -24,7 +23,7 @@ package final class Profiler: Sendable {
 
   var isEnabled: Bool { state.withLock { $0.isEnabled } }
 
-  func add(_ kernel: KernelKey, _ event: cl_event) {
+  func add(_ kernel: KernelKey, _ event: Handle) {
     let launch = Launch(kernel: kernel, event: event)
     state.withLock { $0.launches.append(launch) }
   }
@@ -40,16 +39,9 @@ package final class Profiler: Sendable {
       state.isEnabled = false
       var entries: [String: Entry] = [:]
       for launch in state.launches {
-        var start: cl_ulong = 0
-        var end: cl_ulong = 0
-        let size = MemoryLayout<cl_ulong>.size
-        let known =
-          clGetEventProfilingInfo(
-            launch.event, cl_profiling_info(CL_PROFILING_COMMAND_START), size, &start, nil) == CL_SUCCESS
-          && clGetEventProfilingInfo(
-            launch.event, cl_profiling_info(CL_PROFILING_COMMAND_END), size, &end, nil) == CL_SUCCESS
-        clReleaseEvent(launch.event)
-        guard known, end >= start else { continue }
+        guard let start = launch.event.time(CL_PROFILING_COMMAND_START),
+          let end = launch.event.time(CL_PROFILING_COMMAND_END), end >= start
+        else { continue }
         let name = launch.kernel.function
         entries[name, default: Entry(kernel: name, launches: 0, seconds: 0)].launches += 1
         entries[name]?.seconds += Double(end - start) * 1e-9
@@ -57,5 +49,17 @@ package final class Profiler: Sendable {
       state.launches = []
       return entries.values.sorted { $0.seconds > $1.seconds }
     }
+  }
+}
+
+extension Handle {
+  /// When an event's command reached a state, in nanoseconds; `nil` where the driver does not tell.
+  fileprivate func time(_ state: Int32) -> cl_ulong? {
+    var time: cl_ulong = 0
+    let asked: Void? = try? openCL("clGetEventProfilingInfo") {
+      $0 = clGetEventProfilingInfo(
+        pointer, cl_profiling_info(state), MemoryLayout<cl_ulong>.size, &time, nil)
+    }
+    return asked == nil ? nil : time
   }
 }

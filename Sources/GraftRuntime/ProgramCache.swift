@@ -47,39 +47,44 @@ struct ProgramCache: Sendable {
       return nil
     }
     let binary = [UInt8](data.dropFirst(key.count))
-    return binary.withUnsafeBufferPointer { bytes -> Handle? in
+    return try? binary.withUnsafeBufferPointer { bytes -> Handle? in
       var id: cl_device_id? = device.handle.pointer
       var length = bytes.count
       var pointer: UnsafePointer<UInt8>? = bytes.baseAddress
-      var status: cl_int = CL_SUCCESS
-      let program = clCreateProgramWithBinary(context.pointer, 1, &id, &length, &pointer, nil, &status)
-      guard status == CL_SUCCESS, let program else { return nil }
-      let handle = Handle(owning: program) { clReleaseProgram($0) }
-      guard clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS else { return nil }
+      let program = try openCL("clCreateProgramWithBinary") {
+        clCreateProgramWithBinary(context.pointer, 1, &id, &length, &pointer, nil, &$0)
+      }
+      guard let handle = program.map({ Handle(owning: $0, .program) }) else { return nil }
+      try openCL("clBuildProgram") { $0 = clBuildProgram(handle.pointer, 1, &id, options, nil, nil) }
       return handle
     }
   }
 
   private func store(_ program: Handle, in file: URL, key: Data) {
-    var size = 0
-    let sizes = cl_program_info(CL_PROGRAM_BINARY_SIZES)
-    guard
-      clGetProgramInfo(program.pointer, sizes, MemoryLayout<Int>.size, &size, nil) == CL_SUCCESS, size > 0
-    else { return }
-    var binary = [UInt8](repeating: 0, count: size)
-    let copied = binary.withUnsafeMutableBufferPointer { bytes -> cl_int in
-      var pointer = bytes.baseAddress
-      return clGetProgramInfo(
-        program.pointer, cl_program_info(CL_PROGRAM_BINARIES),
-        MemoryLayout<UnsafeMutablePointer<UInt8>?>.size,
-        &pointer, nil)
-    }
-    guard copied == CL_SUCCESS else { return }
+    guard let binary = try? binary(of: program), !binary.isEmpty else { return }
     // The folder is the user's own: a cached binary is code.
     try? FileManager.default.createDirectory(
       at: file.deletingLastPathComponent(), withIntermediateDirectories: true,
       attributes: [.posixPermissions: 0o700])
     try? (key + Data(binary)).write(to: file, options: .atomic)
+  }
+
+  private func binary(of program: Handle) throws -> [UInt8] {
+    var size = 0
+    try openCL("clGetProgramInfo") {
+      $0 = clGetProgramInfo(
+        program.pointer, cl_program_info(CL_PROGRAM_BINARY_SIZES), MemoryLayout<Int>.size, &size, nil)
+    }
+    return try [UInt8](unsafeUninitializedCapacity: size) { bytes, initialized in
+      guard size > 0 else { return }
+      var pointer = bytes.baseAddress
+      try openCL("clGetProgramInfo") {
+        $0 = clGetProgramInfo(
+          program.pointer, cl_program_info(CL_PROGRAM_BINARIES),
+          MemoryLayout<UnsafeMutablePointer<UInt8>?>.size, &pointer, nil)
+      }
+      initialized = size
+    }
   }
 }
 

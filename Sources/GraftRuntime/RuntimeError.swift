@@ -16,6 +16,16 @@ public enum RuntimeError: Error, Equatable, Sendable {
   case unknownKernel(String)
   /// An OpenCL call failed.
   case openCL(function: String, status: OpenCLStatus)
+  /// Work that was queued already has failed, or the device is gone: nothing in its memory can be trusted, and the
+  /// ``Context`` refuses all further work.
+  case deviceLost(function: String, status: OpenCLStatus)
+}
+
+extension RuntimeError {
+  /// The device is gone.
+  package var isLoss: Bool {
+    if case .deviceLost = self { true } else { false }
+  }
 }
 
 extension RuntimeError: CustomStringConvertible {
@@ -35,8 +45,9 @@ extension RuntimeError: CustomStringConvertible {
       the name, with --device or GRAFT_DEVICE. Here are: \(available.joined(separator: "; ")).
       """
     case .outOfMemory(let requested, let inUse, let limit):
+      // A launch that fails for want of memory does not say how much it wanted.
       """
-      Out of device memory: \(formatBytes(requested)) asked, \(formatBytes(inUse)) in use, limit \
+      Out of device memory: \(requested > 0 ? "\(formatBytes(requested)) asked" : "the driver ran out of it"), \(formatBytes(inUse)) in use, limit \
       \(formatBytes(limit)). Use a smaller batch or image, or a device with more memory.
       """
     case .allocationTooLarge(let requested, let limit):
@@ -49,7 +60,18 @@ extension RuntimeError: CustomStringConvertible {
     case .unknownKernel(let name):
       "There is no kernel called \"\(name)\" in Graft's embedded sources."
     case .openCL(let function, let status):
-      "\(function) failed: \(status)."
+      """
+      \(function) failed: \(status). \(
+        status.isOutOfMemory
+          ? "Use a smaller batch or image, or a device with more memory."
+          : "Try again; if it persists, see with \"graft doctor\" whether this device and driver compute correctly, or choose another device.")
+      """
+    case .deviceLost(let function, let status):
+      """
+      The device has failed: \(function) reports \(status). What it was computing is lost, and nothing that is in its \
+      memory can be used any more. Open the device anew and load the model again; a training run continues from its \
+      checkpoint with --resume. If it happens again, use a smaller batch, another device or another driver.
+      """
     }
   }
 }

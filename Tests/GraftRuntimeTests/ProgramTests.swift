@@ -113,6 +113,27 @@ import Testing
     }
   }
 
+  /// What fails on the way to the cache or back costs a build and nothing else.
+  @Test(arguments: [
+    ("clCreateProgramWithBinary", -42, 1, 0), ("clBuildProgram", -5, 1, 0), ("clGetProgramInfo", -6, 0, 1),
+  ])
+  func failuresFallBackToTheSource(_ function: String, _ status: Int, _ now: Int, _ next: Int) throws {
+    let watch = CallWatch()
+    try watch {
+      let context = try Context(Device.select())
+      try withFolder { folder in
+        let cache = ProgramCache(folder: folder)
+        let first = next == 0 ? try builds(cache, context) : 1
+        watch.arm(.init(function, occurrence: 1, status: Int32(status)))
+        let second = try builds(cache, context)
+        #expect(watch.hasFired && [first, second] == [1, max(now, next)])
+        let third = try builds(cache, context)
+        #expect(third == next)
+      }
+    }
+    #expect(watch.live == [:])
+  }
+
   @Test func worksWithoutAFolder() throws {
     let context = try Context(Device.select())
     #expect(try builds(ProgramCache(folder: nil), context) == 1)

@@ -59,6 +59,14 @@ public enum AtomicFile {
     }
   }
 
+  /// Removes what writers that were killed have left in a folder; nobody may be writing there.
+  static func removeLeftovers(in folder: String) {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    for name in names where name.hasPrefix(temporaryPrefix) && name.hasSuffix(temporarySuffix) {
+      unlink("\(folder)/\(name)")
+    }
+  }
+
   /// A file on its way to the disk.
   struct Output {
     fileprivate let descriptor: Int32
@@ -121,9 +129,12 @@ public enum AtomicFile {
     close(descriptor)
   }
 
+  private static let temporaryPrefix = ".graft-"
+  private static let temporarySuffix = ".tmp"
+
   /// A hidden name in the same folder, of fixed length so that a long file name stays possible.
   private static func temporaryPath(beside path: String) -> String {
-    let name = ".graft-\(String(UInt64.random(in: 0 ... .max), radix: 36)).tmp"
+    let name = temporaryPrefix + String(UInt64.random(in: 0 ... .max), radix: 36) + temporarySuffix
     return parent(of: path).map { $0.hasSuffix("/") ? $0 + name : "\($0)/\(name)" } ?? name
   }
 

@@ -21,6 +21,8 @@ public final class GraftedModel {
   package let statistics: [(name: String, values: BatchNormStatistics)]
   /// Where images leave that the early heads are sure of; `nil` sends all through every block.
   public var calibration: ExitCalibration?
+  /// Why the model must not be used any more.
+  var damage: String?
   /// How many of the first trainable tensors are the adapter's; heads and class token follow.
   let adapterTensorCount: Int
   /// What each head's loss counts at some progress of training, in 0...1.
@@ -178,7 +180,8 @@ public final class GraftedModel {
   }
 
   private func embed(_ patches: Tensor, on tape: Tape) throws -> Tokens {
-    try backbone.embed(patches, sites: sites, classToken: classToken, on: tape)
+    try requireWhole()
+    return try backbone.embed(patches, sites: sites, classToken: classToken, on: tape)
   }
 
   /// Class tokens (B, D) as they reach some of the heads, in the order of depth.

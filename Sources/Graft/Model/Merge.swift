@@ -52,6 +52,7 @@ extension GraftedModel {
     guard !isSameFile(path, file.path) else {
       throw GraftError.badOutput(folder: path, reason: "it is the backbone's own file. Give another name.")
     }
+    try requireWhole()
     let values = Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) })
     /// A damaged model is refused: NaN is never folded into good weights.
     func trained(_ name: String) throws -> [Float] {
@@ -63,6 +64,8 @@ extension GraftedModel {
     var tensors: [Safetensors.TensorData] = []
     for name in file.names where !name.hasPrefix("head.") {
       if let merged = changed[name], let info = file.tensors[name] {
+        // Finite factors can have a product that is not.
+        guard merged.allSatisfy(\.isFinite) else { throw GraftError.notFinite(tensor: name) }
         tensors.append(.init(name: name, shape: info.shape, values: merged))
       } else {
         tensors.append(try .init(copying: name, from: file))

@@ -41,7 +41,7 @@ extension Trainer {
     do {
       return try body()
     } catch let error as RuntimeError where error.isOutOfMemory {
-      // The attempts spoil the gradients, but the run has failed already.
+      // The attempts spoil gradients and running statistics, but the run has failed already and goes back.
       let fitting = model.fittingBatchSize(below: count) { batch in
         _ = try Self.loss(
           model, batch, recipe: recipe, seed: 0, share: 0, recomputation: recomputation

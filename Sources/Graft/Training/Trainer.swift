@@ -40,6 +40,10 @@ public final class Trainer {
   let recomputation: Recomputation
   private let optimizer: any Optimizer
   let features: FeatureStorage
+  /// Where a run that fails puts the model back to.
+  private var restorePoint: RestorePoint?
+  /// The checkpoint that was there when this trainer looked last.
+  private var checkpointBefore: FileStamp?
 
   /// Prepares a run.
   ///
@@ -88,6 +92,7 @@ public final class Trainer {
       try AtomicFile.createFolder(output)
       try AtomicFile.requireWritable(folder: output, neededBytes: model.arena.count * 4 * 6)
     }
+    checkpointBefore = FileStamp(checkpoint)
   }
 
   /// Refuses to go on with a run that other settings began, before anything is loaded.
@@ -114,6 +119,9 @@ public final class Trainer {
 
   /// Runs the recipe.
   ///
+  /// A run that throws puts the model back to where its last whole pass ended, or to where it was before: after
+  /// something that passes, such as a lack of memory, the run can be tried again, with `resumes` from its last checkpoint.
+  ///
   /// - Parameters:
   ///   - training: images to learn from.
   ///   - validation: images to judge by.
@@ -121,9 +129,11 @@ public final class Trainer {
   ///   - resumes: continue from the output folder's checkpoint, if there is one.
   ///   - shouldStop: asked after every step; `true` saves and ends the run.
   ///   - onEvent: told of every step and pass.
-  /// - Throws: ``GraftError/lossNotFinite(step:checkpoint:)`` (the last good checkpoint stays),
-  ///   ``GraftError/batchDoesNotFit(batch:fitting:reason:)``, ``GraftError/cannotResume(folder:reason:)``, and whatever
-  ///   the sources or the device throw.
+  /// - Throws: ``GraftError/lossNotFinite(step:checkpoint:)`` or
+  ///   ``GraftError/gradientNotFinite(step:tensor:checkpoint:)`` (the last good checkpoint stays),
+  ///   ``GraftError/batchDoesNotFit(batch:fitting:reason:)``, ``GraftError/cannotResume(folder:reason:)``,
+  ///   ``GraftError/badOutput(folder:reason:)`` while another run trains into the folder, and whatever the sources or the
+  ///   device throw.
   nonisolated(nonsending) public func run(
     training: any BatchSource, validation: any BatchSource, evaluatesEvery: Int = 1, resumes: Bool = false,
     shouldStop: @Sendable () -> Bool = { false }, onEvent: (Event) throws -> Void = { _ in }
@@ -135,7 +145,36 @@ public final class Trainer {
     for source in [training, validation] where source.classNames != model.classes {
       throw GraftError.wrongClasses(model: model.classes, data: source.classNames)
     }
+    try model.requireWhole()
+    let lock = try output.map { try FolderLock($0) }
+    defer { withExtendedLifetime(lock) {} }
+    if let output {
+      if !resumes, FileStamp(checkpoint) != checkpointBefore {
+        throw GraftError.badOutput(
+          folder: output, reason: "another run has trained into it meanwhile. Choose another folder.")
+      }
+      for folder in [output, output + "/best"] { AtomicFile.removeLeftovers(in: folder) }
+    }
     try requireMemory(trainingImages: training.count, validationImages: validation.count)
+    restorePoint = try RestorePoint(model, optimizer, step: 0)
+    defer {
+      restorePoint = nil
+      checkpointBefore = FileStamp(checkpoint)
+    }
+    do {
+      return try await passes(
+        training: training, validation: validation, evaluatesEvery: evaluatesEvery, resumes: resumes,
+        shouldStop: shouldStop, onEvent: onEvent)
+    } catch {
+      goBack()
+      throw error
+    }
+  }
+
+  private nonisolated(nonsending) func passes(
+    training: any BatchSource, validation: any BatchSource, evaluatesEvery: Int, resumes: Bool,
+    shouldStop: @Sendable () -> Bool, onEvent: (Event) throws -> Void
+  ) async throws -> Result {
     let identity = TrainingState.Identity(
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
       backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
@@ -146,7 +185,9 @@ public final class Trainer {
     var state = TrainingState(identity: identity)
     if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {
       state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)
+      restorePoint = try RestorePoint(model, optimizer, step: state.step)
     }
+    try model.arena.clearGradients()
     let metrics = try MetricsFile(folder: output, keepingStepsThrough: state.step)
     model.backbone.context.memory.resetPeak()
     // Thresholds of an earlier training mean nothing for the new one.
@@ -171,8 +212,11 @@ public final class Trainer {
         unread = nil
         let loss = try step.losses.map { Double(try $0.wait()[0]) }.reduce(0, +) / Double(step.losses.count)
         guard loss.isFinite else {
-          let kept = checkpoint.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
-          throw GraftError.lossNotFinite(step: step.number, checkpoint: kept)
+          throw GraftError.lossNotFinite(step: step.number, checkpoint: keptCheckpoint)
+        }
+        guard try step.gradientNorm.wait()[0].isFinite else {
+          throw GraftError.gradientNotFinite(
+            step: step.number, tensor: try damagedTensor(), checkpoint: keptCheckpoint)
         }
         state.lossSum += loss
         state.losses += 1
@@ -186,11 +230,13 @@ public final class Trainer {
       func finishStep() throws {
         let rate = recipe.schedule.rate(
           step: state.step, of: steps, stepsPerEpoch: stepsPerEpoch, peak: recipe.learningRate)
-        try update(learningRate: rate, step: state.step)
-        // The host looks at the loss of the step before while the device works on this one.
+        // The host looks at the loss of the step before while the device works on this one's gradients. They are not
+        // applied yet: what damaged the step before can still be told.
         try settle()
+        let norm = try update(learningRate: rate, step: state.step)
         state.step += 1
-        unread = UnreadStep(number: state.step, losses: micro, images: images, learningRate: rate)
+        unread = UnreadStep(
+          number: state.step, losses: micro, gradientNorm: norm, images: images, learningRate: rate)
         micro = []
         images = 0
       }
@@ -214,6 +260,7 @@ public final class Trainer {
         if shouldStop(), state.batchesDone < batches {
           interrupted = true
           try settle()
+          restorePoint = try RestorePoint(model, optimizer, step: state.step)
           try save(state)
           break passes
         }
@@ -223,6 +270,8 @@ public final class Trainer {
       try settle()
       state.epoch += 1
       state.batchesDone = 0
+      // Whatever is written below is what this has found to be finite.
+      let point = try RestorePoint(model, optimizer, step: state.step)
 
       var evaluation: Evaluation?
       if state.epoch % evaluatesEvery == 0 || state.epoch == recipe.epochs {
@@ -244,6 +293,7 @@ public final class Trainer {
       (state.lossSum, state.losses) = (0, 0)
       try metrics.write(event)
       if let output { try model.save(to: output, transform: transform) }
+      restorePoint = point
       try save(state)
       try onEvent(event)
       if shouldStop(), state.epoch < recipe.epochs {
@@ -265,15 +315,39 @@ public final class Trainer {
   private struct UnreadStep {
     let number: Int
     let losses: [PendingFloats]
+    let gradientNorm: PendingFloats
     let images: Int
     let learningRate: Double
   }
 
   private var checkpoint: String? { output.map { $0 + "/" + Self.checkpointName } }
 
+  /// The checkpoint, if one has been written.
+  private var keptCheckpoint: String? {
+    checkpoint.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
+  }
+
   private func save(_ state: TrainingState) throws {
-    guard let checkpoint else { return }
-    try state.write(model: model, optimizer: optimizer, to: checkpoint)
+    guard let checkpoint, let restorePoint else { return }
+    try state.write(restorePoint, to: checkpoint)
+  }
+
+  /// After a failure: half a step, or half a checkpoint that was read, is nobody's model.
+  private func goBack() {
+    do {
+      try restorePoint?.restore(model, optimizer)
+      try model.backbone.context.finish()
+    } catch {
+      model.damage = "\(error)"
+    }
+  }
+
+  /// The tensor that a gradient has damaged: the last of the model's tensors, from where NaN spreads downwards.
+  private func damagedTensor() throws -> String? {
+    // The class token is declared last and lies below all others.
+    let parameters = model.arena.parameters
+    let fromAbove = parameters.filter { $0.name != "cls_token" }.reversed() + parameters
+    return try fromAbove.first { try !$0.value.floats().allSatisfy(\.isFinite) }?.name
   }
 
   /// Adds a batch's gradients, times `share`; returns its loss.
@@ -337,16 +411,23 @@ public final class Trainer {
   package func stepInPlace(_ batch: ImageBatch) throws {
     _ = try Self.loss(model, batch, recipe: recipe, seed: 0, share: 1, recomputation: recomputation)
       .floatsLater()
-    try update(learningRate: 0, step: 0)
+    _ = try update(learningRate: 0, step: 0)
   }
 
-  private func update(learningRate: Double, step: Int) throws {
+  /// Moves the parameters.
+  ///
+  /// - Returns: the norm of the gradients, before clipping.
+  private func update(learningRate: Double, step: Int) throws -> PendingFloats {
     try GradientMask.apply(
       to: model.arena, first: model.adapterTensorCount, probability: model.gradientDrop,
       seed: stepSeed(step, 0))
-    if recipe.clip > 0 { _ = try GradientClipping.clip(model.arena, to: recipe.clip) }
+    let norm =
+      recipe.clip > 0
+      ? try GradientClipping.clip(model.arena, to: recipe.clip) : try GradientClipping.norm(model.arena)
+    let pending = try norm.floatsLater()
     try optimizer.step(learningRate: Float(learningRate))
     try model.arena.clearGradients()
+    return pending
   }
 
   /// Random numbers of a step depend on the run's seed and the step alone.

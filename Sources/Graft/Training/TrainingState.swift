@@ -38,17 +38,12 @@ extension TrainingState {
   private static let key = "graft_training_state"
 
   /// Writes state, model and optimiser as one file: a crash leaves the old one or the new one.
-  func write(model: GraftedModel, optimizer: any Optimizer, to path: String) throws {
-    var tensors = try model.state()
-    for (name, tensor) in optimizer.state {
-      tensors.append(
-        .init(name: "optimizer.\(name)", shape: tensor.shape, values: try tensor.floats()))
-    }
+  func write(_ point: RestorePoint, to path: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
     let text = String(decoding: try encoder.encode(self), as: UTF8.self)
     try Safetensors.write(
-      tensors, metadata: [Self.key: text, "optimizer_steps": "\(optimizer.stepCount)"], to: path)
+      point.tensors, metadata: point.metadata.merging([Self.key: text]) { $1 }, to: path)
   }
 
   /// Reads a state back into a model and an optimiser that were made from the same settings.

@@ -200,7 +200,7 @@ extension GraftError {
   /// A run failed for a reason of its own; others may do well.
   fileprivate var concernsOneRun: Bool {
     switch self {
-    case .lossNotFinite, .notFinite, .batchDoesNotFit: true
+    case .lossNotFinite, .gradientNotFinite, .notFinite, .modelDamaged, .batchDoesNotFit: true
     default: false
     }
   }

@@ -49,10 +49,9 @@ public final class AdamW: Optimizer {
   ///
   /// - Throws: `RuntimeError` when the device fails.
   public func step(learningRate: Float, gradientScale: Float) throws {
-    stepCount += 1
     // Powers of the betas in float64: in float32 they drift over thousands of steps.
-    let correction1 = 1 - pow(Double(options.beta1), Double(stepCount))
-    let correction2 = 1 - pow(Double(options.beta2), Double(stepCount))
+    let correction1 = 1 - pow(Double(options.beta1), Double(stepCount + 1))
+    let correction2 = 1 - pow(Double(options.beta2), Double(stepCount + 1))
     let values = arena.values
     let plan = ElementwisePlan(count: values.count, on: values.context)
     try values.context.run(
@@ -60,5 +59,7 @@ public final class AdamW: Optimizer {
       arena.gradients.buffer, first.buffer, second.buffer, values.count, plan.perItem, options.beta1,
       options.beta2, options.epsilon, Float(1 - Double(learningRate) * Double(options.weightDecay)),
       Float(Double(learningRate) / correction1), Float(1 / correction2.squareRoot()), gradientScale)
+    // A launch that is refused is no step.
+    stepCount += 1
   }
 }

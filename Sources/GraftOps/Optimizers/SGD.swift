@@ -43,7 +43,6 @@ public final class SGD: Optimizer {
   ///
   /// - Throws: `RuntimeError` when the device fails.
   public func step(learningRate: Float, gradientScale: Float) throws {
-    stepCount += 1
     let values = arena.values
     let plan = ElementwisePlan(count: values.count, on: values.context)
     try values.context.run(
@@ -52,5 +51,7 @@ public final class SGD: Optimizer {
       group: [plan.group], values.buffer, arena.gradients.buffer, direction.buffer, values.count,
       plan.perItem,
       learningRate, options.momentum, options.weightDecay, gradientScale)
+    // A launch that is refused is no step.
+    stepCount += 1
   }
 }
