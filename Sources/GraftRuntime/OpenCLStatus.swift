@@ -1,4 +1,4 @@
-package import COpenCL
+import COpenCL
 
 /// A status code of the OpenCL API, printed by its name in the specification.
 public struct OpenCLStatus: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
