@@ -33,7 +33,7 @@ extension GraftedModel {
   ///   - transform: how images are prepared; recorded in the file's metadata.
   /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear, changes the number of
   ///   tokens or has several heads,
-  ///   ``GraftError/notFinite(tensor:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file;
+  ///   ``GraftError/notFinite(tensor:step:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file;
   ///   `CheckpointError` when the file cannot be written.
   public func merge(to path: String, transform: JSONValue = .object([:])) throws {
     let name = adapter.name
