@@ -4,9 +4,9 @@
 public enum Recomputation: String, CaseIterable, Sendable, Comparable {
   /// Normalised tokens and what a module in sequence makes of them: many bytes for hardly any work.
   case norms
-  /// And the hidden layer of each MLP: about half of what a block keeps, for a sixth more work.
+  /// And the hidden layer of each MLP: a third of what a step holds, for a sixth more work.
   case hidden
-  /// All of each block but its input, for a third more work.
+  /// All of each block but its input, for half as much work again.
   case blocks
 
   /// By the work that is done again.
