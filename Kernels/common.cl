@@ -21,6 +21,16 @@ inline void __attribute__((overloadable)) store16(float16 v, private float *p) {
 #define VSTORE(v, p) vstore16((v), 0, (p))
 #endif
 
+// The bits of a number as bfloat16: to nearest, ties to even; what is no number stays none.
+inline uint bfloat_bits(float v) {
+  const uint bits = as_uint(v);
+  return isnan(v) ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+inline uint16 bfloat_bits16(float16 v) {
+  const uint16 bits = as_uint16(v);
+  return isnan(v) ? (uint16)(0x7fc0) : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
 // Frozen weights: how they are kept, as StoragePrecision says. Arithmetic is float whatever the storage.
 //
 // STORAGE  0 float, 1 bfloat16, 2 half (to store it needs no extension). Default 0.
@@ -36,11 +46,6 @@ typedef float stored;
 typedef ushort stored;
 #define LOAD_STORED(p) as_float((uint)*(p) << 16)
 #define LOAD_STORED16(p) as_float16(convert_uint16(vload16(0, (p))) << 16u)
-// To nearest, ties to even; what is no number stays none.
-inline ushort bfloat_bits(float v) {
-  const uint bits = as_uint(v);
-  return isnan(v) ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
 #define STORE_STORED(v, p) (*(p) = bfloat_bits(v))
 #else
 typedef ushort stored;

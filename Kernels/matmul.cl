@@ -13,8 +13,11 @@
 // RESIDUAL  defined: residual is added after f.
 // KEEP_PRE  defined: pre is written, for the gradient of f.
 // LOCAL     defined: the kernel in local memory, for GPUs; otherwise the register-tiled one, for CPUs.
+// DOT_PRODUCT  defined: the register-tiled kernel on pairs of bf16, by an instruction of x86 processors (AVX512-BF16).
+//           A (m, ceil(k / 2)) and the panels hold pairs (pack.cl), and k counts pairs.
 //
-// Whatever the kernel and the tile, each element is one chain of fused multiply-adds in the order of k.
+// Whatever the kernel and the tile, each element is one chain of fused multiply-adds in the order of k; with
+// DOT_PRODUCT two products at a time.
 
 #ifndef ACTIVATION
 #define ACTIVATION 0
@@ -160,18 +163,35 @@ inline void finish_some(float16 sum, int count, size_t at, int column, global fl
   X(0) ROW_1(X) ROW_2(X) ROW_3(X) ROW_4(X) ROW_5(X) ROW_6(X) ROW_7(X) ROW_8(X) ROW_9(X) ROW_10(X) ROW_11(X) \
       ROW_12(X) ROW_13(X)
 
+#ifdef DOT_PRODUCT
+typedef uint left;
+typedef uint right;
+#define LOAD_PANEL(p) vload16(0, (p))
+typedef uint16 operand;
+// sum[c] += v[c].lo * column[c].lo + v[c].hi * column[c].hi, in fp32; subnormal numbers count as 0.
+#define MULTIPLY_ADD(sum, v, column) __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(v), "v"(column));
+#define TARGET __attribute__((target("avx512f,avx512bf16")))
+#else
+typedef float left;
+typedef stored right;
+#define LOAD_PANEL(p) LOAD_STORED16(p)
+typedef float16 operand;
+#define MULTIPLY_ADD(sum, v, column) sum = fma(v, column, sum);
+#define TARGET
+#endif
+
 // A row of A past the last is read as the last: the tile stays whole, and its result is not stored.
-#define ROW_OF_A(r) const global float *a##r = a + (size_t)min(first + r, m - 1) * k;
+#define ROW_OF_A(r) const global left *a##r = a + (size_t)min(first + r, m - 1) * k;
 #define STORE(sums, at, column)                                                  \
   if (column + 16 <= n) finish16(sums, at, column, y, bias, residual, pre);      \
   else finish_some(sums, n - (column), at, column, y, bias, residual, pre);
 #if PANEL == 32
 #define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f, h##r = 0.0f;
-#define MULTIPLY(r)            \
-  {                            \
-    const float16 v = a##r[i]; \
-    l##r = fma(v, low, l##r);  \
-    h##r = fma(v, high, h##r); \
+#define MULTIPLY(r)             \
+  {                             \
+    const operand v = a##r[i];  \
+    MULTIPLY_ADD(l##r, v, low)  \
+    MULTIPLY_ADD(h##r, v, high) \
   }
 #define FINISH(r)                                       \
   if (first + r < m) {                                  \
@@ -181,7 +201,11 @@ inline void finish_some(float16 sum, int count, size_t at, int column, global fl
   }
 #else
 #define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f;
-#define MULTIPLY(r) l##r = fma((float16)(a##r[i]), low, l##r);
+#define MULTIPLY(r)            \
+  {                            \
+    const operand v = a##r[i]; \
+    MULTIPLY_ADD(l##r, v, low) \
+  }
 #define FINISH(r)                                       \
   if (first + r < m) {                                  \
     const size_t at = (size_t)(first + r) * n + column; \
@@ -189,18 +213,18 @@ inline void finish_some(float16 sum, int count, size_t at, int column, global fl
   }
 #endif
 
-kernel void matmul_registers(const global float *a, const global stored *b, global float *y,
+TARGET kernel void matmul_registers(const global left *a, const global right *b, global float *y,
                              const global float *bias, const global float *residual, global float *pre, int m,
                              int n, int k) {
   const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
   if (first >= m) return;
   const int column = get_global_id(1) * PANEL;
-  const global stored *panel = b + (size_t)column * k;
+  const global right *panel = b + (size_t)column * k;
   EACH_ROW(DECLARE)
   for (int i = 0; i < k; ++i) {
-    const float16 low = LOAD_STORED16(panel + (size_t)i * PANEL);
+    const operand low = LOAD_PANEL(panel + (size_t)i * PANEL);
 #if PANEL == 32
-    const float16 high = LOAD_STORED16(panel + (size_t)i * PANEL + 16);
+    const operand high = LOAD_PANEL(panel + (size_t)i * PANEL + 16);
 #endif
     EACH_ROW(MULTIPLY)
   }

@@ -4,6 +4,8 @@
 //
 // PANEL    columns of a panel: the width of the register tile in matmul.cl. Default 32.
 // STORAGE  of the panels (common.cl).
+// PAIRED   defined: rows come in pairs, zero-padded to a whole one, whose elements lie side by side:
+//          panels[p][i / 2][c][i % 2] = B[i][PANEL p + c]
 //
 // Work-item (i / BLOCK, p) writes BLOCK consecutive rows of panel p.
 
@@ -15,19 +17,28 @@
 #define BLOCK 16
 #endif
 
+#ifdef PAIRED
+#define PADDED(inner) (((inner) + 1) / 2 * 2)
+#define PLACE(i, c) ((size_t)((i) / 2) * 2 * PANEL + 2 * (c) + (i) % 2)
+#else
+#define PADDED(inner) (inner)
+#define PLACE(i, c) ((size_t)(i) * PANEL + (c))
+#endif
+
 // From a matrix in memory: B[i][j] = source[i * inner_stride + j * column_stride]. A row-major B has strides
 // (columns, 1), a transposed one (1, inner).
 kernel void pack_panels(const global float *source, global stored *panels, int inner, int columns,
                         int inner_stride, int column_stride) {
   const int begin = get_global_id(0) * BLOCK;
-  const int end = min(begin + BLOCK, inner);
+  const int end = min(begin + BLOCK, PADDED(inner));
   const int first = get_global_id(1) * PANEL;
-  panels += (size_t)get_global_id(1) * inner * PANEL;
+  panels += (size_t)get_global_id(1) * PADDED(inner) * PANEL;
   for (int i = begin; i < end; ++i)
     for (int c = 0; c < PANEL; ++c) {
       const int column = first + c;
-      const float value = column < columns ? source[(size_t)i * inner_stride + (size_t)column * column_stride] : 0.0f;
-      STORE_STORED(value, panels + (size_t)i * PANEL + c);
+      const int is_real = column < columns && i < inner;
+      const float value = is_real ? source[(size_t)i * inner_stride + (size_t)column * column_stride] : 0.0f;
+      STORE_STORED(value, panels + PLACE(i, c));
     }
 }
 
@@ -35,14 +46,31 @@ kernel void pack_panels(const global float *source, global stored *panels, int i
 //   B[i][j] = T[j][i] = transposed[i / PANEL][j][i % PANEL]
 kernel void pack_transposed(const global stored *transposed, global stored *panels, int inner, int columns) {
   const int begin = get_global_id(0) * BLOCK;
-  const int end = min(begin + BLOCK, inner);
+  const int end = min(begin + BLOCK, PADDED(inner));
   const int first = get_global_id(1) * PANEL;
-  panels += (size_t)get_global_id(1) * inner * PANEL;
+  panels += (size_t)get_global_id(1) * PADDED(inner) * PANEL;
   for (int i = begin; i < end; ++i) {
-    const global stored *strip = transposed + (size_t)(i / PANEL) * columns * PANEL + i % PANEL;
+    const global stored *strip = transposed + (size_t)(i / PANEL) * PADDED(columns) * PANEL;
     for (int c = 0; c < PANEL; ++c)
-      panels[(size_t)i * PANEL + c] = first + c < columns ? strip[(size_t)(first + c) * PANEL] : 0;
+      panels[PLACE(i, c)] = first + c < columns && i < inner ? strip[PLACE(first + c, i % PANEL)] : 0;
   }
+}
+
+// Rows of floats to rows of pairs of bf16, zero-padded to a whole pair: pairs (rows, ceil(width / 2)), as a product of
+// paired panels reads its left operand. One work-item a row.
+kernel void pack_pairs(const global float *source, global uint *pairs, int rows, int width) {
+  const int row = get_global_id(0);
+  if (row >= rows) return;
+  source += (size_t)row * width;
+  pairs += (size_t)row * ((width + 1) / 2);
+  int i = 0;
+  for (; i + 32 <= width; i += 32) {
+    const uint16 even_odd0 = bfloat_bits16(VLOAD(source + i)), even_odd1 = bfloat_bits16(VLOAD(source + i + 16));
+    vstore16((uint16)(even_odd0.even, even_odd1.even) | (uint16)(even_odd0.odd, even_odd1.odd) << 16u, 0,
+             pairs + i / 2);
+  }
+  for (; i < width; i += 2)
+    pairs[i / 2] = bfloat_bits(source[i]) | (i + 1 < width ? (uint)bfloat_bits(source[i + 1]) << 16 : 0);
 }
 
 // target[j][i] = source[i][j] for a small row-major source (rows, columns). One work-item a row of the target.

@@ -1,7 +1,14 @@
+package import GraftRuntime
+
 /// Every case of every operation.
 package enum AllCases {
+  /// Small shapes, for correctness, of every operation and every variant that a device can run.
+  package static func checks(on traits: DeviceTraits) -> [OperationCase] {
+    checks + (traits.hasDotProduct ? LinearCases.dotProductChecks : [])
+  }
+
   /// Small shapes, for correctness on any device.
-  package static let checks: [OperationCase] = [
+  private static let checks: [OperationCase] = [
     LayerNormCases.checks,
     ActivationCases.checks,
     ElementwiseCases.checks,

@@ -25,13 +25,30 @@ package enum LinearCases {
       Trainable(rows: 1568, outputs: 8, inputs: 8), Trainable(rows: 32, outputs: 1000, inputs: 768),
     ].map(make)
 
-  private static let variants = MatmulVariant.allCases.filter(\.isAvailable)
+  /// What is checked besides where a processor's bf16 dot product can be reached.
+  ///
+  /// Activations and residuals stand behind the sum and are rounded to nothing: their gradients are other variants'
+  /// business, whose upstream would not be a number that bf16 holds.
+  package static let dotProductChecks: [OperationCase] =
+    shapes.map { m, n, k in
+      make(Frozen(rows: m, outputs: n, inputs: k, precision: .bf16, variant: .cpuDotProduct))
+    }
+    + [
+      make(
+        Frozen(
+          rows: 14, outputs: 37, inputs: 6, activation: .gelu, hasResidual: true, precision: .bf16,
+          variant: .cpuDotProduct, isDifferentiable: false))
+    ]
+
+  private static let variants = MatmulVariant.allCases.filter { $0.isAvailable && $0 != .cpuDotProduct }
+
+  /// Rows, outputs, inputs.
+  private static let shapes = [
+    (1, 1, 1), (1, 5, 3), (2, 32, 16), (11, 31, 7), (12, 32, 64), (13, 33, 65), (5, 64, 17), (25, 15, 8),
+    (37, 97, 29), (3, 130, 2), (13, 33, 523), (65, 63, 15),
+  ]
 
   private static let frozenChecks: [OperationCase] = {
-    let shapes = [
-      (1, 1, 1), (1, 5, 3), (2, 32, 16), (11, 31, 7), (12, 32, 64), (13, 33, 65), (5, 64, 17), (25, 15, 8),
-      (37, 97, 29), (3, 130, 2), (13, 33, 523), (65, 63, 15),
-    ]
     var cases: [Frozen] = []
     for variant in variants {
       // CLBlast builds a program for each kind of shape, which takes seconds.
@@ -82,6 +99,7 @@ package enum LinearCases {
     var hasResidual = false
     var precision = StoragePrecision.fp32
     var variant: MatmulVariant?
+    var isDifferentiable = true
 
     var description: String {
       "frozen \(rows)x\(outputs)x\(inputs)" + (hasBias ? " bias" : "")
@@ -109,9 +127,9 @@ package enum LinearCases {
       Float.random(in: 0...1, using: &generator) + (output % 2 == 0 ? offset : -offset - 1)
     }
     let (m, n, k) = (shape.rows, shape.outputs, shape.inputs)
-    var inputs = [OperationCase.Input([1, m, k], differentiable: true)]
-    if shape.hasResidual { inputs.append(.init([1, m, n], differentiable: true)) }
-    return OperationCase(
+    var inputs = [OperationCase.Input([1, m, k], differentiable: shape.isDifferentiable)]
+    if shape.hasResidual { inputs.append(.init([1, m, n], differentiable: shape.isDifferentiable)) }
+    var result = OperationCase(
       "matmul", shape.description, inputs: inputs, terms: max(k, n),
       cost: .init(
         macs: Double(m * n * k),
@@ -143,6 +161,8 @@ package enum LinearCases {
         }
         return .init(values, magnitudes: magnitudes)
       })
+    result.drawsBFloats = shape.variant == .cpuDotProduct
+    return result
   }
 
   private static func activated(_ x: Double, _ kind: Activation) -> Double {

@@ -9,7 +9,7 @@ extension OperationCase {
   package func verify(on context: Context, seed: UInt64 = 1) throws -> [String] {
     var generator = CaseGenerator(seed: seed)
     let values = inputs.map { input in
-      (0..<input.shape.reduce(1, *)).map { _ in Float.random(in: input.range, using: &generator) }
+      (0..<input.shape.reduce(1, *)).map { _ in draw(input.range, &generator) }
     }
     let expected = reference(values.map { $0.map(Double.init) })
     var failures: [String] = []
@@ -19,12 +19,17 @@ extension OperationCase {
     failures += compare(first, expected.values, expected.magnitudes, "output")
 
     guard inputs.contains(where: \.isDifferentiable) else { return failures }
-    let upstream = expected.values.map { _ in Float.random(in: -1...1, using: &generator) }
+    let upstream = expected.values.map { _ in draw(-1...1, &generator) }
     let gradients = try gradients(of: values, upstream: upstream, on: context)
     for (index, gradient) in gradients {
       failures += checkGradient(gradient, of: index, at: values, upstream: upstream, &generator)
     }
     return failures
+  }
+
+  private func draw(_ range: ClosedRange<Float>, _ generator: inout CaseGenerator) -> Float {
+    let value = Float.random(in: range, using: &generator)
+    return drawsBFloats ? Float(bitPattern: value.bitPattern & 0xffff_0000) : value
   }
 
   private func outputs(of values: [[Float]], on context: Context) throws -> [Float] {

@@ -58,6 +58,8 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   package let cost: Cost
   private let setUp: @Sendable (Context) throws -> (Tape, [Tensor]) throws -> Tensor
   let reference: @Sendable ([[Double]]) -> Expected
+  /// Inputs and upstream gradients are numbers that bf16 holds, for operations that round to it.
+  var drawsBFloats = false
 
   /// - Parameters:
   ///   - operation: name of the kernel file.

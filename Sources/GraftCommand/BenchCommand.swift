@@ -129,7 +129,7 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   private func verify(_ name: String, on context: Context, _ reporter: Reporter) throws -> Bool {
-    for check in AllCases.checks where check.operation == name {
+    for check in AllCases.checks(on: context.traits) where check.operation == name {
       let failures = try check.verify(on: context)
       guard failures.isEmpty else {
         reporter.note("WRONG \(check): \(failures.joined(separator: "; ")). Not timed.")

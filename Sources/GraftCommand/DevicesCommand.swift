@@ -36,7 +36,8 @@ extension Device {
       to \(traits.maxWorkGroupSize)
       """,
       """
-         fp16 arithmetic: \(traits.hasHalf ? "yes" : "no"); subgroups: \(traits.hasSubgroups ? "yes" : "no"); quirks: \
+         fp16 arithmetic: \(traits.hasHalf ? "yes" : "no"); subgroups: \(traits.hasSubgroups ? "yes" : "no"); bf16 dot \
+      product: \(traits.hasDotProduct ? "yes" : "no"); quirks: \
       \(traits.quirks.isEmpty ? "none known" : traits.quirks.map(\.rawValue).joined(separator: ", "))
       """,
       "   tuning: \(Tuning.load(for: traits).origin)",

@@ -36,11 +36,11 @@ struct DoctorCommand: AsyncParsableCommand {
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
-      let cases = AllCases.checks.filter { filter.map($0.operation.contains) ?? true }
-      guard !cases.isEmpty else { throw ValidationError("No operation's name contains \"\(filter ?? "")\".") }
       describeHost(reporter)
       for device in try Device.all() { device.description.forEach(reporter.say) }
       let context = try device.context()
+      let cases = AllCases.checks(on: context.traits).filter { filter.map($0.operation.contains) ?? true }
+      guard !cases.isEmpty else { throw ValidationError("No operation's name contains \"\(filter ?? "")\".") }
       reporter.say("Checking \(context.device.index): \(context.traits.name)")
       reporter.say(
         "Compiled kernels: " + (context.kernels.cacheFolder ?? "kept by the driver, or not at all"))

@@ -19,14 +19,17 @@ extension MatmulVariant {
       choice = named
     }
     let tuned = context.tuning.matmul.variant
-    let variant = choice ?? (precision == .fp32 ? tuned : tuned.own(on: context))
+    var variant = choice ?? (precision == .fp32 ? tuned : tuned.own(on: context))
     guard variant.isAvailable else { throw MatmulError.unavailable(variant) }
+    if choice == nil, precision == .bf16, variant == .cpuRegisterTiled, DotProduct.isRight(on: context) {
+      variant = .cpuDotProduct
+    }
     return variant
   }
 
-  /// Itself, or in place of a library the device's default, which is one of Graft's kernels.
+  /// Itself, or in place of one that serves some precisions only the device's default, which serves all.
   func own(on context: Context) -> MatmulVariant {
-    self == .clblast ? Tuning.default(for: context.traits).matmul.variant : self
+    self == .clblast || self == .cpuDotProduct ? Tuning.default(for: context.traits).matmul.variant : self
   }
 }
 
@@ -38,8 +41,10 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
   case unavailable(MatmulVariant)
   /// CLBlast refused, with its status code.
   case clblast(status: Int)
-  /// The variant multiplies fp32 alone.
-  case storesSingleOnly(MatmulVariant, StoragePrecision)
+  /// The variant multiplies another precision alone.
+  case anotherPrecision(MatmulVariant, StoragePrecision)
+  /// The device has no bf16 dot product, or one that gives wrong results.
+  case noDotProduct(device: String)
   /// A weight is too large for fp16.
   case beyondHalf(Float)
 
@@ -53,8 +58,16 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
       """
     case .unavailable(let variant):
       "This build of Graft has no \(variant.rawValue): build it with the package trait CLBlast."
-    case .storesSingleOnly(let variant, let precision):
-      "\(variant.rawValue) multiplies fp32 only, not \(precision.rawValue): unset GRAFT_MATMUL, or keep fp32."
+    case .anotherPrecision(let variant, let precision):
+      """
+      \(variant.rawValue) multiplies \(variant == .cpuDotProduct ? "bf16" : "fp32") only, not \
+      \(precision.rawValue): unset GRAFT_MATMUL, or choose another precision.
+      """
+    case .noDotProduct(let device):
+      """
+      "\(device)" offers no bf16 dot product that gives right results: unset GRAFT_MATMUL, and the products are \
+      computed in fp32.
+      """
     case .beyondHalf(let value):
       "The weight \(value) is beyond fp16, which ends at 65504. Choose bf16 or fp32."
     case .clblast(let status):

@@ -3,22 +3,35 @@ import GraftRuntime
 /// Launches of the kernels in matmul.cl.
 enum MatmulKernels {
   /// `output (m, n) = epilogue(a (m, k) * panels (k, n))` with a tile in registers.
+  ///
+  /// Where the panels are paired, `a` is rounded to bf16 first.
   static func registers(
     _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
+    let a = panels.isPaired ? try pairs(a, rows: m, width: panels.inner) : a
     let tuning = a.context.tuning.matmul
     let tile = registerRows(for: m, most: tuning.rows)
     let kernel = KernelKey(
       "matmul", "matmul_registers",
-      macros: epilogue.macros + panels.macros + [.init("ROWS", tile)])
+      macros: epilogue.macros + panels.macros + [.init("ROWS", tile)]
+        + (panels.isPaired ? [.init("DOT_PRODUCT", 1)] : []))
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
-    let most = max(2, tuning.blockBytes / (panels.inner * tile * 4))
+    let most = max(2, tuning.blockBytes / (panels.steps * tile * 4))
     let blocks = (tiles + most - 1) / most
     try a.context.run(
       kernel, over: [(tiles + blocks - 1) / blocks, panels.count, blocks], group: [1, 1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
-        + [m, panels.columns, panels.inner])
+        + [m, panels.columns, panels.steps])
+  }
+
+  /// Rows of bf16, in pairs; see Kernels/pack.cl.
+  private static func pairs(_ a: Tensor, rows: Int, width: Int) throws -> Tensor {
+    let pairs = try Tensor(empty: [rows, (width + 1) / 2 * 2], element: .uint16, on: a.context)
+    try a.context.run(
+      KernelKey("pack", "pack_pairs", macros: [.init("STORAGE", StoragePrecision.bf16.macro)]), over: [rows],
+      group: [1], a.buffer, pairs.buffer, rows, width)
+    return pairs
   }
 
   /// Rows of a register tile: the full tile, or what a small matrix needs, so that few builds serve all.

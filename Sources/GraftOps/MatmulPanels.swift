@@ -7,36 +7,47 @@ struct MatmulPanels {
   /// Columns of a panel: those of a register tile on a CPU, whole cache lines on others.
   let width: Int
   let precision: StoragePrecision
+  /// Rows lie in pairs, for the dot products of pairs.
+  let isPaired: Bool
   let inner: Int
   let columns: Int
   let tensor: Tensor
 
   var count: Int { (columns + width - 1) / width }
 
-  private init(empty inner: Int, _ columns: Int, _ precision: StoragePrecision, on context: Context) throws {
+  /// Steps of a sum: rows, or pairs of them.
+  var steps: Int { isPaired ? (inner + 1) / 2 : inner }
+
+  private init(
+    empty inner: Int, _ columns: Int, _ precision: StoragePrecision, isPaired: Bool, on context: Context
+  ) throws {
     let width = context.tuning.matmul.panel
     self.width = width
     self.precision = precision
+    self.isPaired = isPaired
     self.inner = inner
     self.columns = columns
     tensor = try Tensor(
-      empty: [(columns + width - 1) / width, inner, width], element: precision == .fp32 ? .float32 : .uint16,
+      empty: [(columns + width - 1) / width, isPaired ? (inner + 1) / 2 * 2 : inner, width],
+      element: precision == .fp32 ? .float32 : .uint16,
       on: context)
   }
 
   /// Packs a row-major matrix (inner, columns), or, transposed, one of (columns, inner).
   init(
-    _ matrix: Tensor, inner: Int, columns: Int, transposed: Bool, precision: StoragePrecision = .fp32
+    _ matrix: Tensor, inner: Int, columns: Int, transposed: Bool, precision: StoragePrecision = .fp32,
+    isPaired: Bool = false
   ) throws {
     precondition(matrix.count == inner * columns, "the matrix has another shape")
-    try self.init(empty: inner, columns, precision, on: matrix.context)
+    try self.init(empty: inner, columns, precision, isPaired: isPaired, on: matrix.context)
     let (innerStride, columnStride) = transposed ? (1, inner) : (columns, 1)
     try launch("pack_panels", matrix, tail: [innerStride, columnStride])
   }
 
   /// The panels of the transposed matrix.
   func transposed() throws -> MatmulPanels {
-    let result = try MatmulPanels(empty: columns, inner, precision, on: tensor.context)
+    let result = try MatmulPanels(
+      empty: columns, inner, precision, isPaired: isPaired, on: tensor.context)
     try result.launch("pack_transposed", tensor, tail: [])
     return result
   }
@@ -50,7 +61,8 @@ struct MatmulPanels {
   private func launch(_ function: String, _ source: Tensor, tail: [Int]) throws {
     let rowsOfItem = 16
     try tensor.context.run(
-      KernelKey("pack", function, macros: macros), over: [(inner + rowsOfItem - 1) / rowsOfItem, count],
+      KernelKey("pack", function, macros: macros + (isPaired ? [.init("PAIRED", 1)] : [])),
+      over: [(inner + rowsOfItem - 1) / rowsOfItem, count],
       group: [1, 1],
       arguments: [source.buffer, tensor.buffer, inner, columns] + tail)
   }

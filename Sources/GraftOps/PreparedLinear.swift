@@ -55,10 +55,19 @@ public final class PreparedLinear {
       throw MatmulError.beyondHalf(beyond)
     }
     let matrix = try Tensor(weight, shape: [outputs, inputs], on: context)
-    if self.variant == .clblast {
-      guard precision == .fp32 else { throw MatmulError.storesSingleOnly(self.variant, precision) }
+    switch self.variant {
+    case .clblast:
+      guard precision == .fp32 else { throw MatmulError.anotherPrecision(self.variant, precision) }
       self.weight = .rowMajor(matrix)
-    } else {
+    case .cpuDotProduct:
+      guard precision == .bf16 else { throw MatmulError.anotherPrecision(self.variant, precision) }
+      guard DotProduct.isRight(on: context) else {
+        throw MatmulError.noDotProduct(device: context.traits.name)
+      }
+      self.weight = .panels(
+        try MatmulPanels(
+          matrix, inner: inputs, columns: outputs, transposed: true, precision: precision, isPaired: true))
+    case .cpuRegisterTiled, .localMemoryTiled:
       self.weight = .panels(
         try MatmulPanels(matrix, inner: inputs, columns: outputs, transposed: true, precision: precision))
     }
@@ -105,7 +114,7 @@ public final class PreparedLinear {
   private func multiply(
     _ a: Tensor, _ panels: MatmulPanels, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
-    if variant == .cpuRegisterTiled {
+    if variant != .localMemoryTiled {
       try MatmulKernels.registers(a, panels, rows: a.rows, epilogue: epilogue, into: output)
     } else {
       try MatmulKernels.local(

@@ -164,7 +164,10 @@ extension TuningStep {
       $0.matmul.variant.rawValue
     } candidates: { tuning, traits in
       // Elsewhere than on a CPU the register tile can only lose, and some drivers take minutes to build it.
-      MatmulVariant.allCases.filter { $0.isAvailable && (traits.isCPU || $0 != .cpuRegisterTiled) }.map {
+      // A tuning serves every precision.
+      MatmulVariant.allCases.filter {
+        $0.isAvailable && $0 != .cpuDotProduct && (traits.isCPU || $0 != .cpuRegisterTiled)
+      }.map {
         var tuning = tuning
         tuning.matmul.variant = $0
         return tuning

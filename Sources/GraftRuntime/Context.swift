@@ -14,6 +14,8 @@ public final class Context: Sendable {
   /// Memory of the device: bytes in use, peak, and the limit.
   public let memory: Allocator
   package let kernels: KernelLibrary
+  /// Which faster variants were found right here.
+  package let selfChecks: SelfChecks
   /// Variants and tile sizes of the kernels.
   package let tuning: Tuning
   /// Where they came from.
@@ -74,6 +76,7 @@ public final class Context: Sendable {
     self.queue = Handle(owning: queue, .queue)
     memory = Allocator(context: handle, traits: device.traits, limit: memoryLimit)
     kernels = KernelLibrary(context: handle, device: device)
+    selfChecks = SelfChecks()
   }
 
   private init(
@@ -85,6 +88,7 @@ public final class Context: Sendable {
     handle = context.handle
     queue = context.queue
     kernels = context.kernels
+    selfChecks = context.selfChecks
     transfers = context.transfers
     log = isWatched ? LaunchLog() : nil
     guards = isWatched ? MemoryGuards() : nil
@@ -109,6 +113,13 @@ public final class Context: Sendable {
   package func rehearsal(memoryLimit: Int? = nil) -> Context {
     let memory = Allocator(context: handle, traits: traits, limit: memoryLimit, isRehearsal: true)
     return Context(sharing: self, memory: memory, tuning: (tuning, tuningOrigin))
+  }
+
+  /// The same queue and compiled kernels with memory that is counted apart, whether or not this is a rehearsal.
+  package func apart() -> Context {
+    Context(
+      sharing: self, memory: Allocator(context: handle, traits: traits, limit: nil),
+      tuning: (tuning, tuningOrigin))
   }
 
   /// Throws when the device has failed: what is in its memory cannot be trusted any more.

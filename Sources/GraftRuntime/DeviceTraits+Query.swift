@@ -72,11 +72,15 @@ extension DeviceTraits {
 
     var quirks: [Quirk] = []
     let isRusticl = self.platform.lowercased().contains("rusticl")
-    if isRusticl || self.platform.contains("Portable Computing Language") || vendor.contains("NVIDIA") {
+    let isPoCL = self.platform.contains("Portable Computing Language")
+    if isRusticl || isPoCL || vendor.contains("NVIDIA") {
       quirks.append(.cachesPrograms)
     }
     if isRusticl { quirks.append(.slowPrivateVectors) }
     self.quirks = quirks
+    // Only PoCL is known to compile the assembly, for the processor that this program runs on.
+    hasDotProduct =
+      kind == .cpu && isPoCL && vectorWidth >= 16 && processor_has_bfloat_dot_product()
   }
 }
 

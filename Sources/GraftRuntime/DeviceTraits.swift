@@ -39,6 +39,8 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   public var hasHalf: Bool
   /// Subgroups (cl_khr_subgroups or cl_intel_subgroups).
   public var hasSubgroups: Bool
+  /// The processor's bf16 dot product (AVX512-BF16) can be reached from a kernel, by inline assembly.
+  public var hasDotProduct: Bool
   /// Known peculiarities of this driver that Graft works around.
   public var quirks: [Quirk]
 

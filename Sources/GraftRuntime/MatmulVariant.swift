@@ -2,6 +2,8 @@
 public enum MatmulVariant: String, CaseIterable, Sendable, Codable {
   /// A tile in vector registers, one work-item a group: for CPUs.
   case cpuRegisterTiled
+  /// The same on pairs of bf16, by a processor's dot-product instruction: for weights in bf16 on CPUs that have it.
+  case cpuDotProduct
   /// A tile in local memory: for GPUs.
   case localMemoryTiled
   /// The CLBlast library, where the package was built with the trait of that name.

@@ -144,6 +144,9 @@ extension Tuning {
   /// What kernels or device cannot do, in words; `nil` when all is well.
   package func fault(on traits: DeviceTraits) -> String? {
     guard matmul.variant.isAvailable else { return "this build has no \(matmul.variant.rawValue)" }
+    guard matmul.variant != .cpuDotProduct else {
+      return "matmul.variant serves bf16 only, and is chosen for it"
+    }
     let ranges: [(name: String, value: Int, range: ClosedRange<Int>)] = [
       ("matmul.rows", matmul.rows, 1...14),
       ("matmul.panel", matmul.panel, 16...32),

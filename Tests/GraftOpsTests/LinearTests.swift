@@ -47,6 +47,39 @@ import Testing
     #expect(results[0] == results[1])
   }
 
+  @Test func dotProductsPassWhatIsNoNumber() throws {
+    let context = try TestDevice.context.get()
+    guard context.traits.hasDotProduct else { return }
+    let layer = try PreparedLinear(
+      weight: [1, 1, 1], bias: nil, outputs: 1, inputs: 3, on: context, precision: .bf16,
+      variant: .cpuDotProduct)
+    let x = try Tensor([1, .nan, 2, 1, 2, .infinity, 1, 2, 3], shape: [3, 3], on: context)
+    let y = try Tape().linear(x, layer).floats()
+    #expect(y[0].isNaN && y[1] == .infinity && y[2] == 6)
+  }
+
+  @Test func dotProductsAreForBrainFloatsOnDevicesThatHaveThem() throws {
+    let device = try TestDevice.context.get().device
+    let without = try Context(device.changing { $0.hasDotProduct = false })
+    #expect(throws: MatmulError.anotherPrecision(.cpuDotProduct, .fp16)) {
+      _ = try PreparedLinear(
+        weight: [1], bias: nil, outputs: 1, inputs: 1, on: without, precision: .fp16, variant: .cpuDotProduct)
+    }
+    #expect(throws: MatmulError.noDotProduct(device: device.traits.name)) {
+      _ = try PreparedLinear(
+        weight: [1], bias: nil, outputs: 1, inputs: 1, on: without, precision: .bf16, variant: .cpuDotProduct)
+    }
+    #expect(try MatmulVariant.choose(nil, on: without, precision: .bf16) != .cpuDotProduct)
+    #expect(try MatmulVariant.choose(nil, on: TestDevice.context.get()) != .cpuDotProduct)
+  }
+
+  /// A variant that computes wrongly is found out, and not used.
+  @Test func aVariantThatFailsItsCheckIsNotChosen() throws {
+    let context = try Context(TestDevice.context.get().device.changing { $0.hasDotProduct = true })
+    #expect(!context.selfChecks.verdict(on: MatmulVariant.cpuDotProduct.rawValue) { false })
+    #expect(try MatmulVariant.choose(nil, on: context, precision: .bf16) != .cpuDotProduct)
+  }
+
   /// Tiles for 16 registers of 8 floats and for 32 of 16 do the same sums in the same order.
   @Test func tilesForNarrowAndWideRegistersAgreeToTheLastBit() throws {
     var weight: [Float] = []
@@ -66,10 +99,12 @@ import Testing
   }
 
   @Test func namesVariantsThatAreNotHere() throws {
-    #expect("\(MatmulError.unknownVariant("fast"))".contains("cpuRegisterTiled, localMemoryTiled, clblast"))
+    #expect(
+      "\(MatmulError.unknownVariant("fast"))".contains(
+        "cpuRegisterTiled, cpuDotProduct, localMemoryTiled, clblast"))
     #expect("\(MatmulError.unavailable(.clblast))".contains("trait CLBlast"))
     #expect("\(MatmulError.clblast(status: -3))".contains("GRAFT_MATMUL"))
-    #expect("\(MatmulError.storesSingleOnly(.clblast, .bf16))".contains("bf16"))
+    #expect("\(MatmulError.anotherPrecision(.clblast, .bf16))".contains("bf16"))
     #expect("\(MatmulError.beyondHalf(70_000))".contains("70000"))
   }
 }

@@ -8,7 +8,7 @@ enum TestDevice {
 }
 
 @Suite(.serialized) struct OperationTests {
-  @Test(arguments: AllCases.checks)
+  @Test(arguments: try AllCases.checks(on: TestDevice.context.get().traits))
   func operationAgreesWithFloat64(_ operation: OperationCase) throws {
     let context = try TestDevice.context.get()
     #expect(try operation.verify(on: context) == [])

@@ -15,7 +15,7 @@ import Testing
       languageVersion: "OpenCL C 1.2", kind: kind, computeUnits: 8, maxWorkGroupSize: group,
       maxWorkItemSizes: [group, group, group], localMemory: local, globalMemory: 1 << 32,
       maxAllocation: 1 << 30, subBufferAlignment: 128, vectorWidth: vectors, hasHalf: false,
-      hasSubgroups: false, quirks: quirks)
+      hasSubgroups: false, hasDotProduct: false, quirks: quirks)
   }
 
   static let wide = traits(.cpu, "GenuineIntel", "wide", group: 4096, local: 512 << 10, vectors: 16)

@@ -12,4 +12,6 @@
 #include <CL/cl_ext.h>
 #endif
 
+#include "processor.h"
+
 #endif

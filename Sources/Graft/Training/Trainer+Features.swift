@@ -75,7 +75,7 @@ extension Trainer {
       version: Graft.version, device: backbone.context.traits.identity, backbone: file.contentHash,
       shape: backbone.shape, positionResampling: backbone.positionResampling,
       precision: backbone.context.precision,
-      matmul: try .choose(nil, on: backbone.context),
+      matmul: try .choose(nil, on: backbone.context, precision: backbone.context.precision),
       tuning: backbone.context.tuning.arithmetic(on: backbone.context.traits), blocks: model.prefix.blocks,
       tensors: model.prefix.shapes)
     return String(decoding: try encoder.encode(key), as: UTF8.self)

@@ -175,13 +175,16 @@ public final class Trainer {
     training: any BatchSource, validation: any BatchSource, evaluatesEvery: Int, resumes: Bool,
     shouldStop: @Sendable () -> Bool, onEvent: (Event) throws -> Void
   ) async throws -> Result {
+    let context = model.backbone.context
+    let products = try MatmulVariant.choose(nil, on: context, precision: context.precision)
     let identity = TrainingState.Identity(
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
       backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
       positionResampling: model.backbone.positionResampling,
-      precision: model.backbone.context.precision, classes: model.classes,
+      precision: context.precision, classes: model.classes,
       trainingImages: training.count, trainingData: output == nil ? "" : training.fingerprint,
-      tuning: model.backbone.context.tuning.arithmetic(on: model.backbone.context.traits))
+      tuning: context.tuning.arithmetic(on: context.traits),
+      products: products == .cpuDotProduct ? products : nil)
     var state = TrainingState(identity: identity)
     if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {
       state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)
@@ -189,7 +192,7 @@ public final class Trainer {
     }
     try model.arena.clearGradients()
     let metrics = try MetricsFile(folder: output, keepingStepsThrough: state.step)
-    model.backbone.context.memory.resetPeak()
+    context.memory.resetPeak()
     // Thresholds of an earlier training mean nothing for the new one.
     model.calibration = nil
 

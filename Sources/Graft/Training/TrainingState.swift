@@ -18,6 +18,8 @@ struct TrainingState: Codable, Equatable {
     var trainingData: String
     /// What of the device's tuning decides the bits; `nil` for the defaults, and so in files older than this field.
     var tuning: Tuning.Arithmetic?
+    /// How frozen products are computed where the device offers more than its tuning says.
+    var products: MatmulVariant?
   }
 
   var identity: Identity
@@ -97,6 +99,7 @@ extension TrainingState.Identity {
     if tuning != other.tuning {
       return "the device's tuning (see graft tune; GRAFT_TUNING=off takes the defaults)"
     }
+    if products != other.products { return "how this processor multiplies bf16 (GRAFT_MATMUL decides)" }
     // A field that has no words yet must still stop the run.
     return self == other ? nil : "a setting"
   }
