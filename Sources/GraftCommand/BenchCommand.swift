@@ -193,7 +193,7 @@ struct BenchCommand: AsyncParsableCommand {
       let model = try GraftedModel(vit, adapter: adapter, classes: (0..<10).map { "\($0)" })
       context.memory.resetPeak()
       let inference = try Timing(on: context, seconds: 3) { _ = try model.logits(batch) }
-      report(name, "inference", inference, model.summary.gmac, shape, yardstick, context, reporter)
+      report(name, "inference", inference, model.executedGMAC, shape, yardstick, context, reporter)
       let recipe = try TrainingRecipe.preset("quick", for: adapter)
       let trainer = try Trainer(model, recipe: recipe, recomputation: memory.recompute.value)
       context.memory.resetPeak()

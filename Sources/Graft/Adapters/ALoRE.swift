@@ -94,6 +94,8 @@ public struct ALoRE: Adapter {
 
 /// One sum of Kronecker products in front of a frozen linear layer.
 struct ALoREModule: SequentialModule {
+  static var isTokenwise: Bool { true }
+
   private let a, u, v: Tensor
   private let bias: Tensor?
   private let scale, dropout: Float

@@ -66,6 +66,8 @@ struct BottleneckModule {
 }
 
 extension BottleneckModule: ParallelModule {
+  static var isTokenwise: Bool { true }
+
   func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
     try tape.add(sum, added(by: input.values, on: tape))
   }

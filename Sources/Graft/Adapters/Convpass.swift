@@ -89,6 +89,8 @@ public struct Convpass: Adapter {
 
 /// One convolutional bottleneck beside a branch.
 struct ConvpassModule: ParallelModule {
+  static var isTokenwise: Bool { false }
+
   private let down, convolution, up: TrainableLinear
   private let scale, dropout: Float
 

@@ -9,6 +9,8 @@ import GraftOps
 /// where `residual` is the identity, or RSDS: a valid depth-wise convolution over the patches that leaves the class
 /// token alone. Source: arXiv 2409.11051 and its official code, class ILAdapter.
 struct ILAModule: SequentialModule {
+  static var isTokenwise: Bool { false }
+
   private let down, cls, pointwise, up: TrainableLinear
   private let norm1, norm2, norm3: TrainableBatchNorm
   private let convolution: TrainableLinear

@@ -74,6 +74,8 @@ public struct RepAdapter: Adapter {
 
 /// One linear bottleneck in front of a frozen linear layer.
 struct RepAdapterModule: SequentialModule {
+  static var isTokenwise: Bool { true }
+
   private let down, up: TrainableLinear
   private let groups: Int
   private let scale, dropout: Float

@@ -68,6 +68,8 @@ public struct VPT: Adapter {
 
 /// Puts prompts behind the class token, in place of those that stand there.
 struct PromptModule: SequentialModule {
+  static var isTokenwise: Bool { false }
+
   /// (p, D).
   let prompts: Tensor
   let dropout: Float

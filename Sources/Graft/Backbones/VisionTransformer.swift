@@ -127,20 +127,30 @@ public final class VisionTransformer {
   ) throws -> Tensor {
     let tokens = try advance(
       embed(patches, sites: sites, classToken: classToken, on: tape), through: 0..<blocks.count, sites: sites,
-      regularization: regularization, on: tape)
+      keeping: .classToken, regularization: regularization, on: tape)
     return try finalNorm(tape.classToken(tokens.values), sites: sites, on: tape)
   }
 
   /// The tokens after some of the blocks.
+  ///
+  /// - Parameter kept: what will be read of the result; where that is the class token, the last block leaves the other
+  ///   tokens out as soon as nothing mixes them any more, which changes no bit of it.
   func advance(
-    _ tokens: Tokens, through range: Range<Int>, sites: GraftedSites,
+    _ tokens: Tokens, through range: Range<Int>, sites: GraftedSites, keeping kept: KeptTokens = .all,
     regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> Tokens {
     try blocks[range].reduce(tokens) { tokens, block in
-      try tape.checkpoint(
-        .blocks, { try block(tokens, sites: sites, regularization: regularization, on: $0) },
+      let kept = block.index == range.upperBound - 1 ? kept : .all
+      return try tape.checkpoint(
+        .blocks, { try block(tokens, sites: sites, keeping: kept, regularization: regularization, on: $0) },
         keeping: \.values)
     }
+  }
+
+  /// Multiply-accumulates an image that the last block is spared because its class token alone is read.
+  func sparedMACs(tokens: Int, sites: GraftedSites) -> Int {
+    let isSpared = sites.areTokenwise(behindAttentionOf: shape.depth - 1)
+    return isSpared ? (tokens - 1) * shape.width * (shape.width + 2 * shape.hiddenWidth) : 0
   }
 
   /// The token sequence that the first block receives.
@@ -185,6 +195,12 @@ public final class VisionTransformer {
   }
 }
 
+/// What is read of the tokens that leave a block.
+enum KeptTokens {
+  case all
+  case classToken
+}
+
 /// A frozen layer normalisation.
 struct FrozenNorm {
   let weight: Tensor
@@ -210,7 +226,8 @@ struct Block {
   let scale1, scale2: Tensor?
 
   func callAsFunction(
-    _ tokens: Tokens, sites: GraftedSites, regularization: BranchRegularization, on tape: Tape
+    _ tokens: Tokens, sites: GraftedSites, keeping kept: KeptTokens, regularization: BranchRegularization,
+    on tape: Tape
   ) throws -> Tokens {
     let dropPath = regularization.dropPath * depthFraction
     func normalized(_ input: Tokens, _ norm: FrozenNorm, _ operation: FrozenOperation, on tape: Tape) throws
@@ -258,16 +275,22 @@ struct Block {
       return try tape.add(residual.values, branch)
     }
 
-    let start = try sites.apply(at: .beforeBlock(index), to: tokens, on: tape)
-    let u =
+    var start = try sites.apply(at: .beforeBlock(index), to: tokens, on: tape)
+    var u =
       sites.isTaken(.besideAttention(block: index))
       ? try normalized(start, norm1, .norm1(block: index), on: tape) : nil
     let attended = try entry(
       start, known: u, norm1, .norm1(block: index), before: .beforeAttention(block: index), on: tape)
-    let mixed = try tape.attention(
-      linear(attended.values, qkv, .qkv(block: index), on: tape), heads: heads)
+    var mixed = start.with(
+      try tape.attention(linear(attended.values, qkv, .qkv(block: index), on: tape), heads: heads))
+    if kept == .classToken, sites.areTokenwise(behindAttentionOf: index) {
+      mixed = try mixed.classTokens(on: tape)
+      start = try start.classTokens(on: tape)
+      u = try u?.classTokens(on: tape)
+    }
     var x = try join(
-      mixed, projection, .projection(block: index), scale1, after: .afterAttention(block: index), to: start)
+      mixed.values, projection, .projection(block: index), scale1, after: .afterAttention(block: index),
+      to: start)
     if let u { x = try sites.add(at: .besideAttention(block: index), reading: u, to: x, on: tape) }
     x = try sites.add(at: .aroundAttention(block: index), reading: start, to: x, on: tape)
 

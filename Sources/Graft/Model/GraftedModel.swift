@@ -135,8 +135,9 @@ public final class GraftedModel {
     var staying = Array(0..<images.count)
     for (exit, head) in heads.enumerated() {
       let below = exit == 0 ? 0 : heads[exit - 1].blocks
-      tokens = try backbone.advance(tokens, through: below..<head.blocks, sites: sites, on: tape)
       let isLast = exit == heads.count - 1
+      tokens = try backbone.advance(
+        tokens, through: below..<head.blocks, sites: sites, keeping: isLast ? .classToken : .all, on: tape)
       // No probability is above 1: such an exit is not asked.
       guard isLast || thresholds[exit] <= 1 else { continue }
       let logits = try rows(
@@ -153,6 +154,13 @@ public final class GraftedModel {
       }
     }
     return decisions
+  }
+
+  /// Multiply-accumulates an image that a run really takes, in units of 10^9; ``summary`` has the literature's count,
+  /// of all tokens through all blocks.
+  package var executedGMAC: Double {
+    let tokens = summary.tokens.last ?? backbone.shape.tokens
+    return summary.gmac - Double(backbone.sparedMACs(tokens: tokens, sites: sites)) / 1e9
   }
 
   /// Blocks below everything trainable: what they make of the same pixels is the same in every pass.
@@ -196,7 +204,9 @@ public final class GraftedModel {
     var below = blocks
     return try heads.map { head in
       tokens = try backbone.advance(
-        tokens, through: below..<head.blocks, sites: sites, regularization: regularization, on: tape)
+        tokens, through: below..<head.blocks, sites: sites,
+        keeping: head.blocks == heads.last?.blocks ? .classToken : .all, regularization: regularization,
+        on: tape)
       below = head.blocks
       return try tape.classToken(tokens.values)
     }
@@ -256,7 +266,11 @@ public final class GraftedModel {
     var tokens = try embed(patches, on: tape)
     var below = 0
     func advance(to blocks: Int) throws {
-      tokens = try backbone.advance(tokens, through: below..<blocks, sites: GraftedSites(), on: tape)
+      // Nothing but the last head reads what leaves the last of all blocks, unless something stands behind it.
+      let isLast = prefix.heads == heads.count && blocks == prefix.blocks
+      tokens = try backbone.advance(
+        tokens, through: below..<blocks, sites: GraftedSites(), keeping: isLast ? .classToken : .all, on: tape
+      )
       below = blocks
     }
     var features = try heads.prefix(prefix.heads).map { head in

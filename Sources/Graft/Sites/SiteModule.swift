@@ -21,19 +21,32 @@ package struct Tokens {
   /// Tokens of an image, class token and prompts included.
   package var count: Int { 1 + prompts + rows * columns }
 
+  /// The class tokens alone.
+  func classTokens(on tape: Tape) throws -> Tokens {
+    Tokens(try tape.sliceTokens(values, from: 0, count: 1), rows: 0, columns: 0)
+  }
+
   /// Other values in the same places.
   package func with(_ values: Tensor) -> Tokens {
     Tokens(values, rows: rows, columns: columns, prompts: prompts)
   }
 }
 
+/// What joins at a site and sees whole sequences.
+package protocol TokenModule {
+  /// True where each token's result depends on that token alone.
+  ///
+  /// Then nothing is lost by giving it some of the tokens only.
+  static var isTokenwise: Bool { get }
+}
+
 /// What an adapter does at a site in sequence: tokens in, tokens out.
-package protocol SequentialModule {
+package protocol SequentialModule: TokenModule {
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens
 }
 
 /// What an adapter does beside a branch: reads the branch's input and adds to the residual stream.
-package protocol ParallelModule {
+package protocol ParallelModule: TokenModule {
   /// - Parameters:
   ///   - input: what the branch reads.
   ///   - sum: the residual stream after the branch was added.
@@ -93,6 +106,19 @@ package struct GraftedSites {
   }
 
   func isTaken(_ site: Site) -> Bool { sequential[site] != nil || parallel[site] != nil }
+
+  /// True where nothing from a block's attention to its end lets one token know of another.
+  func areTokenwise(behindAttentionOf block: Int) -> Bool {
+    let sites: [Site] = [
+      .afterAttention(block: block), .besideAttention(block: block), .aroundAttention(block: block),
+      .beforeMLP(block: block), .afterMLP(block: block), .besideMLP(block: block), .aroundMLP(block: block),
+      .afterBlock(block),
+    ]
+    return sites.allSatisfy { site in
+      let modules: [any TokenModule] = (sequential[site].map { [$0] } ?? []) + (parallel[site] ?? [])
+      return modules.allSatisfy { type(of: $0).isTokenwise }
+    }
+  }
 
   func isTaken(_ operation: FrozenOperation) -> Bool { operations[operation] != nil }
 

@@ -371,10 +371,12 @@ import Testing
     let middle = try records("ila", ["trains_class_token": "false", "locations": "[2]"])
     let early = try records("ila", ["trains_class_token": "false", "locations": "[0]"])
     let perBlock = (early - middle) / 2
-    #expect(perBlock > 0 && early - middle == 2 * perBlock && middle - late == 3 * perBlock)
+    // The last block cuts out the class token twice, of what is mixed and of the residual stream; not below an ILA.
+    let cuts = 2
+    #expect(perBlock > 0 && early - middle == 2 * perBlock && middle - late == 3 * perBlock + cuts)
     let trained = try records("ila", ["trains_class_token": "true", "locations": "[0]"])
     #expect(trained > early + perBlock, "the first block, and where the class token joins")
-    #expect(try records("ila", ["trains_class_token": "true", "locations": "[5]"]) == trained)
+    #expect(try records("ila", ["trains_class_token": "true", "locations": "[5]"]) == trained - cuts)
   }
 
   @Test func frozenClassTokenTakesLessMemory() throws {

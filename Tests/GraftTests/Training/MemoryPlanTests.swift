@@ -64,10 +64,10 @@ import Testing
     #expect(one.step < use.step)
   }
 
-  /// One byte less than the plan may still do, because the pool can be emptied; a tenth less does not.
+  /// One byte less than the plan may still do, because the pool can be emptied; a quarter less does not.
   @Test func runBeyondTheLimitDoesNotBegin() async throws {
     let peak = try Self.trainer(Self.model("alore")).memoryPlan(trainingImages: 16, validationImages: 8).peak
-    let model = try Self.model("alore", limit: peak * 9 / 10)
+    let model = try Self.model("alore", limit: peak * 3 / 4)
     let values = try model.arena.values.floats()
     let error = await #expect(throws: GraftError.self) {
       try await Self.trainer(model).run(training: Fixtures.coloured(16), validation: Fixtures.coloured(8))
