@@ -79,6 +79,15 @@ final class MappedFile: @unchecked Sendable {
     defer { withExtendedLifetime(self) {} }
     return try body(bytes)
   }
+
+  /// Gives the memory of bytes that were read back to the system; to touch them again reads them again.
+  func forget(_ range: Range<Int>) {
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    // Whole pages alone: those at the ends may hold what others still read.
+    let (begin, end) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
+    guard let address = bytes.baseAddress, begin < end, end <= bytes.count else { return }
+    madvise(UnsafeMutableRawPointer(mutating: address + begin), end - begin, MADV_DONTNEED)
+  }
 }
 
 /// The system's words for the last failed call.

@@ -158,8 +158,11 @@ public final class SafetensorsFile: Sendable {
   private func slice(
     _ bytes: UnsafeRawBufferPointer, _ info: Safetensors.TensorInfo
   ) -> UnsafeRawBufferPointer {
-    let range = dataStart + info.byteRange.lowerBound..<dataStart + info.byteRange.upperBound
-    return UnsafeRawBufferPointer(rebasing: bytes[range])
+    UnsafeRawBufferPointer(rebasing: bytes[place(of: info)])
+  }
+
+  private func place(of info: Safetensors.TensorInfo) -> Range<Int> {
+    dataStart + info.byteRange.lowerBound..<dataStart + info.byteRange.upperBound
   }
 
   /// Copies a tensor whose elements are `Element`s; every platform of Swift's is little-endian, as the
@@ -171,6 +174,8 @@ public final class SafetensorsFile: Sendable {
     file.withBytes { bytes in
       values.withUnsafeMutableBytes { $0.copyMemory(from: slice(bytes, info)) }
     }
+    // A backbone is read once: its file must not stay in memory beside it.
+    file.forget(place(of: info))
     return values
   }
 
@@ -189,6 +194,7 @@ public final class SafetensorsFile: Sendable {
       DispatchQueue.concurrentPerform(iterations: names.count) { index in
         guard let info = tensors[names[index]] else { return }
         let digest = file.withBytes { SHA256.hash(slice($0, info)) }
+        file.forget(place(of: info))
         digests.withLock { $0[index] = digest }
       }
       let hash = digests.withLock { digests in
