@@ -6,7 +6,10 @@ package enum ActivationCases {
   /// Every kind, in whole vectors, in tails, in several work-items, and out to where erf saturates.
   package static let checks: [OperationCase] = [Activation.gelu, .quickGELU, .relu].flatMap { kind in
     [1, 15, 16, 37, 4096 + 17].map { make(kind, count: $0, range: -3...3) }
-      + [make(kind, count: 300, range: -9...9), make(kind, count: 64, range: 20...100)]
+      + [
+        make(kind, count: 300, range: -9...9), make(kind, count: 64, range: 20...100),
+        make(kind, count: 64, range: -10_000...10_000), make(kind, count: 64, range: -1e-4...1e-4),
+      ]
   }
   /// The hidden layer of ViT-B at batch 8.
   package static let benchmarks = [make(.gelu, count: 1576 * 3072, range: -3...3)]

@@ -17,18 +17,31 @@ package enum AttentionCases {
       make(batch: 1, tokens: 197, heads: 1, headSize: 8, variant: .cpu),
       make(batch: 1, tokens: 300, heads: 1, headSize: 4, variant: .cpu),
     ]
+    + AttentionVariant.allCases.flatMap { variant in
+      // Scores of 1e4, whose exponentials would overflow, and scores that hardly differ.
+      [Float(100), 0.01].map {
+        make(batch: 1, tokens: 37, heads: 2, headSize: 16, size: $0, variant: variant)
+      }
+    }
   /// ViT-S and ViT-B at batch 8, at the lengths of ILA's stages and of larger images.
   package static let benchmarks = [6, 12].flatMap { heads in
     [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
   }
 
   private static func make(
-    batch: Int, tokens: Int, heads: Int, headSize: Int, variant: AttentionVariant? = nil
+    batch: Int, tokens: Int, heads: Int, headSize: Int, size: Float = 2, variant: AttentionVariant? = nil
   ) -> OperationCase {
     let width = heads * headSize
+    // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is that of the values, times
+    // the scores where these are large.
+    let scores = Double(size * size) * Double(headSize).squareRoot() / 3
+    let magnitude = size == 2 ? 4 : Double(size) * max(1, scores)
     return OperationCase(
-      "attention", "\(batch)x\(heads)x\(tokens)x\(headSize)\(variant.map { " \($0)" } ?? "")",
-      inputs: [.init([batch, tokens, 3 * width], in: -2...2, differentiable: true)], terms: tokens + headSize,
+      "attention",
+      "\(batch)x\(heads)x\(tokens)x\(headSize)\(size == 2 ? "" : " in \(size)")\(variant.map { " \($0)" } ?? "")",
+      // Of scores that large the gradient is 0 but at ties: nothing that differences could tell.
+      inputs: [.init([batch, tokens, 3 * width], in: -size...size, differentiable: size <= 2)],
+      terms: tokens + headSize,
       cost: .init(
         macs: Double(2 * batch * heads * tokens * tokens * headSize),
         bytes: Double(16 * batch * tokens * width)),
@@ -43,8 +56,7 @@ package enum AttentionCases {
             }
           }
         }
-        // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is that of the values.
-        return .init(values, magnitudes: [Double](repeating: 4, count: values.count))
+        return .init(values, magnitudes: [Double](repeating: magnitude, count: values.count))
       })
   }
 

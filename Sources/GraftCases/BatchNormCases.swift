@@ -3,19 +3,28 @@ import GraftOps
 /// Cases of batch normalisation in training; inference is a property test.
 package enum BatchNormCases {
   /// Few rows, primes, and every width of vector. (Of two rows the input gradient is nothing but rounding.)
-  package static let checks = [
-    (3, 1, 1), (4, 8, 1), (7, 5, 2), (17, 16, 2), (5, 33, 1), (64, 4, 1), (131, 8, 2),
-  ]
-  .map(make)
+  package static let checks =
+    [
+      (3, 1, 1), (4, 8, 1), (7, 5, 2), (17, 16, 2), (5, 33, 1), (64, 4, 1), (131, 8, 2),
+    ]
+    .map { make(rows: $0, channels: $1, uses: $2) } + [
+      make(rows: 65, channels: 8, uses: 1, range: -10_000...10_000),
+      make(rows: 65, channels: 8, uses: 1, range: -1e-3...1e-3),
+      make(rows: 65, channels: 8, uses: 1, range: 9_990...10_010, isDifferentiable: false),
+    ]
   /// ILA's bottleneck on ViT-B at batch 8.
   package static let benchmarks = [make(rows: 1576, channels: 8, uses: 1)]
 
-  private static func make(rows: Int, channels: Int, uses: Int) -> OperationCase {
+  private static func make(
+    rows: Int, channels: Int, uses: Int, range: ClosedRange<Float> = -1...3, isDifferentiable: Bool = true
+  ) -> OperationCase {
     OperationCase(
-      "batch_norm", "\(rows)x\(channels)" + (uses > 1 ? " twice" : ""),
+      "batch_norm",
+      "\(rows)x\(channels)" + (range == -1...3 ? "" : " in \(range)") + (uses > 1 ? " twice" : ""),
       inputs: [
-        .init([rows, channels], in: -1...3, differentiable: true),
-        .init([channels], in: 0.5...1.5, differentiable: true), .init([channels], differentiable: true),
+        .init([rows, channels], in: range, differentiable: isDifferentiable),
+        .init([channels], in: 0.5...1.5, differentiable: isDifferentiable),
+        .init([channels], differentiable: isDifferentiable),
       ],
       terms: 4 * rows, cost: .init(bytes: Double(8 * rows * channels)),
       forward: { tape, inputs in

@@ -3,19 +3,28 @@ import GraftOps
 /// Cases of layer normalisation.
 package enum LayerNormCases {
   /// Small shapes with every kind of tail.
-  package static let checks = [(1, 5), (3, 7), (5, 16), (2, 33), (7, 64), (4, 1031)].flatMap { rows, width in
-    [[], [0], [1], [0, 1]].map { make(rows: rows, width: width, trained: $0) }
-  }
+  package static let checks =
+    [(1, 5), (3, 7), (5, 16), (2, 33), (7, 64), (4, 1031)].flatMap { rows, width in
+      [[], [0], [1], [0, 1]].map { make(rows: rows, width: width, trained: $0) }
+    } + [
+      // What single channels of large transformers really reach, and what hardly differs from epsilon.
+      make(rows: 5, width: 70, range: -10_000...10_000, trained: [0, 1]),
+      make(rows: 5, width: 70, range: -1e-4...1e-4, trained: [0, 1]),
+      make(rows: 5, width: 70, range: 9_990...10_010, isDifferentiable: false, trained: []),
+    ]
   /// The token matrices of ViT-B at batch 8.
   package static let benchmarks = [[], [0, 1]].map { make(rows: 1576, width: 768, trained: $0) }
 
   /// `trained`: which of scale (0) and shift (1) are.
-  private static func make(rows: Int, width: Int, trained: [Int]) -> OperationCase {
+  private static func make(
+    rows: Int, width: Int, range: ClosedRange<Float> = -1...3, isDifferentiable: Bool = true, trained: [Int]
+  ) -> OperationCase {
     OperationCase(
       "layer_norm",
-      "\(rows)x\(width)" + trained.map { $0 == 0 ? " trained scale" : " trained shift" }.joined(),
+      "\(rows)x\(width)" + (range == -1...3 ? "" : " in \(range)")
+        + trained.map { $0 == 0 ? " trained scale" : " trained shift" }.joined(),
       inputs: [
-        .init([rows, width], in: -1...3, differentiable: true),
+        .init([rows, width], in: range, differentiable: isDifferentiable),
         .init([width], in: 0.5...1.5, differentiable: trained.contains(0)),
         .init([width], differentiable: trained.contains(1)),
       ],

@@ -109,7 +109,9 @@ extension OperationCase {
         let down = zip(point[input], direction).map { $0 - step * $1 }
         return (objective(up) - objective(down)) / (2 * step)
       }
-      let step = 1e-3
+      // Small beside the inputs: what they are put through bends on their own scale.
+      let range = inputs[input].range
+      let step = 1e-3 * min(1, Double(max(abs(range.lowerBound), abs(range.upperBound))))
       return (4 * difference(step / 2) - difference(step)) / 3
     }
 

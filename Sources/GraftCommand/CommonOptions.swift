@@ -44,7 +44,10 @@ func bytes(_ text: String, of option: String) throws -> Int {
 /// How the backbone's weights are kept, for the verbs that let it be chosen.
 struct PrecisionOptions: ParsableArguments {
   @Option(
-    help: "How the backbone's weights are kept in memory: fp32, bf16 or fp16. All arithmetic is fp32.")
+    help: """
+      How the backbone's weights are kept in memory: fp32, bf16 or fp16. Arithmetic is fp32, but for bf16 on processors \
+      that multiply bf16 themselves (graft devices says which).
+      """)
   var precision = Named(StoragePrecision.fp32)
 }
 

@@ -282,7 +282,14 @@ import Testing
     }
   }
 
-  // MARK: The example
+  // MARK: The examples
+
+  @Test func readmeShowsTheServer() throws {
+    let readme = try String(contentsOfFile: Fixtures.checkout + "/README.md", encoding: .utf8)
+    let file = Fixtures.checkout + "/Sources/Example/Classifier.swift"
+    let code = try String(contentsOfFile: file, encoding: .utf8)
+    #expect(readme.contains("<!-- server -->\n```swift\n" + code + "```"))
+  }
 
   @Test func readmeShowsTheExample() throws {
     let readme = try String(contentsOfFile: Fixtures.checkout + "/README.md", encoding: .utf8)

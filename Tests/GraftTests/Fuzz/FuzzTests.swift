@@ -1,6 +1,7 @@
 // swift-format-ignore-file: NeverForceUnwrap
 
 import Foundation
+import GraftRuntime
 import Testing
 
 @testable import Graft
@@ -16,6 +17,9 @@ import Testing
   private static let cases = number("GRAFT_FUZZ_CASES") ?? 10_000
   private static let seed = UInt64(number("GRAFT_FUZZ_SEED") ?? 1)
 
+  /// A file that can be done without was not used.
+  private struct Ignored: Error {}
+
   /// Reads `count` cases; none may take a second, some must be refused, and some still be good.
   private func fuzz(_ count: Int, _ mutator: Mutator, _ read: ([UInt8]) throws -> Void) {
     var mutator = mutator
@@ -29,6 +33,10 @@ import Testing
       } catch is CheckpointError {
         refused += 1
       } catch is DataError {
+        refused += 1
+      } catch is GraftError {
+        refused += 1
+      } catch is Ignored {
         refused += 1
       } catch {
         Issue.record("case \(number) of seed \(Self.seed): \(error)")
@@ -94,6 +102,62 @@ import Testing
             throw CheckpointError.malformedManifest(path: folder, detail: "an unknown adapter")
           }
         }
+      }
+    }
+  }
+
+  @Test func adapterTensors() async throws {
+    let vit = try Fixtures.smallViT()
+    try await Fixtures.withFolder { folder in
+      try GraftedModel.small("lora", ["rank": "1", "targets": "[\"q\"]"], on: vit).save(to: folder)
+      let path = URL(fileURLWithPath: folder + "/" + AdapterFolder.weightsName)
+      let good = [UInt8](try Data(contentsOf: path))
+      // Wounds in the header, or anywhere.
+      let start = 8 + Int(good.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+      var header = Mutator(
+        [Array(good[..<start])], words: ["\"F16\"", "\"shape\"", "[1,64]"], seed: Self.seed)
+      var number = 0
+      fuzz(Self.cases / 10, Mutator([good], seed: Self.seed)) { bytes in
+        number += 1
+        try Data(number % 2 == 0 ? bytes : header.next() + good[start...]).write(to: path)
+        let model = try GraftedModel(AdapterFolder(path: folder), on: vit)
+        #expect(try model.arena.values.floats().allSatisfy(\.isFinite))
+      }
+    }
+  }
+
+  @Test func tuningFiles() async throws {
+    let traits = try Fixtures.context.get().traits
+    try await Fixtures.withFolder { path in
+      let folder = URL(fileURLWithPath: path, isDirectory: true)
+      let file = URL(fileURLWithPath: TuningFile.path(for: traits, in: folder))
+      let good = Array(try TuningFile(.default(for: traits), for: traits).text().utf8)
+      let words = ["\"clblast\"", "\"cpuDotProduct\"", "\"matmul\"", "1048576", "\"format\"", "2"]
+      fuzz(Self.cases / 10, Mutator([good], words: words, seed: Self.seed)) { bytes in
+        try Data(bytes).write(to: file)
+        let (tuning, origin) = Tuning.load(for: traits, from: folder)
+        #expect(tuning.fault(on: traits) == nil)
+        if case .ignored = origin { throw Ignored() }
+      }
+    }
+  }
+
+  @Test func featureFiles() async throws {
+    try await Fixtures.withFolder { folder in
+      let rows: [String: [Float]] = ["one": [1, 2, 3], "two": [4, 5, 6]]
+      let store = try FeatureFolder(folder, about: "fuzzed", limit: 1 << 20)
+      for (name, row) in rows { try store.keep(row, as: name) }
+      try store.flush()
+      let names = try FileManager.default.subpathsOfDirectory(atPath: folder)
+      let path = URL(
+        fileURLWithPath: folder + "/" + (try #require(names.first { $0.hasSuffix(".safetensors") })))
+      let good = [UInt8](try Data(contentsOf: path))
+      fuzz(Self.cases / 10, Mutator([good], words: ["\"one\"", "graft_features"], seed: Self.seed)) { bytes in
+        try Data(bytes).write(to: path)
+        let store = try FeatureFolder(folder, about: "fuzzed", limit: 1 << 20)
+        let found = rows.keys.compactMap { store.holds($0) ? store.row($0, count: 3) : nil }
+        #expect(found.allSatisfy { $0.count == 3 && $0.allSatisfy(\.isFinite) })
+        if found.count < rows.count { throw Ignored() }
       }
     }
   }
