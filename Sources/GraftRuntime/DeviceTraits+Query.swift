@@ -76,6 +76,7 @@ extension DeviceTraits {
       quirks.append(.cachesPrograms)
     }
     if isRusticl { quirks.append(.slowPrivateVectors) }
+    if self.platform.contains("Oclgrind") { quirks.append(.interpretsKernels) }
     self.quirks = quirks
   }
 }
