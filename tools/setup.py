@@ -52,6 +52,8 @@ ENVIRONMENTS: dict[str, list[str]] = {
         "torchvision==0.28.0",
     ],
 }
+# Intel's OpenCL runtime for CPUs, of any maker.
+ENVIRONMENTS["venv-intel"] = ["intel-opencl-rt==2026.2.0", "intel-cmplr-lib-rt==2026.2.0"]
 ENVIRONMENTS["venv-peft"] = ENVIRONMENTS["venv-reference"] + ["peft==0.21.2", "transformers==5.23.0"]
 ENVIRONMENTS["venv-peers"] = ENVIRONMENTS["venv-reference"] + [
     "onnx==1.23.2",

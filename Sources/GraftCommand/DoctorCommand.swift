@@ -45,16 +45,19 @@ struct DoctorCommand: AsyncParsableCommand {
       reporter.say(
         "Compiled kernels: " + (context.kernels.cacheFolder ?? "kept by the driver, or not at all"))
       let wrong = try check(cases, on: context, reporter)
-      let peak = try PeakMeasurement.fmaPeak(on: context)
-      let copy = try PeakMeasurement.copyBandwidth(on: context)
-      reporter.say("Peak: \(format(peak)) GFLOP/s multiply-add, \(format(copy)) GB/s copy")
-      reporter.emit(
-        "done",
-        [
-          "device": try JSONValue(encoding: context.traits), "graft_version": .string(Graft.version),
-          "gflops": .number(peak), "gbytes_per_second": .number(copy), "checked": .integer(cases.count),
-          "wrong": .integer(wrong),
-        ])
+      var fields: [String: JSONValue] = [
+        "device": try JSONValue(encoding: context.traits), "graft_version": .string(Graft.version),
+        "checked": .integer(cases.count), "wrong": .integer(wrong),
+      ]
+      if context.traits.quirks.contains(.interpretsKernels) {
+        reporter.say("Peak: not measured, this device interprets kernels")
+      } else {
+        let peak = try PeakMeasurement.fmaPeak(on: context)
+        let copy = try PeakMeasurement.copyBandwidth(on: context)
+        reporter.say("Peak: \(format(peak)) GFLOP/s multiply-add, \(format(copy)) GB/s copy")
+        (fields["gflops"], fields["gbytes_per_second"]) = (.number(peak), .number(copy))
+      }
+      reporter.emit("done", fields)
       guard wrong == 0 else {
         reporter.say(
           "\(wrong) checks failed: do not trust results of this device. Please report all of the above.")
@@ -82,9 +85,15 @@ struct DoctorCommand: AsyncParsableCommand {
     for name in cases.map(\.operation).reduce(into: [String](), { if !$0.contains($1) { $0.append($1) } }) {
       let mine = cases.filter { $0.operation == name }
       var failures: [String] = []
+      var told = ContinuousClock.now
       for check in mine {
         reporter.progress("\(bar(done, of: cases.count)) \(check)")
         done += 1
+        // Kernels compile on first use, which takes minutes with some drivers: say now and then how far it is.
+        if ContinuousClock.now - told > .seconds(10) {
+          reporter.note("  checked \(done - 1) of \(cases.count), now \(check)")
+          told = .now
+        }
         do {
           failures += try check.verify(on: context).prefix(1).map { "\(check): \($0)" }
         } catch {

@@ -13,7 +13,10 @@ struct Reporter: Sendable {
 
   /// Text for people; on standard error when standard output carries JSON.
   func say(_ text: String) {
-    if isJSON { note(text) } else { print(text) }
+    guard !isJSON else { return note(text) }
+    print(text)
+    // A pipe or a file gets whole blocks otherwise: long work would show nothing until its end.
+    fflush(nil)
   }
 
   /// A remark on standard error.

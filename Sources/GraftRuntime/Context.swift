@@ -277,6 +277,13 @@ public final class Context: Sendable {
     _ kernel: KernelKey, over global: [Int], group: [Int], arguments: [any KernelArgument]
   ) throws {
     guard global.allSatisfy({ $0 > 0 }), !isRehearsal else { return }
+    precondition(
+      group.reduce(1, *) <= traits.maxWorkGroupSize && zip(group, traits.maxWorkItemSizes).allSatisfy(<=),
+      "\(kernel.function) asks for a group of \(group), the device has \(traits.maxWorkGroupSize)")
+    if guards != nil {
+      let needed = try localMemory(of: kernel)
+      precondition(needed <= traits.localMemory, "\(kernel.function) takes \(needed) bytes of local memory")
+    }
     log?.add(kernel, over: global, group: group, arguments)
     try withKernel(kernel) { pointer in
       for (index, argument) in arguments.enumerated() {
@@ -306,6 +313,19 @@ public final class Context: Sendable {
           MemoryLayout<Int>.size, &size, nil)
       }
       return size
+    }
+  }
+
+  /// Local memory that this kernel takes, in bytes.
+  private func localMemory(of kernel: KernelKey) throws -> Int {
+    try withKernel(kernel) { pointer in
+      var size: cl_ulong = 0
+      try openCL("clGetKernelWorkGroupInfo") {
+        $0 = clGetKernelWorkGroupInfo(
+          pointer, device.handle.pointer, cl_kernel_work_group_info(CL_KERNEL_LOCAL_MEM_SIZE),
+          MemoryLayout<cl_ulong>.size, &size, nil)
+      }
+      return Int(clamping: size)
     }
   }
 

@@ -77,6 +77,7 @@ extension DeviceTraits {
       quirks.append(.cachesPrograms)
     }
     if isRusticl { quirks.append(.slowPrivateVectors) }
+    if self.platform.contains("Oclgrind") { quirks.append(.interpretsKernels) }
     self.quirks = quirks
     // Only PoCL is known to compile the assembly, for the processor that this program runs on.
     hasDotProduct =

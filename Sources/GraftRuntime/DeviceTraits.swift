@@ -51,6 +51,8 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
     case cachesPrograms
     /// LLVM's software rasteriser takes minutes over large private vector arrays.
     case slowPrivateVectors
+    /// Oclgrind interprets kernels, thousands of times slower than a device: its peak says nothing and takes hours.
+    case interpretsKernels
   }
 
   /// A CPU runs a work-item loop itself: one wide work-item a group is its natural shape.
