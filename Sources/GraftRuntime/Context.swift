@@ -277,12 +277,11 @@ public final class Context: Sendable {
     _ kernel: KernelKey, over global: [Int], group: [Int], arguments: [any KernelArgument]
   ) throws {
     guard global.allSatisfy({ $0 > 0 }), !isRehearsal else { return }
-    precondition(
-      group.reduce(1, *) <= traits.maxWorkGroupSize && zip(group, traits.maxWorkItemSizes).allSatisfy(<=),
-      "\(kernel.function) asks for a group of \(group), the device has \(traits.maxWorkGroupSize)")
-    if guards != nil {
-      let needed = try localMemory(of: kernel)
-      precondition(needed <= traits.localMemory, "\(kernel.function) takes \(needed) bytes of local memory")
+    // What a device of these traits would refuse is refused here, though the real one may be larger.
+    guard group.reduce(1, *) <= traits.maxWorkGroupSize, zip(group, traits.maxWorkItemSizes).allSatisfy(<=)
+    else { throw Self.refusal(of: kernel, CL_INVALID_WORK_GROUP_SIZE) }
+    if guards != nil, try localMemory(of: kernel) > traits.localMemory {
+      throw Self.refusal(of: kernel, CL_OUT_OF_RESOURCES)
     }
     log?.add(kernel, over: global, group: group, arguments)
     try withKernel(kernel) { pointer in
@@ -314,6 +313,10 @@ public final class Context: Sendable {
       }
       return size
     }
+  }
+
+  private static func refusal(of kernel: KernelKey, _ status: cl_int) -> RuntimeError {
+    .openCL(function: "clEnqueueNDRangeKernel of \(kernel.function)", status: OpenCLStatus(rawValue: status))
   }
 
   /// Local memory that this kernel takes, in bytes.

@@ -23,10 +23,10 @@ import Testing
   }
 
   /// Each limit takes every sixth case, so that together they take all; GRAFT_LIMITS=all takes all under each.
-  private static func cases(under limit: Int) -> [OperationCase] {
+  private static func cases(under limit: Int, on traits: DeviceTraits) -> [OperationCase] {
     let isWhole = ProcessInfo.processInfo.environment["GRAFT_LIMITS"] == "all"
     // CLBlast asks the driver for its limits and never sees the traits.
-    let mine = AllCases.checks.filter { !"\($0)".hasSuffix("clblast") }
+    let mine = AllCases.checks(on: traits).filter { !"\($0)".hasSuffix("clblast") }
     return isWhole ? mine : mine.indices.filter { $0 % limits.count == limit }.map { mine[$0] }
   }
 
@@ -34,8 +34,20 @@ import Testing
   func everyOperationIsRight(_ limit: Int) throws {
     let (kind, group, local) = Self.limits[limit]
     let context = try Self.context(kind, group: group, local: local)
-    for check in Self.cases(under: limit) { #expect(try check.verify(on: context) == [], "\(check)") }
+    for check in Self.cases(under: limit, on: context.traits) {
+      #expect(try check.verify(on: context) == [], "\(check)")
+    }
     #expect(try context.damagedBuffers() == 0)
+  }
+
+  /// The limits are looked at, though the real device would do it.
+  @Test func aLaunchBeyondTheLimitsIsRefused() throws {
+    let context = try Self.context(.gpu, group: 16, local: 16)
+    let buffer = try context.buffer(byteCount: 4)
+    #expect(throws: RuntimeError.self) {
+      try context.run(
+        KernelKey("elementwise", "scale"), over: [64], group: [64], buffer, buffer, Float(2), 1, 1)
+    }
   }
 
   @Test func aBufferBeyondTheLimitIsRefused() throws {
