@@ -2,6 +2,7 @@
 // Work-item i covers elements [i * per_item, (i + 1) * per_item).
 //
 // ACTIVATION  which f: 1 GELU (exact, by erf), 2 QuickGELU x / (1 + exp(-1.702 x)), 3 ReLU. Default 1.
+// BFLOAT_RESULT  of dx (common.cl).
 // ADD         defined: dx also adds sum_so_far, the gradient that x received elsewhere.
 
 #ifndef ACTIVATION
@@ -42,7 +43,7 @@ kernel void activation_forward(const global float *x, global float *y, int count
 }
 
 kernel void activation_backward(const global float *x, const global float *dy, const global float *sum_so_far,
-                                global float *dx, int count, int per_item) {
+                                global result *dx, int count, int per_item) {
   const int begin = get_global_id(0) * per_item;
   const int end = min(begin + per_item, count);
   int i = begin;
@@ -52,7 +53,7 @@ kernel void activation_backward(const global float *x, const global float *dy, c
 #ifdef ADD
     d += VLOAD(sum_so_far + i);
 #endif
-    VSTORE(d, dx + i);
+    STORE_RESULT16(d, dx + i);
   }
   for (; i < end; ++i) {
     const float v = x[i];
@@ -60,6 +61,6 @@ kernel void activation_backward(const global float *x, const global float *dy, c
 #ifdef ADD
     d += sum_so_far[i];
 #endif
-    dx[i] = d;
+    STORE_RESULT(d, dx + i);
   }
 }

@@ -16,6 +16,8 @@ typedef float16 float16_anywhere __attribute__((aligned(4)));
 inline void __attribute__((overloadable)) store16(float16 v, global float *p) { *(global float16_anywhere *)p = v; }
 inline void __attribute__((overloadable)) store16(float16 v, local float *p) { *(local float16_anywhere *)p = v; }
 inline void __attribute__((overloadable)) store16(float16 v, private float *p) { *(private float16_anywhere *)p = v; }
+typedef ushort16 ushort16_anywhere __attribute__((aligned(2)));
+inline void __attribute__((overloadable)) store16(ushort16 v, global ushort *p) { *(global ushort16_anywhere *)p = v; }
 #define VSTORE(v, p) store16((v), (p))
 #else
 #define VSTORE(v, p) vstore16((v), 0, (p))
@@ -30,6 +32,19 @@ inline uint16 bfloat_bits16(float16 v) {
   const uint16 bits = as_uint16(v);
   return isnan(v) ? (uint16)(0x7fc0) : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
+
+// Results: floats, or bf16 where nothing but a product of pairs reads them.
+//
+// BFLOAT_RESULT  defined: bf16.
+#ifdef BFLOAT_RESULT
+typedef ushort result;
+#define STORE_RESULT(v, p) (*(p) = bfloat_bits(v))
+#define STORE_RESULT16(v, p) VSTORE(convert_ushort16(bfloat_bits16(v)), (p))
+#else
+typedef float result;
+#define STORE_RESULT(v, p) (*(p) = (v))
+#define STORE_RESULT16(v, p) VSTORE((v), (p))
+#endif
 
 // Frozen weights: how they are kept, as StoragePrecision says. Arithmetic is float whatever the storage.
 //

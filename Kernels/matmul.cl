@@ -8,6 +8,7 @@
 //
 // PANEL     columns of a panel, 32 or 16. Default 32.
 // STORAGE   of the panels (common.cl).
+// BFLOAT_RESULT  of y (common.cl), in the register-tiled kernel.
 // BIAS      defined: bias is added.
 // ACTIVATION  f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0.
 // RESIDUAL  defined: residual is added after f.
@@ -38,7 +39,7 @@
 #define PANEL 32
 #endif
 
-inline void finish1(float sum, size_t at, int column, global float *y, const global float *bias,
+inline void finish1(float sum, size_t at, int column, global result *y, const global float *bias,
                     const global float *residual, global float *pre) {
 #ifdef BIAS
   sum += bias[column];
@@ -50,7 +51,7 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 #ifdef RESIDUAL
   sum += residual[at];
 #endif
-  y[at] = sum;
+  STORE_RESULT(sum, y + at);
 }
 
 #ifndef LOCAL
@@ -71,7 +72,7 @@ inline void finish1(float sum, size_t at, int column, global float *y, const glo
 #define ROWS 12
 #endif
 
-inline void finish16(float16 sum, size_t at, int column, global float *y, const global float *bias,
+inline void finish16(float16 sum, size_t at, int column, global result *y, const global float *bias,
                      const global float *residual, global float *pre) {
 #ifdef BIAS
   sum += VLOAD(bias + column);
@@ -83,11 +84,11 @@ inline void finish16(float16 sum, size_t at, int column, global float *y, const 
 #ifdef RESIDUAL
   sum += VLOAD(residual + at);
 #endif
-  VSTORE(sum, y + at);
+  STORE_RESULT16(sum, y + at);
 }
 
 // The last columns of a matrix whose width is no multiple of 16.
-inline void finish_some(float16 sum, int count, size_t at, int column, global float *y, const global float *bias,
+inline void finish_some(float16 sum, int count, size_t at, int column, global result *y, const global float *bias,
                         const global float *residual, global float *pre) {
   float sums[16];
   VSTORE(sum, sums);
@@ -213,7 +214,7 @@ typedef float16 operand;
   }
 #endif
 
-TARGET kernel void matmul_registers(const global left *a, const global right *b, global float *y,
+TARGET kernel void matmul_registers(const global left *a, const global right *b, global result *y,
                              const global float *bias, const global float *residual, global float *pre, int m,
                              int n, int k) {
   const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
@@ -331,6 +332,7 @@ kernel void matmul_local(const global float *a, const global stored *b, global f
 
 #endif
 
+#ifndef BFLOAT_RESULT
 // The last step alone, in place, after a product that a library computed into y. Work-item i covers elements
 // [i * per_item, (i + 1) * per_item) of y (count = m * n).
 kernel void matmul_finish(global float *y, const global float *bias, const global float *residual,
@@ -339,3 +341,4 @@ kernel void matmul_finish(global float *y, const global float *bias, const globa
   const int end = min(begin + per_item, count);
   for (int i = begin; i < end; ++i) finish1(y[i], i, i % n, y, bias, residual, pre);
 }
+#endif

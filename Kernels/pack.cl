@@ -56,21 +56,17 @@ kernel void pack_transposed(const global stored *transposed, global stored *pane
   }
 }
 
-// Rows of floats to rows of pairs of bf16, zero-padded to a whole pair: pairs (rows, ceil(width / 2)), as a product of
+// Rows of floats to rows of bf16, zero-padded to a whole pair: pairs (rows, width rounded up to even), as a product of
 // paired panels reads its left operand. One work-item a row.
-kernel void pack_pairs(const global float *source, global uint *pairs, int rows, int width) {
+kernel void pack_pairs(const global float *source, global ushort *pairs, int rows, int width) {
   const int row = get_global_id(0);
   if (row >= rows) return;
   source += (size_t)row * width;
-  pairs += (size_t)row * ((width + 1) / 2);
+  pairs += (size_t)row * ((width + 1) / 2 * 2);
   int i = 0;
-  for (; i + 32 <= width; i += 32) {
-    const uint16 even_odd0 = bfloat_bits16(VLOAD(source + i)), even_odd1 = bfloat_bits16(VLOAD(source + i + 16));
-    vstore16((uint16)(even_odd0.even, even_odd1.even) | (uint16)(even_odd0.odd, even_odd1.odd) << 16u, 0,
-             pairs + i / 2);
-  }
-  for (; i < width; i += 2)
-    pairs[i / 2] = bfloat_bits(source[i]) | (i + 1 < width ? (uint)bfloat_bits(source[i + 1]) << 16 : 0);
+  for (; i + 16 <= width; i += 16) VSTORE(convert_ushort16(bfloat_bits16(VLOAD(source + i))), pairs + i);
+  for (; i < width; ++i) pairs[i] = bfloat_bits(source[i]);
+  if (width % 2) pairs[width] = 0;
 }
 
 // target[j][i] = source[i][j] for a small row-major source (rows, columns). One work-item a row of the target.

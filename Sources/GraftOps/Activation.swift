@@ -23,9 +23,12 @@ public enum Activation: String, Sendable, Codable {
 
   /// `gradient * f'(preactivation)`: for operations that fold an activation in and keep its input.
   ///
-  /// - Parameter sum: when given, is added to the result and stays unchanged.
+  /// - Parameters:
+  ///   - sum: when given, is added to the result and stays unchanged.
+  ///   - element: of the result: float32, or uint16 for bf16.
   package static func backward(
-    _ kind: Activation, preactivation: Tensor, gradient: Tensor, addingTo sum: Tensor? = nil
+    _ kind: Activation, preactivation: Tensor, gradient: Tensor, addingTo sum: Tensor? = nil,
+    as element: Tensor.Element = .float32
   ) throws -> Tensor {
     precondition(preactivation.count == gradient.count, "one gradient an element")
     guard kind != .none else {
@@ -33,14 +36,13 @@ public enum Activation: String, Sendable, Codable {
       return try Elementwise.add(sum, gradient)
     }
     let context = preactivation.context
-    let result = try Tensor(empty: preactivation.shape, on: context)
+    let result = try Tensor(empty: preactivation.shape, element: element, on: context)
     let plan = ElementwisePlan(count: result.count, on: context)
-    let kernel =
-      sum == nil
-      ? KernelKey("activation", "activation_backward", ["ACTIVATION": kind.macro])
-      : KernelKey("activation", "activation_backward", ["ACTIVATION": kind.macro, "ADD": 1])
+    var macros = [KernelKey.Macro("ACTIVATION", kind.macro)] + element.resultMacros
+    if sum != nil { macros.append(.init("ADD", 1)) }
     try context.run(
-      kernel, over: [plan.items], group: [plan.group], preactivation.buffer, gradient.buffer,
+      KernelKey("activation", "activation_backward", macros: macros), over: [plan.items], group: [plan.group],
+      preactivation.buffer, gradient.buffer,
       (sum ?? gradient).buffer, result.buffer, result.count, plan.perItem)
     return result
   }

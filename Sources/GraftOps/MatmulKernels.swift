@@ -4,17 +4,18 @@ import GraftRuntime
 enum MatmulKernels {
   /// `output (m, n) = epilogue(a (m, k) * panels (k, n))` with a tile in registers.
   ///
-  /// Where the panels are paired, `a` is rounded to bf16 first.
+  /// Where the panels are paired, `a` is rounded to bf16 first, if it is not bf16 already. The output may be bf16.
   static func registers(
     _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
-    let a = panels.isPaired ? try pairs(a, rows: m, width: panels.inner) : a
+    precondition(a.element == .float32 || panels.isPaired && panels.inner % 2 == 0, "no rows of pairs")
+    let a = panels.isPaired && a.element == .float32 ? try pairs(a, rows: m, width: panels.inner) : a
     let tuning = a.context.tuning.matmul
     let tile = registerRows(for: m, most: tuning.rows)
     let kernel = KernelKey(
       "matmul", "matmul_registers",
       macros: epilogue.macros + panels.macros + [.init("ROWS", tile)]
-        + (panels.isPaired ? [.init("DOT_PRODUCT", 1)] : []))
+        + (panels.isPaired ? [.init("DOT_PRODUCT", 1)] : []) + output.element.resultMacros)
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
     let most = max(2, tuning.blockBytes / (panels.steps * tile * 4))

@@ -83,6 +83,11 @@ public final class PreparedLinear {
     return main + (transposed?.byteCount ?? 0) + 4 * (bias?.count ?? 0)
   }
 
+  /// What to hand it: bf16 where it would round what it reads to that, so that it is rounded as it is written.
+  func reads(width: Int) -> Tensor.Element {
+    variant == .cpuDotProduct && width % 2 == 0 ? .uint16 : .float32
+  }
+
   /// `epilogue(x W^T + bias)`.
   func forward(_ x: Tensor, epilogue: MatmulEpilogue, into output: Tensor) throws {
     var epilogue = epilogue
@@ -149,16 +154,20 @@ extension Tape {
   ///   - layer: the frozen weight and bias.
   ///   - activation: applied to the product and bias.
   ///   - residual: added last; of the result's shape.
+  ///   - reader: the frozen layer that alone reads the result, if there is one: then it may be kept in bf16.
   /// - Returns: (..., outputs).
   /// - Throws: `RuntimeError` or ``MatmulError`` when the device fails.
   public func linear(
-    _ x: Tensor, _ layer: PreparedLinear, activation: Activation = .none, residual: Tensor? = nil
+    _ x: Tensor, _ layer: PreparedLinear, activation: Activation = .none, residual: Tensor? = nil,
+    readBy reader: PreparedLinear? = nil
   ) throws -> Tensor {
     precondition(x.width == layer.inputs, "the input is \(x.width) wide, the layer \(layer.inputs)")
     let shape = x.shape.dropLast() + [layer.outputs]
     precondition(
       residual.map { $0.count == x.rows * layer.outputs } ?? true, "the residual has another shape")
-    let output = try Tensor(empty: Array(shape), on: x.context)
+    // Both are of one context, and so of one variant; but a case may mix them.
+    let element = layer.variant == .cpuDotProduct ? reader?.reads(width: layer.outputs) ?? .float32 : .float32
+    let output = try Tensor(empty: Array(shape), element: element, on: x.context)
     let keeps = activation != .none && needsGradient(x)
     let preactivation = keeps ? try Tensor(empty: output.shape, on: x.context) : nil
     try layer.forward(
@@ -170,8 +179,10 @@ extension Tape {
       if let residual { try gradients.add(gradient.reshaped(residual.shape), to: residual) }
       try gradients.accumulate(into: x) { sum in
         let upstream =
-          try preactivation.map { try Activation.backward(activation, preactivation: $0, gradient: gradient) }
-          ?? gradient
+          try preactivation.map {
+            try Activation.backward(
+              activation, preactivation: $0, gradient: gradient, as: layer.reads(width: layer.outputs))
+          } ?? gradient
         let result = try x.empty()
         try layer.backward(upstream, adding: sum, into: result)
         return result

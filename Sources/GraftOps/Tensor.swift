@@ -13,8 +13,11 @@ public final class Tensor {
     case int32
     /// Bytes: pixels.
     case uint8
-    /// 16-bit patterns: weights in `StoragePrecision.bf16` or `fp16`.
+    /// 16-bit patterns: weights in `StoragePrecision.bf16` or `fp16`, and what only products with bf16 read.
     case uint16
+
+    /// What kernels that write either floats or bf16 must be built with.
+    var resultMacros: [KernelKey.Macro] { self == .uint16 ? [.init("BFLOAT_RESULT", 1)] : [] }
 
     var byteCount: Int {
       switch self {

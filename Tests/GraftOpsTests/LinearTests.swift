@@ -58,6 +58,32 @@ import Testing
     #expect(y[0].isNaN && y[1] == .infinity && y[2] == 6)
   }
 
+  /// Rounding as it is written is rounding as it is read, in both directions.
+  @Test func aResultForAProductOfPairsIsRoundedOnce() throws {
+    let context = try TestDevice.context.get()
+    guard context.traits.hasDotProduct else { return }
+    func noise(_ count: Int) -> [Float] { (0..<count).map { Float(($0 * 37) % 101) / 101 - 0.5 } }
+    func layer(_ outputs: Int, _ inputs: Int) throws -> PreparedLinear {
+      try PreparedLinear(
+        weight: noise(outputs * inputs), bias: nil, outputs: outputs, inputs: inputs, on: context,
+        precision: .bf16, variant: .cpuDotProduct)
+    }
+    let first = try layer(38, 20)
+    let second = try layer(9, 38)
+    func run(readBy reader: PreparedLinear?) throws -> [[Float]] {
+      let arena = try ParameterArena([("x", [13, 20], noise(13 * 20))], on: context)
+      let tape = Tape(.training(seed: 1))
+      let hidden = try tape.linear(arena.parameters[0].value, first, activation: .gelu, readBy: reader)
+      #expect(hidden.element == (reader == nil ? Tensor.Element.float32 : .uint16))
+      let y = try tape.linear(hidden, second)
+      try tape.backward(from: y, seed: y)
+      let gradient = try arena.parameters[0].gradient.floats()
+      return [try y.floats(), gradient]
+    }
+    #expect(try run(readBy: second) == run(readBy: nil))
+    #expect(try context.damagedBuffers() == 0)
+  }
+
   @Test func dotProductsAreForBrainFloatsOnDevicesThatHaveThem() throws {
     let device = try TestDevice.context.get().device
     let without = try Context(device.changing { $0.hasDotProduct = false })

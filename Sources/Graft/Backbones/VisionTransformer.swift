@@ -252,9 +252,11 @@ struct Block {
     }
     func linear(
       _ input: Tensor, _ layer: PreparedLinear, _ operation: FrozenOperation, activation: Activation = .none,
-      on tape: Tape
+      readBy reader: PreparedLinear? = nil, on tape: Tape
     ) throws -> Tensor {
-      guard sites.isTaken(operation) else { return try tape.linear(input, layer, activation: activation) }
+      guard sites.isTaken(operation) else {
+        return try tape.linear(input, layer, activation: activation, readBy: reader)
+      }
       let output = try sites.adjust(tape.linear(input, layer), of: operation, reading: input, on: tape)
       return try tape.activation(output, activation)
     }
@@ -303,7 +305,10 @@ struct Block {
       { tape in
         let read = try entry(
           middle, known: v, norm2, .norm2(block: index), before: .beforeMLP(block: index), on: tape)
-        return try linear(read.values, fc1, .fc1(block: index), activation: .gelu, on: tape)
+        // What stands on the second layer reads its input, too.
+        let reader = sites.isTaken(.fc2(block: index)) ? nil : fc2
+        return try linear(
+          read.values, fc1, .fc1(block: index), activation: .gelu, readBy: reader, on: tape)
       }, keeping: \.self)
     x = try join(hidden, fc2, .fc2(block: index), scale2, after: .afterMLP(block: index), to: middle)
     if let v { x = try sites.add(at: .besideMLP(block: index), reading: v, to: x, on: tape) }
