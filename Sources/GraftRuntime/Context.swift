@@ -26,8 +26,8 @@ public final class Context: Sendable {
   private let guards: MemoryGuards?
   /// What was launched, where the tuner asked for it.
   package let log: LaunchLog?
-  /// Why no more work is taken.
-  private let loss = Mutex<RuntimeError?>(nil)
+  /// Why no more work is taken, known to all contexts that share the queue.
+  private let loss: Loss
   /// Times of kernels, when a measurement asked for them.
   package let profiler = Profiler()
   /// Memory is accounted for as in earnest, but nothing is computed, and whatever is read is zero.
@@ -60,6 +60,7 @@ public final class Context: Sendable {
     self.precision = precision
     (self.tuning, tuningOrigin) = tuning
     transfers = Transfers()
+    loss = Loss()
     log = nil
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
@@ -90,6 +91,7 @@ public final class Context: Sendable {
     kernels = context.kernels
     selfChecks = context.selfChecks
     transfers = context.transfers
+    loss = context.loss
     log = isWatched ? LaunchLog() : nil
     guards = isWatched ? MemoryGuards() : nil
     (self.tuning, tuningOrigin) = tuning
@@ -125,10 +127,10 @@ public final class Context: Sendable {
   /// Throws when the device has failed: what is in its memory cannot be trusted any more.
   ///
   /// - Throws: ``RuntimeError/deviceLost(function:status:)``.
-  package func requireUsable() throws { if let loss = loss.withLock({ $0 }) { throw loss } }
+  package func requireUsable() throws { if let loss = loss.first.withLock({ $0 }) { throw loss } }
 
   /// Takes work again, for tests whose device only seemed to fail.
-  package func forgetLoss() { loss.withLock { $0 = nil } }
+  package func forgetLoss() { loss.first.withLock { $0 = nil } }
 
   /// Does something with the device, and gives a failure its meaning.
   ///
@@ -154,7 +156,7 @@ public final class Context: Sendable {
     } catch let failure as RuntimeError where failure.isLoss {
       error = failure
     }
-    loss.withLock { $0 = $0 ?? error }
+    loss.first.withLock { $0 = $0 ?? error }
     throw error
   }
 
@@ -335,4 +337,9 @@ public final class Context: Sendable {
   private func withKernel<Result>(_ key: KernelKey, _ body: (cl_kernel) throws -> Result) throws -> Result {
     try attempt { try kernels.withKernel(key, body) }
   }
+}
+
+/// The first failure after which a queue takes no more work.
+private final class Loss: Sendable {
+  let first = Mutex<RuntimeError?>(nil)
 }

@@ -85,6 +85,17 @@ import Testing
     #expect(watch.live == [:])
   }
 
+  @Test func aLossIsKnownToAllContextsOfAQueue() throws {
+    let watch = CallWatch()
+    try watch {
+      let context = try Context(Device.select())
+      let tuned = context.tuned(context.tuning)
+      watch.arm(.init("clFinish", occurrence: 1, status: -5))
+      #expect(throws: RuntimeError.self) { try tuned.finish() }
+      #expect(throws: RuntimeError.self) { try context.requireUsable() }
+    }
+  }
+
   @Test func otherTasksAreNotDisturbed() async throws {
     let watch = CallWatch()
     watch.arm(.init("clCreateContext", occurrence: 1, status: -6, lasts: true))
