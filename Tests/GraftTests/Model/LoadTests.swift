@@ -10,6 +10,8 @@ import Testing
 @Suite(.serialized) struct LoadTests {
   private static let seconds = ProcessInfo.processInfo.environment["GRAFT_LOAD_SECONDS"].flatMap(Double.init)
   private static let tasks = 8
+  /// Every model and batch is asked for by every task.
+  private static let leastRequests = 12
   private static let batches = (0..<4).map { Fixtures.noise($0 + 1, seed: UInt64($0) + 1) }
 
   /// Owns backbone and models, as an app's server would.
@@ -58,7 +60,8 @@ import Testing
       for task in 0..<Self.tasks {
         group.addTask {
           var count = 0
-          while clock.now < end {
+          // Other suites may keep all threads for longer than that.
+          while clock.now < end || count < Self.leastRequests {
             let (model, batch) = ((task + count) % models, (task + count / 3) % Self.batches.count)
             let answer = try await server.logits(batch, model)
             if answer != expected[model][batch] { Issue.record("task \(task), request \(count)") }
@@ -72,10 +75,7 @@ import Testing
       try await Task.sleep(until: warm, clock: clock)
       let early = Self.residentBytes
       var requests = 0
-      for try await count in group {
-        #expect(count > 0, "a task was never served")
-        requests += count
-      }
+      for try await count in group { requests += count }
       let grown = Self.residentBytes - early
       print("\(requests) requests; resident memory \(early >> 10) KiB, then \(grown >> 10) KiB more")
       // Other suites work in the same process, unless this one was asked for alone.
