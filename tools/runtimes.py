@@ -121,10 +121,14 @@ def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> b
 def _summary(lines: Sequence[str]) -> dict:
     """Counts of tests from Swift Testing's lines; a test of many cases is one test."""
     text = "".join(lines)
-    skipped = re.findall(r"Test (?:case )?(.+?) skipped(?:: \"(.*)\")?", text)
+    # At the end of a line: names of tests say "skipped", too.
+    skipped = re.findall(r"(?m)^\S+ Test (?!case)(.+?) skipped(?:: \"(.*)\")?\.?$", text)
+    failed = len(re.findall(r"(?m)^\S+ Test (?!run|case)\S.* failed after", text))
+    # The closing line counts all tests; single lines can be torn by what else is written at the same time.
+    total = re.search(r"Test run with (\d+) tests? ", text)
     return {
-        "passed": len(re.findall(r"(?m)^\S+ Test (?!run|case)\S.* passed after", text)),
-        "failed": len(re.findall(r"(?m)^\S+ Test (?!run|case)\S.* failed after", text)),
+        "passed": int(total[1]) - failed - len(skipped) if total else 0,
+        "failed": failed,
         "cases": len(re.findall(r"(?m)^\S+ Test case passing", text)),
         "skipped": [(test, reason) for test, reason in skipped],
     }

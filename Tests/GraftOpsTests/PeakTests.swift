@@ -14,7 +14,10 @@ import Testing
   ///
   /// Operations per second of processor time, not of the clock's: that stays true on a CPU device when other processes
   /// share its cores.
-  @Test(.enabled(if: ProcessInfo.processInfo.environment["GRAFT_MEASURE"] != nil))
+  @Test(
+    .enabled(
+      if: ProcessInfo.processInfo.environment["GRAFT_MEASURE"] != nil, "set GRAFT_MEASURE on an idle machine")
+  )
   func fractionsOfPeak() throws {
     let context = try Context(Device.select())
     print("copy \(Int(try PeakMeasurement.copyBandwidth(on: context))) GB/s")
