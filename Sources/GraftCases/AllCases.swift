@@ -3,8 +3,11 @@ package import GraftRuntime
 /// Every case of every operation.
 package enum AllCases {
   /// Small shapes, for correctness, of every operation and every variant that a device can run.
+  ///
+  /// Register tiles are left out where they take minutes to compile: they are never chosen there.
   package static func checks(on traits: DeviceTraits) -> [OperationCase] {
-    checks + (traits.hasDotProduct ? LinearCases.dotProductChecks : [])
+    let all = checks + (traits.hasDotProduct ? LinearCases.dotProductChecks : [])
+    return traits.quirks.contains(.slowPrivateVectors) ? all.filter { !$0.holdsRegisterTiles } : all
   }
 
   /// Small shapes, for correctness on any device.

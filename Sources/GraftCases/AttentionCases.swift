@@ -32,15 +32,12 @@ package enum AttentionCases {
     batch: Int, tokens: Int, heads: Int, headSize: Int, size: Float = 2, variant: AttentionVariant? = nil
   ) -> OperationCase {
     let width = heads * headSize
-    // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is that of the values, times
-    // the scores where these are large.
-    let scores = Double(size * size) * Double(headSize).squareRoot() / 3
-    let magnitude = size == 2 ? 4 : Double(size) * max(1, scores)
-    return OperationCase(
+    // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is above that of the values.
+    let magnitude = 2 * Double(size)
+    var result = OperationCase(
       "attention",
       "\(batch)x\(heads)x\(tokens)x\(headSize)\(size == 2 ? "" : " in \(size)")\(variant.map { " \($0)" } ?? "")",
-      // Of scores that large the gradient is 0 but at ties: nothing that differences could tell.
-      inputs: [.init([batch, tokens, 3 * width], in: -size...size, differentiable: size <= 2)],
+      inputs: [.init([batch, tokens, 3 * width], in: -size...size, differentiable: true)],
       terms: tokens + headSize,
       cost: .init(
         macs: Double(2 * batch * heads * tokens * tokens * headSize),
@@ -58,6 +55,10 @@ package enum AttentionCases {
         }
         return .init(values, magnitudes: [Double](repeating: magnitude, count: values.count))
       })
+    // Large scores must be exact: half a unit in their last place would turn a probability by as much.
+    if size > 2 { result.numbers = .integers }
+    result.holdsRegisterTiles = variant == .cpu
+    return result
   }
 
   private static func attend(

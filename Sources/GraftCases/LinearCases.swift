@@ -161,7 +161,8 @@ package enum LinearCases {
         }
         return .init(values, magnitudes: magnitudes)
       })
-    result.drawsBFloats = shape.variant == .cpuDotProduct
+    if shape.variant == .cpuDotProduct { result.numbers = .bfloats }
+    result.holdsRegisterTiles = shape.variant == .cpuRegisterTiled
     return result
   }
 
@@ -192,7 +193,7 @@ package enum LinearCases {
       OperationCase.Input([m, k], differentiable: true), .init([n, k], differentiable: true),
     ]
     if shape.hasBias { inputs.append(.init([n], differentiable: true)) }
-    return OperationCase(
+    var result = OperationCase(
       "linear", shape.description, inputs: inputs, terms: max(m, n, k),
       cost: .init(macs: Double(m * n * k), bytes: Double(4 * (m * k + n * k + m * n))),
       forward: { tape, inputs in
@@ -204,6 +205,8 @@ package enum LinearCases {
           inputs[0], inputs[1], bias: shape.hasBias ? inputs[2] : nil, rows: m, outputs: n, inputs: k)
         return .init(values, magnitudes: magnitudes)
       })
+    result.holdsRegisterTiles = shape.variant == .cpuRegisterTiled
+    return result
   }
 
   /// `x W^T + bias`, and the sums of the terms' absolute values.

@@ -29,7 +29,11 @@ extension OperationCase {
 
   private func draw(_ range: ClosedRange<Float>, _ generator: inout CaseGenerator) -> Float {
     let value = Float.random(in: range, using: &generator)
-    return drawsBFloats ? Float(bitPattern: value.bitPattern & 0xffff_0000) : value
+    return switch numbers {
+    case .floats: value
+    case .bfloats: Float(bitPattern: value.bitPattern & 0xffff_0000)
+    case .integers: value.rounded()
+    }
   }
 
   private func outputs(of values: [[Float]], on context: Context) throws -> [Float] {

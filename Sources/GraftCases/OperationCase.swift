@@ -21,6 +21,15 @@ package struct OperationCase: Sendable, CustomStringConvertible {
     }
   }
 
+  /// What values are rounded to when they are drawn.
+  enum Numbers {
+    case floats
+    /// Numbers that bf16 holds, for operations that round to it.
+    case bfloats
+    /// Whole numbers, whose products and sums have no rounding error.
+    case integers
+  }
+
   /// What the oracle says.
   package struct Expected {
     let values: [Double]
@@ -58,8 +67,10 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   package let cost: Cost
   private let setUp: @Sendable (Context) throws -> (Tape, [Tensor]) throws -> Tensor
   let reference: @Sendable ([[Double]]) -> Expected
-  /// Inputs and upstream gradients are numbers that bf16 holds, for operations that round to it.
-  var drawsBFloats = false
+  /// Which numbers inputs and upstream gradients are drawn from.
+  var numbers = Numbers.floats
+  /// Asks for a variant that holds a tile in a processor's vector registers, whatever the device's own choice.
+  package var holdsRegisterTiles = false
 
   /// - Parameters:
   ///   - operation: name of the kernel file.

@@ -30,7 +30,7 @@ struct DoctorCommand: AsyncParsableCommand {
   /// What changes how Graft or a driver behaves.
   private static let variables = [
     "GRAFT_DEVICE", "GRAFT_MATMUL", "GRAFT_PROGRAM_CACHE", "GRAFT_TUNING", "OCL_ICD_VENDORS",
-    "OCL_ICD_FILENAMES", "POCL_CACHE_DIR", "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE",
+    "OCL_ICD_FILENAMES", "POCL_AFFINITY", "POCL_CACHE_DIR", "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE",
   ]
 
   func run() async throws {

@@ -28,6 +28,7 @@ struct GraftCommand: AsyncParsableCommand {
       ENVIRONMENT
         GRAFT_DEVICE  chooses a device, as --device does
         GRAFT_TUNING  folder of what graft tune remembers, or off
+        POCL_AFFINITY 0 lets PoCL's workers move between processors
 
       EXIT STATUS
         0   done
@@ -47,6 +48,7 @@ struct GraftCommand: AsyncParsableCommand {
 
   /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.
   static func main() async {
+    pinDriverWorkers()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

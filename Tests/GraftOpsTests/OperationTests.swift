@@ -8,8 +8,21 @@ enum TestDevice {
 }
 
 @Suite(.serialized) struct OperationTests {
-  @Test(arguments: try AllCases.checks(on: TestDevice.context.get().traits))
-  func operationAgreesWithFloat64(_ operation: OperationCase) throws {
+  private static func cases(holdingRegisterTiles: Bool) throws -> [OperationCase] {
+    try AllCases.checks(on: TestDevice.context.get().traits).filter {
+      $0.holdsRegisterTiles == holdingRegisterTiles
+    }
+  }
+
+  @Test(arguments: try cases(holdingRegisterTiles: false))
+  func operationAgreesWithFloat64(_ operation: OperationCase) throws { try check(operation) }
+
+  @Test(
+    .enabled(if: Runtime.compilesRegisterTiles, Runtime.registerTilesReason),
+    arguments: try cases(holdingRegisterTiles: true))
+  func registerTilesAgreeWithFloat64(_ operation: OperationCase) throws { try check(operation) }
+
+  private func check(_ operation: OperationCase) throws {
     let context = try TestDevice.context.get()
     #expect(try operation.verify(on: context) == [])
     #expect(try context.damagedBuffers() == 0)

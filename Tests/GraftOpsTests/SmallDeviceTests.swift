@@ -30,7 +30,7 @@ import Testing
     return isWhole ? mine : mine.indices.filter { $0 % limits.count == limit }.map { mine[$0] }
   }
 
-  @Test(.enabled(if: Runtime.isFast, Runtime.slowReason), arguments: limits.indices)
+  @Test(.enabled(if: Runtime.runsKernels, Runtime.runsKernelsReason), arguments: limits.indices)
   func everyOperationIsRight(_ limit: Int) throws {
     let (kind, group, local) = Self.limits[limit]
     let context = try Self.context(kind, group: group, local: local)
