@@ -1,8 +1,8 @@
 // Multi-head attention, fused: the tokens x tokens matrix never reaches global memory.
 //
-//   qkv (batch, tokens, 3, heads, HEAD) -> y (batch, tokens, heads, HEAD)
+//   qkv (batch, tokens, 3, heads, HEAD) -> y (batch, query_count, heads, HEAD): the first tokens ask
 //   s = scale q k^T,   p = softmax(s) over the keys,   y = p v
-//   lse (batch, heads, tokens) = log sum exp s: all that the gradient needs to compute p again, p = exp(s - lse)
+//   lse (batch, heads, query_count) = log sum exp s: all that the gradient needs to compute p again, p = exp(s - lse)
 //
 //   With delta = row sums of dy * y:
 //   dv = p^T dy,   ds = p * (dy v^T - delta),   dq = scale ds k,   dk = scale ds^T q
@@ -126,17 +126,18 @@ inline void pack_transposed(const global float *from, int stride, int rows, loca
 // scratch: HEAD * tile (keys, transposed) + PADDED * tile (values) + 2 * ROWS * PADDED (queries, outputs)
 //          + ROWS * tile (scores) + 2 * chunk_queries (m and l) floats.
 kernel void attention_forward(const global float *qkv, global float *y, global float *lse, local float *scratch,
-                              int tokens, int heads, int tile, int chunks, int chunk_queries, float scale) {
+                              int tokens, int query_count, int heads, int tile, int chunks, int chunk_queries,
+                              float scale) {
   const int chunk = get_group_id(0) % chunks;
   const int head = get_group_id(0) / chunks % heads;
   const int image = get_group_id(0) / chunks / heads;
   const int width = heads * HEAD;
   const int stride = 3 * width;
   const int begin = chunk * chunk_queries;
-  const int end = min(begin + chunk_queries, tokens);
+  const int end = min(begin + chunk_queries, query_count);
   qkv += (size_t)image * tokens * stride + head * HEAD;
-  y += (size_t)image * tokens * width + head * HEAD;
-  lse += ((size_t)image * heads + head) * tokens;
+  y += (size_t)image * query_count * width + head * HEAD;
+  lse += ((size_t)image * heads + head) * query_count;
 
   local float *keys = scratch;
   local float *values = keys + HEAD * tile;
@@ -204,9 +205,9 @@ kernel void attention_forward(const global float *qkv, global float *y, global f
   }
 }
 
-// Row sums of dy * y for one head of one row: delta (batch, heads, tokens). Item (row of batch * tokens).
-kernel void attention_delta(const global float *y, const global float *dy, global float *delta, int tokens, int heads,
-                            int rows) {
+// Row sums of dy * y for one head of one row: delta (batch, heads, query_count). Item (row of batch * query_count).
+kernel void attention_delta(const global float *y, const global float *dy, global float *delta, int query_count,
+                            int heads, int rows) {
   const int row = get_global_id(0);
   if (row >= rows) return;
   for (int head = 0; head < heads; ++head) {
@@ -215,33 +216,33 @@ kernel void attention_delta(const global float *y, const global float *dy, globa
     for (int c = 0; c < HEAD / 16 * 16; c += 16) sums = fma(VLOAD(y + at + c), VLOAD(dy + at + c), sums);
     float sum = sum16(sums);
     for (int c = HEAD / 16 * 16; c < HEAD; ++c) sum = fma(y[at + c], dy[at + c], sum);
-    delta[((size_t)(row / tokens) * heads + head) * tokens + row % tokens] = sum;
+    delta[((size_t)(row / query_count) * heads + head) * query_count + row % query_count] = sum;
   }
 }
 
 // Item ((image * heads + head) * chunks + chunk): what `chunk_queries` queries contribute. dq of these queries is
-// whole. dk and dv are whole where chunks is 1, and go to dqkv; otherwise to the chunk's part of
-// partials (chunks, batch, tokens, 2, heads, HEAD), which attention_reduce adds up in order.
+// whole, and 0 of the tokens behind the last query. dk and dv are whole where chunks is 1, and go to dqkv; otherwise to
+// the chunk's part of partials (chunks, batch, tokens, 2, heads, HEAD), which attention_reduce adds up in order.
 //
 // scratch: 2 * HEAD * tile (keys and values, transposed) + PADDED * tile (keys) + 2 * PADDED * (tile + ROWS) (dk, dv)
 //          + 2 * PADDED * block (queries, dy) + 2 * block * (tile + ROWS) (p, ds) + ROWS * PADDED (dq) floats;
 // block: queries at a time, a multiple of ROWS.
 kernel void attention_backward(const global float *qkv, const global float *dy, const global float *lse,
                                const global float *delta, global float *dqkv, global float *partials,
-                               local float *scratch, int batch, int tokens, int heads, int tile, int block, int chunks,
-                               int chunk_queries, float scale) {
+                               local float *scratch, int batch, int tokens, int query_count, int heads, int tile,
+                               int block, int chunks, int chunk_queries, float scale) {
   const int chunk = get_group_id(0) % chunks;
   const int head = get_group_id(0) / chunks % heads;
   const int image = get_group_id(0) / chunks / heads;
   const int width = heads * HEAD;
   const int stride = 3 * width;
   const int begin = chunk * chunk_queries;
-  const int end = min(begin + chunk_queries, tokens);
+  const int end = min(begin + chunk_queries, query_count);
   qkv += (size_t)image * tokens * stride + head * HEAD;
   dqkv += (size_t)image * tokens * stride + head * HEAD;
-  dy += (size_t)image * tokens * width + head * HEAD;
-  lse += ((size_t)image * heads + head) * tokens;
-  delta += ((size_t)image * heads + head) * tokens;
+  dy += (size_t)image * query_count * width + head * HEAD;
+  lse += ((size_t)image * heads + head) * query_count;
+  delta += ((size_t)image * heads + head) * query_count;
   const int sum_stride = chunks == 1 ? stride : 2 * width;
   global float *sums = chunks == 1 ? dqkv + width
                                    : partials + ((size_t)chunk * batch + image) * tokens * 2 * width + head * HEAD;
@@ -258,6 +259,10 @@ kernel void attention_backward(const global float *qkv, const global float *dy, 
   const int row_length = tile + ROWS;
   local float *ds = p + block * row_length;
   local float *dq = ds + block * row_length;
+
+  if (chunk == 0)
+    for (int row = query_count; row < tokens; ++row)
+      for (int c = 0; c < HEAD; ++c) dqkv[(size_t)row * stride + c] = 0.0f;
 
   for (int from = 0; from < tokens; from += tile) {
     const int count = min(tile, tokens - from);
@@ -372,12 +377,13 @@ inline float dot_rows(const local float *a, const local float *b) {
   return sum;
 }
 
-#define LOCATE                                                        \
-  const int row_groups = (tokens + GROUP_ROWS - 1) / GROUP_ROWS;       \
+// `own`: rows of the group's side.
+#define LOCATE(own)                                                   \
+  const int row_groups = ((own) + GROUP_ROWS - 1) / GROUP_ROWS;        \
   const int head = get_group_id(0) / row_groups % heads;               \
   const int image = get_group_id(0) / row_groups / heads;              \
   const int begin = get_group_id(0) % row_groups * GROUP_ROWS;         \
-  const int there = min(GROUP_ROWS, tokens - begin);                   \
+  const int there = min(GROUP_ROWS, (own) - begin);                    \
   const int width = heads * HEAD;                                      \
   const int stride = 3 * width;                                        \
   const int r = get_local_id(0) / SPLIT;                               \
@@ -386,11 +392,11 @@ inline float dot_rows(const local float *a, const local float *b) {
 
 // Online softmax: from one tile of keys to the next the row's maximum and sum are kept, and its sums rescaled.
 kernel void attention_forward_portable(const global float *qkv, global float *y, global float *lse, int tokens,
-                                       int heads, float scale) {
+                                       int query_count, int heads, float scale) {
   local float queries[GROUP_ROWS * LENGTH];
   local float others[TILE * LENGTH];
   local float scores[GROUP_ROWS * (TILE + 1)];
-  LOCATE
+  LOCATE(query_count)
   load_rows(qkv + (size_t)begin * stride, stride, there, GROUP_ROWS, scale, queries);
 
   float sums[OWN];
@@ -420,35 +426,36 @@ kernel void attention_forward_portable(const global float *qkv, global float *y,
     }
   }
   if (r >= there) return;
-  global float *to = y + ((size_t)image * tokens + begin + r) * width + head * HEAD;
+  global float *to = y + ((size_t)image * query_count + begin + r) * width + head * HEAD;
   FOR_OWN(i, c) to[c] = sums[i] / total;
-  if (part == 0) lse[((size_t)image * heads + head) * tokens + begin + r] = most + log(total);
+  if (part == 0) lse[((size_t)image * heads + head) * query_count + begin + r] = most + log(total);
 }
 
-// Row sums of dy * y for each head: delta (batch, heads, tokens). Item (row * heads + head), rows = batch * tokens.
-kernel void attention_delta_portable(const global float *y, const global float *dy, global float *delta, int tokens,
-                                     int heads, int rows) {
+// Row sums of dy * y for each head: delta (batch, heads, query_count). Item (row * heads + head) for rows of
+// batch * query_count.
+kernel void attention_delta_portable(const global float *y, const global float *dy, global float *delta,
+                                     int query_count, int heads, int rows) {
   const int item = get_global_id(0);
   if (item >= rows * heads) return;
   const int row = item / heads;
   float sum = 0.0f;
   for (int c = 0; c < HEAD; ++c) sum = fma(y[(size_t)item * HEAD + c], dy[(size_t)item * HEAD + c], sum);
-  delta[((size_t)(row / tokens) * heads + item % heads) * tokens + row % tokens] = sum;
+  delta[((size_t)(row / query_count) * heads + item % heads) * query_count + row % query_count] = sum;
 }
 
 // dq of a group's queries.
 kernel void attention_backward_queries(const global float *qkv, const global float *dy, const global float *lse,
-                                       const global float *delta, global float *dqkv, int tokens, int heads,
-                                       float scale) {
+                                       const global float *delta, global float *dqkv, int tokens, int query_count,
+                                       int heads, float scale) {
   local float queries[GROUP_ROWS * LENGTH];
   local float dys[GROUP_ROWS * LENGTH];
   local float keys[TILE * LENGTH];
   local float values[TILE * LENGTH];
   local float ds[GROUP_ROWS * (TILE + 1)];
-  LOCATE
+  LOCATE(query_count)
   load_rows(qkv + (size_t)begin * stride, stride, there, GROUP_ROWS, scale, queries);
-  load_rows(dy + ((size_t)image * tokens + begin) * width + head * HEAD, width, there, GROUP_ROWS, 1.0f, dys);
-  const size_t at = ((size_t)image * heads + head) * tokens + begin + r;
+  load_rows(dy + ((size_t)image * query_count + begin) * width + head * HEAD, width, there, GROUP_ROWS, 1.0f, dys);
+  const size_t at = ((size_t)image * heads + head) * query_count + begin + r;
   const float shift = r < there ? lse[at] : 0.0f;
   const float mean = r < there ? delta[at] : 0.0f;
 
@@ -475,28 +482,28 @@ kernel void attention_backward_queries(const global float *qkv, const global flo
   FOR_OWN(i, c) to[c] = scale * sums[i];
 }
 
-// dk and dv of a group's keys.
+// dk and dv of a group's keys, and dq = 0 of those of them that are no queries.
 kernel void attention_backward_keys(const global float *qkv, const global float *dy, const global float *lse,
-                                    const global float *delta, global float *dqkv, int tokens, int heads,
-                                    float scale) {
+                                    const global float *delta, global float *dqkv, int tokens, int query_count,
+                                    int heads, float scale) {
   local float keys[GROUP_ROWS * LENGTH];
   local float values[GROUP_ROWS * LENGTH];
   local float queries[TILE * LENGTH];
   local float dys[TILE * LENGTH];
   local float p[GROUP_ROWS * (TILE + 1)];
   local float ds[GROUP_ROWS * (TILE + 1)];
-  LOCATE
+  LOCATE(tokens)
   load_rows(qkv + (size_t)begin * stride + width, stride, there, GROUP_ROWS, 1.0f, keys);
   load_rows(qkv + (size_t)begin * stride + 2 * width, stride, there, GROUP_ROWS, 1.0f, values);
-  dy += (size_t)image * tokens * width + head * HEAD;
-  lse += ((size_t)image * heads + head) * tokens;
-  delta += ((size_t)image * heads + head) * tokens;
+  dy += (size_t)image * query_count * width + head * HEAD;
+  lse += ((size_t)image * heads + head) * query_count;
+  delta += ((size_t)image * heads + head) * query_count;
 
   float dk[OWN];
   float dv[OWN];
   for (int i = 0; i < OWN; ++i) dk[i] = dv[i] = 0.0f;
-  for (int from = 0; from < tokens; from += TILE) {
-    const int count = min(TILE, tokens - from);
+  for (int from = 0; from < query_count; from += TILE) {
+    const int count = min(TILE, query_count - from);
     barrier(CLK_LOCAL_MEM_FENCE);
     load_rows(qkv + (size_t)from * stride, stride, count, TILE, scale, queries);
     load_rows(dy + (size_t)from * width, width, count, TILE, 1.0f, dys);
@@ -521,6 +528,7 @@ kernel void attention_backward_keys(const global float *qkv, const global float 
   FOR_OWN(i, c) {
     to[width + c] = dk[i];
     to[2 * width + c] = dv[i];
+    if (begin + r >= query_count) to[c] = 0.0f;
   }
 }
 

@@ -35,7 +35,7 @@ class Runtime:
 
 RUNTIMES = {
     "pocl": Runtime(("pocl-opencl-icd",)),
-    "rusticl": Runtime(("mesa-opencl-icd",), "OperationTests"),
+    "rusticl": Runtime(("mesa-opencl-icd",)),
     "intel": Runtime(),
     # It interprets kernels, thousands of times slower than a device.
     "oclgrind": Runtime(("oclgrind",), "OperationTests"),

@@ -3,53 +3,71 @@ import GraftOps
 
 /// Cases of attention.
 package enum AttentionCases {
+  package static let checks: [OperationCase] = lengths + askedByFew + severalTiles + extremes
+
   /// Sequences of one token, around the tiles of keys and queries; heads narrower and wider than a vector.
-  package static let checks: [OperationCase] =
-    [
-      (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
-      (1, 33, 1, 128), (1, 6, 4, 15),
-    ].flatMap { batch, tokens, heads, headSize in
-      AttentionVariant.allCases.map {
-        make(batch: batch, tokens: tokens, heads: heads, headSize: headSize, variant: $0)
-      }
-    } + [
-      // Several tiles of keys for the wide variant, in the backward pass and in both.
-      make(batch: 1, tokens: 197, heads: 1, headSize: 8, variant: .cpu),
-      make(batch: 1, tokens: 300, heads: 1, headSize: 4, variant: .cpu),
-    ]
-    + AttentionVariant.allCases.flatMap { variant in
-      // Scores of 1e4, whose exponentials would overflow, and scores that hardly differ.
-      [Float(100), 0.01].map {
-        make(batch: 1, tokens: 37, heads: 2, headSize: 16, size: $0, variant: variant)
-      }
+  private static let lengths: [OperationCase] = [
+    (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
+    (1, 33, 1, 128), (1, 6, 4, 15),
+  ].flatMap { batch, tokens, heads, headSize in
+    AttentionVariant.allCases.map {
+      make(batch: batch, tokens: tokens, heads: heads, headSize: headSize, variant: $0)
     }
+  }
+
+  /// Fewer queries than tokens.
+  private static let askedByFew: [OperationCase] = [(1, 1, 5), (2, 1, 37), (1, 50, 69), (1, 1, 300)].flatMap {
+    batch, queries, tokens in
+    AttentionVariant.allCases.map {
+      make(batch: batch, tokens: tokens, queries: queries, heads: 2, headSize: 16, variant: $0)
+    }
+  }
+
+  /// Several tiles of keys for the wide variant, in the backward pass and in both.
+  private static let severalTiles: [OperationCase] = [
+    make(batch: 1, tokens: 197, heads: 1, headSize: 8, variant: .cpu),
+    make(batch: 1, tokens: 300, heads: 1, headSize: 4, variant: .cpu),
+  ]
+
+  /// Scores of 1e4, whose exponentials would overflow, and scores that hardly differ.
+  private static let extremes: [OperationCase] = [Float(100), 0.01].flatMap { size in
+    AttentionVariant.allCases.map {
+      make(batch: 1, tokens: 37, heads: 2, headSize: 16, size: size, variant: $0)
+    }
+  }
+
   /// ViT-S and ViT-B at batch 8, at the lengths of ILA's stages and of larger images.
   package static let benchmarks = [6, 12].flatMap { heads in
     [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
   }
 
   private static func make(
-    batch: Int, tokens: Int, heads: Int, headSize: Int, size: Float = 2, variant: AttentionVariant? = nil
+    batch: Int, tokens: Int, queries: Int? = nil, heads: Int, headSize: Int, size: Float = 2,
+    variant: AttentionVariant? = nil
   ) -> OperationCase {
+    let asked = queries ?? tokens
     let width = heads * headSize
     // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is above that of the values.
     let magnitude = 2 * Double(size)
     var result = OperationCase(
       "attention",
-      "\(batch)x\(heads)x\(tokens)x\(headSize)\(size == 2 ? "" : " in \(size)")\(variant.map { " \($0)" } ?? "")",
+      "\(batch)x\(heads)x\(tokens)x\(headSize)\(queries.map { " of \($0)" } ?? "")\(size == 2 ? "" : " in \(size)")\(variant.map { " \($0)" } ?? "")",
       inputs: [.init([batch, tokens, 3 * width], in: -size...size, differentiable: true)],
       terms: tokens + headSize,
       cost: .init(
-        macs: Double(2 * batch * heads * tokens * tokens * headSize),
-        bytes: Double(16 * batch * tokens * width)),
-      forward: { tape, inputs in try tape.attention(inputs[0], heads: heads, variant: variant) },
+        macs: Double(2 * batch * heads * asked * tokens * headSize),
+        bytes: Double(4 * batch * width * (3 * tokens + asked))),
+      forward: { tape, inputs in
+        try tape.attention(inputs[0], heads: heads, queries: queries, variant: variant)
+      },
       reference: { inputs in
-        var values = [Double](repeating: 0, count: batch * tokens * width)
+        var values = [Double](repeating: 0, count: batch * asked * width)
         inputs[0].withUnsafeBufferPointer { qkv in
           for image in 0..<batch {
             for head in 0..<heads {
               attend(
-                qkv, &values, image: image, head: head, tokens: tokens, width: width, headSize: headSize)
+                qkv, &values, image: image, head: head, tokens: tokens, queries: asked, width: width,
+                headSize: headSize)
             }
           }
         }
@@ -63,12 +81,11 @@ package enum AttentionCases {
 
   private static func attend(
     _ qkv: UnsafeBufferPointer<Double>, _ values: inout [Double], image: Int, head: Int, tokens: Int,
-    width: Int,
-    headSize: Int
+    queries: Int, width: Int, headSize: Int
   ) {
     let scale = 1 / Double(headSize).squareRoot()
     var scores = [Double](repeating: 0, count: tokens)
-    for query in 0..<tokens {
+    for query in 0..<queries {
       let q = (image * tokens + query) * 3 * width + head * headSize
       for key in 0..<tokens {
         let k = (image * tokens + key) * 3 * width + width + head * headSize
@@ -82,7 +99,7 @@ package enum AttentionCases {
         scores[key] = exp(scores[key] - most)
         total += scores[key]
       }
-      let y = (image * tokens + query) * width + head * headSize
+      let y = (image * queries + query) * width + head * headSize
       for key in 0..<tokens {
         let v = (image * tokens + key) * 3 * width + 2 * width + head * headSize
         let p = scores[key] / total

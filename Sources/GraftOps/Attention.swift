@@ -9,11 +9,14 @@ extension Tape {
   /// - Parameters:
   ///   - qkv: (B, N, 3 D): queries, keys and values, each of `heads` heads one after another.
   ///   - heads: number of heads.
+  ///   - queries: how many of the tokens, from the first, ask; all of them answer. By default all.
   ///   - variant: which kernels to use; by default those for the device.
-  /// - Returns: (B, N, D).
+  /// - Returns: (B, queries, D).
   /// - Throws: ``OperationError/unevenHeads(width:heads:)`` or ``OperationError/headTooWide(headSize:limit:)``.
-  package func attention(_ qkv: Tensor, heads: Int, variant: AttentionVariant? = nil) throws -> Tensor {
-    let shape = try AttentionShape(qkv, heads: heads)
+  package func attention(
+    _ qkv: Tensor, heads: Int, queries: Int? = nil, variant: AttentionVariant? = nil
+  ) throws -> Tensor {
+    let shape = try AttentionShape(qkv, heads: heads, queries: queries)
     let kernels = shape.kernels(variant, on: qkv.context)
     let (output, logSumExp) = try kernels.forward(qkv)
     guard needsGradient(qkv) else { return output }
@@ -34,7 +37,7 @@ package enum AttentionVariant: String, Sendable, CaseIterable {
 
 /// Kernels for attention of one shape on one device.
 protocol AttentionKernels {
-  /// The output (B, N, D) and the log of the sum of exponentials (B, heads, N).
+  /// The output (B, queries, D) and the log of the sum of exponentials (B, heads, queries).
   func forward(_ qkv: Tensor) throws -> (output: Tensor, logSumExp: Tensor)
 
   /// The gradient of `qkv`.
@@ -48,6 +51,8 @@ struct AttentionShape {
 
   let batch: Int
   let tokens: Int
+  /// The first of the tokens, for which there is an output.
+  let queries: Int
   let heads: Int
   let headSize: Int
 
@@ -55,7 +60,7 @@ struct AttentionShape {
   /// What scores are multiplied by.
   var scale: Float { 1 / Float(headSize).squareRoot() }
 
-  init(_ qkv: Tensor, heads: Int) throws {
+  init(_ qkv: Tensor, heads: Int, queries: Int?) throws {
     precondition(qkv.shape.count == 3 && qkv.width % 3 == 0, "(batch, tokens, 3 width)")
     let width = qkv.width / 3
     guard heads > 0, width % heads == 0 else { throw OperationError.unevenHeads(width: width, heads: heads) }
@@ -64,6 +69,8 @@ struct AttentionShape {
     }
     batch = qkv.shape[0]
     tokens = qkv.shape[1]
+    self.queries = queries ?? tokens
+    precondition((1...tokens).contains(self.queries), "queries are tokens")
     self.heads = heads
     headSize = width / heads
   }

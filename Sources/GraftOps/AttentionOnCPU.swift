@@ -28,9 +28,9 @@ struct AttentionOnCPU: AttentionKernels {
     // longer small beside its work; the sums of 1020 queries still fit beside the tiles.
     let items = max(
       1, context.tuning.attention.itemsPerCore * context.traits.computeUnits / (shape.batch * shape.heads))
-    let share = roundUp((shape.tokens + items - 1) / items, Self.registerRows)
+    let share = roundUp((shape.queries + items - 1) / items, Self.registerRows)
     chunkQueries = min(max(share, 48), 1020)
-    chunks = (shape.tokens + chunkQueries - 1) / chunkQueries
+    chunks = (shape.queries + chunkQueries - 1) / chunkQueries
     block = context.traits.localMemory < 256 << 10 ? Self.registerRows : 8 * Self.registerRows
   }
 
@@ -38,31 +38,30 @@ struct AttentionOnCPU: AttentionKernels {
   var fits: Bool { max(forwardTile.scratch, backwardTile.scratch) * 4 <= context.traits.localMemory }
 
   func forward(_ qkv: Tensor) throws -> (output: Tensor, logSumExp: Tensor) {
-    let output = try Tensor(empty: [shape.batch, shape.tokens, shape.width], on: context)
-    let logSumExp = try Tensor(empty: [shape.batch, shape.heads, shape.tokens], on: context)
+    let output = try Tensor(empty: [shape.batch, shape.queries, shape.width], on: context)
+    let logSumExp = try Tensor(empty: [shape.batch, shape.heads, shape.queries], on: context)
     let tile = forwardTile
     try context.run(
       kernel("attention_forward"), over: [shape.batch * shape.heads * chunks], group: [1], qkv.buffer,
-      output.buffer, logSumExp.buffer, LocalMemory(floats: tile.scratch), shape.tokens, shape.heads,
-      tile.keys,
-      chunks, chunkQueries, shape.scale)
+      output.buffer, logSumExp.buffer, LocalMemory(floats: tile.scratch), shape.tokens, shape.queries,
+      shape.heads, tile.keys, chunks, chunkQueries, shape.scale)
     return (output, logSumExp)
   }
 
   func backward(_ qkv: Tensor, _ output: Tensor, _ logSumExp: Tensor, _ gradient: Tensor) throws -> Tensor {
     let result = try Tensor(empty: qkv.shape, on: context)
     let delta = try Tensor(empty: logSumExp.shape, on: context)
-    let rows = shape.batch * shape.tokens
     try context.run(
-      kernel("attention_delta"), over: [rows], group: [1], output.buffer, gradient.buffer, delta.buffer,
-      shape.tokens, shape.heads, rows)
+      kernel("attention_delta"), over: [output.rows], group: [1], output.buffer, gradient.buffer,
+      delta.buffer, shape.queries, shape.heads, output.rows)
+    let rows = shape.batch * shape.tokens
     let partials = chunks == 1 ? result : try Tensor(empty: [chunks, rows, 2, shape.width], on: context)
     let tile = backwardTile
     try context.run(
       kernel("attention_backward"), over: [shape.batch * shape.heads * chunks], group: [1], qkv.buffer,
       gradient.buffer, logSumExp.buffer, delta.buffer, result.buffer, partials.buffer,
-      LocalMemory(floats: tile.scratch), shape.batch, shape.tokens, shape.heads, tile.keys, block, chunks,
-      chunkQueries, shape.scale)
+      LocalMemory(floats: tile.scratch), shape.batch, shape.tokens, shape.queries, shape.heads, tile.keys,
+      block, chunks, chunkQueries, shape.scale)
     if chunks > 1 {
       try context.run(
         kernel("attention_reduce"), over: [rows], group: [1], partials.buffer, result.buffer, shape.width,

@@ -13,6 +13,14 @@ struct PortableAttention: AttentionKernels {
     var tile: Int
 
     var group: Int { rows * split }
+
+    /// Halves what local memory is taken for.
+    ///
+    /// - Returns: false when nothing is left to halve.
+    mutating func shrink() -> Bool {
+      if tile > 1 { tile /= 2 } else if rows > 1 { rows /= 2 } else { return false }
+      return true
+    }
   }
 
   init(_ shape: AttentionShape, _ context: Context) {
@@ -21,44 +29,49 @@ struct PortableAttention: AttentionKernels {
   }
 
   func forward(_ qkv: Tensor) throws -> (output: Tensor, logSumExp: Tensor) {
-    let output = try Tensor(empty: [shape.batch, shape.tokens, shape.width], on: context)
-    let logSumExp = try Tensor(empty: [shape.batch, shape.heads, shape.tokens], on: context)
+    let output = try Tensor(empty: [shape.batch, shape.queries, shape.width], on: context)
+    let logSumExp = try Tensor(empty: [shape.batch, shape.heads, shape.queries], on: context)
     // One matrix of each side at a time, and the scores.
     try run(
-      "attention_forward_portable", sides: 1, squares: 1, qkv.buffer, output.buffer, logSumExp.buffer,
-      shape.tokens, shape.heads, shape.scale)
+      "attention_forward_portable", rows: shape.queries, sides: 1, squares: 1, qkv.buffer, output.buffer,
+      logSumExp.buffer, shape.tokens, shape.queries, shape.heads, shape.scale)
     return (output, logSumExp)
   }
 
   func backward(_ qkv: Tensor, _ output: Tensor, _ logSumExp: Tensor, _ gradient: Tensor) throws -> Tensor {
     let result = try Tensor(empty: qkv.shape, on: context)
     let delta = try Tensor(empty: logSumExp.shape, on: context)
-    let rows = shape.batch * shape.tokens
     let tiling = tiling(sides: 1, squares: 1)
     try context.run(
-      kernel("attention_delta_portable", tiling), over: [rows * shape.heads],
+      kernel("attention_delta_portable", tiling), over: [output.rows * shape.heads],
       group: [min(64, context.traits.maxWorkGroupSize)], output.buffer, gradient.buffer, delta.buffer,
-      shape.tokens, shape.heads, rows)
-    for function in ["attention_backward_queries", "attention_backward_keys"] {
+      shape.queries, shape.heads, output.rows)
+    for (function, rows) in [
+      ("attention_backward_queries", shape.queries), ("attention_backward_keys", shape.tokens),
+    ] {
       try run(
-        function, sides: 2, squares: 2, qkv.buffer, gradient.buffer, logSumExp.buffer, delta.buffer,
-        result.buffer, shape.tokens, shape.heads, shape.scale)
+        function, rows: rows, sides: 2, squares: 2, qkv.buffer, gradient.buffer, logSumExp.buffer,
+        delta.buffer, result.buffer, shape.tokens, shape.queries, shape.heads, shape.scale)
     }
     return result
   }
 
   /// - Parameters:
+  ///   - rows: of one head, which the groups share.
   ///   - sides: matrices that the kernel holds of the group's rows, and of the other side.
   ///   - squares: matrices of rows by tile.
   private func run(
-    _ function: String, sides: Int, squares: Int, _ arguments: any KernelArgument...
+    _ function: String, rows: Int, sides: Int, squares: Int, _ arguments: any KernelArgument...
   ) throws {
     var tiling = tiling(sides: sides, squares: squares)
-    // A driver may allow a kernel fewer items than the device when it takes many registers.
+    // A driver may allow a kernel fewer items than the device when it takes many registers, and take more local memory
+    // for it than its arrays hold.
     while tiling.rows > 1, try context.maxGroup(of: kernel(function, tiling)) < tiling.group {
       tiling.rows /= 2
     }
-    let groups = shape.batch * shape.heads * ((shape.tokens + tiling.rows - 1) / tiling.rows)
+    let limit = context.traits.localMemory
+    while try context.localMemory(of: kernel(function, tiling)) > limit, tiling.shrink() {}
+    let groups = shape.batch * shape.heads * ((rows + tiling.rows - 1) / tiling.rows)
     try context.run(
       kernel(function, tiling), over: [groups * tiling.group], group: [tiling.group], arguments: arguments)
   }
@@ -83,8 +96,7 @@ struct PortableAttention: AttentionKernels {
         * (sides * (tiling.rows + tiling.tile) * (shape.headSize + 1) + squares * tiling.rows
           * (tiling.tile + 1))
     }
-    while tiling.tile > 1, bytes(tiling) > context.traits.localMemory { tiling.tile /= 2 }
-    while tiling.rows > 1, bytes(tiling) > context.traits.localMemory { tiling.rows /= 2 }
+    while bytes(tiling) > context.traits.localMemory, tiling.shrink() {}
     return tiling
   }
 }

@@ -57,7 +57,7 @@ package struct TuningWorkload: Sendable {
     return TuningWorkload(passes.rawValue, terms: tokens + headSize) { context in
       let qkv = try Tensor(values, shape: [batch, tokens, 3 * width], on: context)
       let gradient = try Tensor(upstream, shape: [batch, tokens, width], on: context)
-      let kernels = try AttentionShape(qkv, heads: heads).kernels(nil, on: context)
+      let kernels = try AttentionShape(qkv, heads: heads, queries: nil).kernels(nil, on: context)
       let first = try kernels.forward(qkv)
       return {
         let (output, logSumExp) = passes == .backward ? first : try kernels.forward(qkv)

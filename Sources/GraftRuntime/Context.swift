@@ -306,32 +306,33 @@ public final class Context: Sendable {
 
   /// Largest work-group this kernel may use on the device, queried after its build.
   package func maxGroup(of kernel: KernelKey) throws -> Int {
+    try ask(CL_KERNEL_WORK_GROUP_SIZE, of: kernel, as: Int.self)
+  }
+
+  /// Local memory that the driver takes for the arrays of a kernel, in bytes.
+  ///
+  /// It may be more than they hold: Mesa counts those of all kernels of a program.
+  package func localMemory(of kernel: KernelKey) throws -> Int {
+    Int(clamping: try ask(CL_KERNEL_LOCAL_MEM_SIZE, of: kernel, as: cl_ulong.self))
+  }
+
+  private func ask<Value: FixedWidthInteger>(
+    _ parameter: Int32, of kernel: KernelKey, as type: Value.Type
+  ) throws -> Value {
     try withKernel(kernel) { pointer in
-      var size = 0
+      var value: Value = 0
       try openCL("clGetKernelWorkGroupInfo") {
         $0 = clGetKernelWorkGroupInfo(
-          pointer, device.handle.pointer, cl_kernel_work_group_info(CL_KERNEL_WORK_GROUP_SIZE),
-          MemoryLayout<Int>.size, &size, nil)
+          pointer, device.handle.pointer, cl_kernel_work_group_info(parameter), MemoryLayout<Value>.size,
+          &value,
+          nil)
       }
-      return size
+      return value
     }
   }
 
   private static func refusal(of kernel: KernelKey, _ status: cl_int) -> RuntimeError {
     .openCL(function: "clEnqueueNDRangeKernel of \(kernel.function)", status: OpenCLStatus(rawValue: status))
-  }
-
-  /// Local memory that this kernel takes, in bytes.
-  private func localMemory(of kernel: KernelKey) throws -> Int {
-    try withKernel(kernel) { pointer in
-      var size: cl_ulong = 0
-      try openCL("clGetKernelWorkGroupInfo") {
-        $0 = clGetKernelWorkGroupInfo(
-          pointer, device.handle.pointer, cl_kernel_work_group_info(CL_KERNEL_LOCAL_MEM_SIZE),
-          MemoryLayout<cl_ulong>.size, &size, nil)
-      }
-      return Int(clamping: size)
-    }
   }
 
   private func withKernel<Result>(_ key: KernelKey, _ body: (cl_kernel) throws -> Result) throws -> Result {

@@ -133,8 +133,8 @@ public final class VisionTransformer {
 
   /// The tokens after some of the blocks.
   ///
-  /// - Parameter kept: what will be read of the result; where that is the class token, the last block leaves the other
-  ///   tokens out as soon as nothing mixes them any more, which changes no bit of it.
+  /// - Parameter kept: what will be read of the result; where that is the class token, and nothing behind the last
+  ///   attention mixes tokens, it alone asks there and goes on, which changes no bit of it.
   func advance(
     _ tokens: Tokens, through range: Range<Int>, sites: GraftedSites, keeping kept: KeptTokens = .all,
     regularization: BranchRegularization = .none, on tape: Tape
@@ -150,7 +150,7 @@ public final class VisionTransformer {
   /// Multiply-accumulates an image that the last block is spared because its class token alone is read.
   func sparedMACs(tokens: Int, sites: GraftedSites) -> Int {
     let isSpared = sites.areTokenwise(behindAttentionOf: shape.depth - 1)
-    return isSpared ? (tokens - 1) * shape.width * (shape.width + 2 * shape.hiddenWidth) : 0
+    return isSpared ? (tokens - 1) * shape.width * (2 * tokens + shape.width + 2 * shape.hiddenWidth) : 0
   }
 
   /// The token sequence that the first block receives.
@@ -283,15 +283,15 @@ struct Block {
       ? try normalized(start, norm1, .norm1(block: index), on: tape) : nil
     let attended = try entry(
       start, known: u, norm1, .norm1(block: index), before: .beforeAttention(block: index), on: tape)
-    var mixed = start.with(
-      try tape.attention(linear(attended.values, qkv, .qkv(block: index), on: tape), heads: heads))
-    if kept == .classToken, sites.areTokenwise(behindAttentionOf: index) {
-      mixed = try mixed.classTokens(on: tape)
+    let isLast = kept == .classToken && sites.areTokenwise(behindAttentionOf: index)
+    let mixed = try tape.attention(
+      linear(attended.values, qkv, .qkv(block: index), on: tape), heads: heads, queries: isLast ? 1 : nil)
+    if isLast {
       start = try start.classTokens(on: tape)
       u = try u?.classTokens(on: tape)
     }
     var x = try join(
-      mixed.values, projection, .projection(block: index), scale1, after: .afterAttention(block: index),
+      mixed, projection, .projection(block: index), scale1, after: .afterAttention(block: index),
       to: start)
     if let u { x = try sites.add(at: .besideAttention(block: index), reading: u, to: x, on: tape) }
     x = try sites.add(at: .aroundAttention(block: index), reading: start, to: x, on: tape)
