@@ -6,11 +6,15 @@ extension Trainer {
   ///
   /// - Throws: `RuntimeError` when a single tensor is larger than the device allows.
   public func memoryPlan(trainingImages: Int, validationImages: Int) throws -> MemoryPlan {
+    let counts = [trainingImages, validationImages]
+    if let lastPlan, lastPlan.counts == counts { return lastPlan.plan }
     let backbone = model.backbone
-    return try MemoryPlan.training(
+    let plan = try MemoryPlan.training(
       backbone.shape, adapter: model.adapter, classes: model.classes.count, recipe: recipe,
       trainingImages: trainingImages, validationImages: validationImages,
       recomputation: recomputation, on: backbone.context)
+    lastPlan = (counts, plan)
+    return plan
   }
 
   /// Refuses a run that the memory limit has no room for, before its first step.

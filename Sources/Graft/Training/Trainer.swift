@@ -40,6 +40,8 @@ public final class Trainer {
   let recomputation: Recomputation
   private let optimizer: any Optimizer
   let features: FeatureStorage
+  /// What was rehearsed last: who shows a plan before a run asks twice for the same.
+  var lastPlan: (counts: [Int], plan: MemoryPlan)?
   /// Where a run that fails puts the model back to.
   private var restorePoint: RestorePoint?
   /// The checkpoint that was there when this trainer looked last.
