@@ -14,18 +14,22 @@ import Testing
   private static func number(_ name: String) -> Int? {
     ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
   }
+  private static let isLong = number("GRAFT_FUZZ_CASES") != nil
   private static let cases = number("GRAFT_FUZZ_CASES") ?? 10_000
   private static let seed = UInt64(number("GRAFT_FUZZ_SEED") ?? 1)
 
   /// A file that can be done without was not used.
   private struct Ignored: Error {}
 
-  /// Reads `count` cases; none may take a second, some must be refused, and some still be good.
+  /// Reads `count` cases; none may take a second, some must be refused, and some still be good. In the long run, when
+  /// no other suite runs beside, memory must not grow after the first tenth, at no moment.
   private func fuzz(_ count: Int, _ mutator: Mutator, _ read: ([UInt8]) throws -> Void) {
     var mutator = mutator
     var refused = 0
+    var most = 0
     let clock = ContinuousClock()
     for number in 0..<count {
+      if number == count / 10 { most = ProcessMemory.peakBytes }
       let bytes = mutator.next()
       let start = clock.now
       do {
@@ -48,6 +52,7 @@ import Testing
       }
     }
     #expect(refused > count / 10 && refused < count, "\(refused) of \(count) were refused")
+    if Self.isLong { #expect(ProcessMemory.peakBytes - most < 32 << 20, "held more and more memory") }
   }
 
   @Test func safetensorsHeaders() throws {
@@ -75,7 +80,7 @@ import Testing
     let good = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Fixtures.smallPath)).prefix(1 << 16))
     let header = #"{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#
     let small = safetensorsBytes(header, data: 24)
-    fuzz(Self.cases / 20, Mutator([small, good], seed: Self.seed)) { bytes in
+    fuzz(Self.cases / 10, Mutator([small, good], seed: Self.seed)) { bytes in
       let file = try SafetensorsFile(path: folder.file("fuzzed.safetensors", bytes))
       for name in file.names { _ = try file.floats(name) }
     }
@@ -90,7 +95,7 @@ import Testing
       let words = [
         "\"adapter\"", "\"peft_type\"", "\"LORA\"", "\"settings\"", "\"classes\"", "[\"a\",\"a\"]",
       ]
-      fuzz(Self.cases / 20, Mutator([good], words: words, seed: Self.seed)) { bytes in
+      fuzz(Self.cases / 10, Mutator([good], words: words, seed: Self.seed)) { bytes in
         try Data(bytes).write(to: path)
         if try PEFTFolder.isAt(folder) {
           _ = try PEFTFolder(path: folder)
@@ -106,21 +111,35 @@ import Testing
     }
   }
 
-  @Test func adapterTensors() async throws {
+  /// Graft's own folder, and one that PEFT wrote.
+  @Test(arguments: ["own", "peft"])
+  func adapterTensors(_ layout: String) async throws {
     let vit = try Fixtures.smallViT()
     try await Fixtures.withFolder { folder in
-      try GraftedModel.small("lora", ["rank": "1", "targets": "[\"q\"]"], on: vit).save(to: folder)
+      let isOwn = layout == "own"
+      if isOwn {
+        try GraftedModel.small("lora", ["rank": "1", "targets": "[\"q\"]"], on: vit).save(to: folder)
+      } else {
+        for name in [AdapterFolder.manifestName, AdapterFolder.weightsName] {
+          try FileManager.default.copyItem(
+            atPath: "\(Fixtures.folder)/peft/timm/\(name)", toPath: "\(folder)/\(name)")
+        }
+      }
       let path = URL(fileURLWithPath: folder + "/" + AdapterFolder.weightsName)
       let good = [UInt8](try Data(contentsOf: path))
       // Wounds in the header, or anywhere.
       let start = 8 + Int(good.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
       var header = Mutator(
-        [Array(good[..<start])], words: ["\"F16\"", "\"shape\"", "[1,64]"], seed: Self.seed)
+        [Array(good[..<start])], words: ["\"F16\"", "\"shape\"", "[1,64]", "lora_A", ".weight"],
+        seed: Self.seed)
       var number = 0
       fuzz(Self.cases / 10, Mutator([good], seed: Self.seed)) { bytes in
         number += 1
         try Data(number % 2 == 0 ? bytes : header.next() + good[start...]).write(to: path)
-        let model = try GraftedModel(AdapterFolder(path: folder), on: vit)
+        let model =
+          try isOwn
+          ? GraftedModel(AdapterFolder(path: folder), on: vit)
+          : GraftedModel(PEFTFolder(path: folder), on: vit)
         #expect(try model.arena.values.floats().allSatisfy(\.isFinite))
       }
     }
@@ -166,7 +185,7 @@ import Testing
   func images(_ kind: String) throws {
     let decoder = ImageDecoder(maximumPixels: 1 << 20)
     let words = ["IHDR", "IDAT", "PLTE", "tRNS", "IEND", "JFIF"]
-    fuzz(Self.cases / 20, Mutator(try Self.pictures(kind), words: words, seed: Self.seed)) {
+    fuzz(Self.cases / 10, Mutator(try Self.pictures(kind), words: words, seed: Self.seed)) {
       // With right check sums the wounds reach what is behind them.
       let image = try decoder.decode(kind == "png" ? withRightSums($0) : $0, file: "fuzzed")
       #expect(image.pixels.count == image.width * image.height * 3)

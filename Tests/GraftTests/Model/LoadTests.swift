@@ -34,12 +34,6 @@ import Testing
     }
   }
 
-  /// Memory of this process in bytes; 0 where that is not known.
-  private static var residentBytes: Int {
-    let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ")
-    return (fields?.dropFirst().first.flatMap { Int($0) } ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
-  }
-
   @Test func eightTasksGetTheSameAnswersAsOne() async throws {
     let server = try Server()
     let models = await server.modelCount
@@ -73,10 +67,10 @@ import Testing
         }
       }
       try await Task.sleep(until: warm, clock: clock)
-      let early = Self.residentBytes
+      let early = ProcessMemory.residentBytes
       var requests = 0
       for try await count in group { requests += count }
-      let grown = Self.residentBytes - early
+      let grown = ProcessMemory.residentBytes - early
       print("\(requests) requests; resident memory \(early >> 10) KiB, then \(grown >> 10) KiB more")
       // Other suites work in the same process, unless this one was asked for alone.
       if Self.seconds != nil { #expect(grown < 8 << 20) }
