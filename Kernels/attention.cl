@@ -199,10 +199,14 @@ kernel void attention_forward(const global float *qkv, global float *y, global f
           if (from > 0) v = fma(factors[r], to[c], v);
           to[c] = v * inverse;
         }
-        if (is_last) lse[first + r] = most[query] + log(sums[query]);
       }
     }
   }
+  // All logarithms at once: one alone takes as long as sixteen.
+  int query = 0;
+  for (; begin + query + 16 <= end; query += 16)
+    VSTORE(VLOAD(most + query) + log(VLOAD(sums + query)), lse + begin + query);
+  for (; begin + query < end; ++query) lse[begin + query] = most[query] + log(sums[query]);
 }
 
 // Row sums of dy * y for one head of one row: delta (batch, heads, query_count). Item (row of batch * query_count).
