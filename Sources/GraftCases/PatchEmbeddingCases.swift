@@ -22,36 +22,47 @@ package enum PatchEmbeddingCases {
   private static let std: [Float] = [0.229, 0.224, 0.225]
 
   private static func make(batch: Int, height: Int, width: Int, patch: Int, bytes: Bool) -> OperationCase {
-    let shape = bytes ? [batch, height, width, 3] : [batch, 3, height, width]
     let count = batch * height * width * 3
-    return OperationCase(
-      "patch_embed", "\(bytes ? "bytes" : "floats") \(batch)x\(height)x\(width) patch \(patch)",
-      inputs: [.init(shape, in: bytes ? 0...255 : -2...2)], terms: 1,
-      cost: .init(bytes: Double(count * (bytes ? 5 : 8))),
-      forward: { _, inputs in
-        guard bytes else { return try Patches.extract(normalized: inputs[0], patch: patch) }
-        let pixels = try inputs[0].floats().map { UInt8($0) }
-        let images = try Tensor(bytes: pixels, shape: shape, on: inputs[0].context)
-        return try Patches.extract(bytes: images, patch: patch, mean: mean, std: std)
-      },
-      reference: { inputs in
-        var values: [Double] = []
-        for image in 0..<batch {
-          for (top, left) in corners(height: height, width: width, patch: patch) {
-            for channel in 0..<3 {
-              for offset in 0..<patch * patch {
-                let (row, column) = (top + offset / patch, left + offset % patch)
-                if bytes {
-                  let byte = inputs[0][((image * height + row) * width + column) * 3 + channel].rounded(.down)
-                  values.append((byte / 255 - Double(mean[channel])) / Double(std[channel]))
-                } else {
-                  values.append(inputs[0][((image * 3 + channel) * height + row) * width + column])
-                }
-              }
-            }
-          }
+    let description = "\(bytes ? "bytes" : "floats") \(batch)x\(height)x\(width) patch \(patch)"
+    let cost = OperationCase.Cost(bytes: Double(count * (bytes ? 5 : 8)))
+    let places = (0..<batch).flatMap { image in
+      corners(height: height, width: width, patch: patch).map { (image, $0.top, $0.left) }
+    }
+    /// One value for each image, patch, channel, row and column.
+    @Sendable func patches(_ value: (_ image: Int, _ channel: Int, _ row: Int, _ column: Int) -> Double)
+      -> [Double]
+    {
+      places.flatMap { image, top, left in
+        (0..<3 * patch * patch).map { place in
+          let (channel, offset) = place.quotientAndRemainder(dividingBy: patch * patch)
+          return value(image, channel, top + offset / patch, left + offset % patch)
         }
-        return .init(values, magnitudes: values.map { bytes ? 3 : abs($0) })
+      }
+    }
+    guard bytes else {
+      return OperationCase(
+        "patch_embed", description, inputs: [.init([batch, 3, height, width], in: -2...2)], terms: 1,
+        cost: cost,
+        forward: { _, inputs in try Patches.extract(normalized: inputs[0], patch: patch) },
+        reference: { inputs in
+          let values = patches { inputs[0][(($0 * 3 + $1) * height + $2) * width + $3] }
+          return .init(values, magnitudes: values.map(abs))
+        })
+    }
+    // On the device before anything is timed.
+    let pixels = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) }
+    return OperationCase(
+      "patch_embed", description, inputs: [], terms: 1, cost: cost,
+      prepared: { context in
+        let images = try Tensor(bytes: pixels, shape: [batch, height, width, 3], on: context)
+        return { _, _ in try Patches.extract(bytes: images, patch: patch, mean: mean, std: std) }
+      },
+      reference: { _ in
+        let values = patches { image, channel, row, column in
+          let byte = Double(pixels[((image * height + row) * width + column) * 3 + channel])
+          return (byte / 255 - Double(mean[channel])) / Double(std[channel])
+        }
+        return .init(values, magnitudes: values.map { _ in 3 })
       })
   }
 
