@@ -48,7 +48,7 @@ import Testing
     }
   }
 
-  @Test(arguments: AttentionVariant.allCases)
+  @Test(arguments: Runtime.attentionVariants)
   func aShiftOfAllKeysChangesNothing(_ variant: AttentionVariant) throws {
     let sequence = Sequence(batch: 1, tokens: 37, heads: 2, headSize: 16)
     var shifted = sequence
@@ -58,7 +58,7 @@ import Testing
     #expect(try largestDifference(sequence.attention(variant), shifted.attention(variant)) < 1e-5)
   }
 
-  @Test(arguments: AttentionVariant.allCases)
+  @Test(arguments: Runtime.attentionVariants)
   func permutedTokensGivePermutedOutputs(_ variant: AttentionVariant) throws {
     let sequence = Sequence(batch: 1, tokens: 97, heads: 2, headSize: 8)
     let order = (0..<97).map { $0 * 31 % 97 }
@@ -74,7 +74,7 @@ import Testing
     #expect(try largestDifference(permuted.attention(variant), reordered) < 1e-5)
   }
 
-  @Test(arguments: AttentionVariant.allCases)
+  @Test(arguments: Runtime.attentionVariants)
   func imagesDoNotDependOnTheirBatch(_ variant: AttentionVariant) throws {
     let both = Sequence(batch: 2, tokens: 101, heads: 3, headSize: 20)
     let half = both.values.count / 2
@@ -86,7 +86,8 @@ import Testing
     #expect(try both.attention(variant) == alone)
   }
 
-  @Test func variantsAgreeOnLongSequences() throws {
+  @Test(.enabled(if: Runtime.compilesRegisterTiles, Runtime.registerTilesReason))
+  func variantsAgreeOnLongSequences() throws {
     // More queries than one work-item takes, and several tiles of keys.
     let sequence = Sequence(batch: 1, tokens: 1100, heads: 8, headSize: 4)
     #expect(try largestDifference(sequence.attention(.cpu), sequence.attention(.portable)) < 1e-5)
@@ -96,7 +97,8 @@ import Testing
   }
 
   /// Tiles for 16 registers of 8 floats and for 32 of 16 do the same sums in the same order.
-  @Test func tilesForNarrowAndWideRegistersAgreeToTheLastBit() throws {
+  @Test(.enabled(if: Runtime.compilesRegisterTiles, Runtime.registerTilesReason))
+  func tilesForNarrowAndWideRegistersAgreeToTheLastBit() throws {
     let device = try TestDevice.context.get().device
     for headSize in [20, 64, 80] {
       let sequence = Sequence(batch: 1, tokens: 70, heads: 2, headSize: headSize)
@@ -108,7 +110,7 @@ import Testing
     }
   }
 
-  @Test(arguments: AttentionVariant.allCases)
+  @Test(arguments: Runtime.attentionVariants)
   func largeScoresStayFinite(_ variant: AttentionVariant) throws {
     let sequence = Sequence(batch: 1, tokens: 300, heads: 1, headSize: 16, in: -1000...1000)
     #expect(try sequence.attention(variant).allSatisfy { abs($0) <= 1001 })

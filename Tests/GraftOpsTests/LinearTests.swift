@@ -34,7 +34,8 @@ import Testing
     #expect(try arena.parameters[1].gradient.floats() == [2, -2])
   }
 
-  @Test func variantsAgreeToTheLastBit() throws {
+  @Test(.enabled(if: Runtime.compilesRegisterTiles, Runtime.registerTilesReason))
+  func variantsAgreeToTheLastBit() throws {
     let context = try TestDevice.context.get()
     var weight: [Float] = []
     for index in 0..<77 * 50 { weight.append(Float((index * 37) % 101) / 101 - 0.5) }
@@ -107,7 +108,8 @@ import Testing
   }
 
   /// Tiles for 16 registers of 8 floats and for 32 of 16 do the same sums in the same order.
-  @Test func tilesForNarrowAndWideRegistersAgreeToTheLastBit() throws {
+  @Test(.enabled(if: Runtime.compilesRegisterTiles, Runtime.registerTilesReason))
+  func tilesForNarrowAndWideRegistersAgreeToTheLastBit() throws {
     var weight: [Float] = []
     for index in 0..<77 * 50 { weight.append(Float((index * 37) % 101) / 101 - 0.5) }
     func products(vectorWidth: Int, rows: Int) throws -> [Float] {

@@ -1,3 +1,4 @@
+import GraftOps
 import GraftRuntime
 import Testing
 
@@ -12,4 +13,5 @@ enum Runtime {
   static let compilesRegisterTiles = !quirks.contains(.slowPrivateVectors)
   static let registerTilesReason: Comment =
     "llvmpipe compiles a register tile for minutes, and Graft chooses none there: the variants for CPUs are left out"
+  static let attentionVariants = AttentionVariant.allCases.filter { compilesRegisterTiles || $0 != .cpu }
 }

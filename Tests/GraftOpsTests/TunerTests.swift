@@ -24,7 +24,7 @@ import Testing
   }
 
   /// Each sum is one chain in the order of k, whatever the tile.
-  @Test(arguments: [16, 32])
+  @Test(.enabled(if: Runtime.compilesRegisterTiles, Runtime.registerTilesReason), arguments: [16, 32])
   func registerTilesAgreeToTheLastBit(_ panel: Int) throws {
     let context = try TestDevice.context.get()
     for rows in [31, 3] {
@@ -56,7 +56,9 @@ import Testing
     return try Context(device, checksMemory: true)
   }
 
-  @Test(arguments: [DeviceTraits.Kind.cpu, .gpu])
+  @Test(
+    .enabled(if: Runtime.compilesRegisterTiles, Runtime.registerTilesReason),
+    arguments: [DeviceTraits.Kind.cpu, .gpu])
   func attentionAgreesWithFloat64WhateverTheTile(_ kind: DeviceTraits.Kind) throws {
     let context = try Self.device(kind)
     let check = try #require(
