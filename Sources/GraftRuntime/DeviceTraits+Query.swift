@@ -79,7 +79,7 @@ extension DeviceTraits {
     if isRusticl { quirks.append(.slowPrivateVectors) }
     if self.platform.contains("Oclgrind") { quirks.append(.interpretsKernels) }
     let arithmetic = try number(CL_DEVICE_SINGLE_FP_CONFIG, cl_device_fp_config.self)
-    if arithmetic & Int(CL_FP_FMA) == 0 { quirks.append(.emulatesFusedMultiplyAdd) }
+    if arithmetic & Int(CL_FP_FMA) == 0 { quirks.append(.reportsNoFusedMultiplyAdd) }
     self.quirks = quirks
     // Only PoCL is known to compile the assembly, for the processor that this program runs on.
     hasDotProduct =

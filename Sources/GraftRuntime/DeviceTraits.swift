@@ -53,8 +53,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
     case slowPrivateVectors
     /// Oclgrind interprets kernels, thousands of times slower than a device: its peak says nothing and takes hours.
     case interpretsKernels
-    /// `fma` is a function of some hundred instructions (no `CL_FP_FMA`): kernels use `mad` in its place.
-    case emulatesFusedMultiplyAdd
+    /// The driver does not report `CL_FP_FMA`: `fma` may be a function of some hundred instructions, as on llvmpipe, and
+    /// kernels use `mad` in its place.
+    case reportsNoFusedMultiplyAdd
   }
 
   /// A CPU runs a work-item loop itself: one wide work-item a group is its natural shape.

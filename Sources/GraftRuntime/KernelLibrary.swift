@@ -94,7 +94,7 @@ package final class KernelLibrary: Sendable {
     guard let common = kernelSource("common"), let text = kernelSource(key.file) else {
       throw RuntimeError.unknownKernel("\(key.file).\(key.function)")
     }
-    let rounding = device.traits.quirks.contains(.emulatesFusedMultiplyAdd) ? "#define fma mad\n" : ""
+    let rounding = device.traits.quirks.contains(.reportsNoFusedMultiplyAdd) ? "#define fma mad\n" : ""
     let source = rounding + common + "\n" + text
     let program = try cache.program(source: source, options: key.options, context: context, device: device) {
       try build(source, name: key.file, options: key.options)
