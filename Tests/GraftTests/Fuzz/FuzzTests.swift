@@ -21,8 +21,9 @@ import Testing
   /// A file that can be done without was not used.
   private struct Ignored: Error {}
 
-  /// Reads `count` cases; none may take a second, some must be refused, and some still be good. In the long run, when
-  /// no other suite runs beside, memory must not grow after the first tenth, at no moment.
+  /// Reads `count` cases; none may take a second, some must be refused, and some still be good.
+  ///
+  /// In the long run, when no other suite runs beside, memory must not grow after the first tenth, at no moment.
   private func fuzz(_ count: Int, _ mutator: Mutator, _ read: ([UInt8]) throws -> Void) {
     var mutator = mutator
     var refused = 0
