@@ -441,6 +441,22 @@ struct CommandTests {
       #expect(try folder.bytes("cut/" + file) == folder.bytes("whole/" + file), "\(file)")
     }
   }
+
+  /// PoCL keeps its workers apart, unless a user has another say.
+  @Test(arguments: [nil, "0"]) func workersAreKeptApart(_ asked: String?) async throws {
+    let outcome = try await Command.run(
+      ["doctor", "no such operation"], environment: asked.map { ["POCL_AFFINITY": $0] } ?? [:])
+    // A machine that gives these tests a part of its processors says nothing about the rest.
+    guard asked != nil || Self.mayUseAllProcessors else { return }
+    let expected = asked ?? ProcessInfo.processInfo.environment["POCL_AFFINITY"] ?? "1"
+    #expect(outcome.output.contains("POCL_AFFINITY=\(expected)"), "\(outcome.output)")
+  }
+
+  private static var mayUseAllProcessors: Bool {
+    func text(_ path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }
+    let online = text("/sys/devices/system/cpu/online").trimmingCharacters(in: .whitespacesAndNewlines)
+    return !online.isEmpty && text("/proc/self/status").contains("Cpus_allowed_list:\t\(online)\n")
+  }
 }
 
 extension Command {
