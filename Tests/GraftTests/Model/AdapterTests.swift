@@ -371,8 +371,8 @@ import Testing
     let middle = try records("ila", ["trains_class_token": "false", "locations": "[2]"])
     let early = try records("ila", ["trains_class_token": "false", "locations": "[0]"])
     let perBlock = (early - middle) / 2
-    // The last block cuts out the class token twice, of what is mixed and of the residual stream; not below an ILA.
-    let cuts = 2
+    // The last block cuts the class token out of the residual stream; not below an ILA.
+    let cuts = 1
     #expect(perBlock > 0 && early - middle == 2 * perBlock && middle - late == 3 * perBlock + cuts)
     let trained = try records("ila", ["trains_class_token": "true", "locations": "[0]"])
     #expect(trained > early + perBlock, "the first block, and where the class token joins")
