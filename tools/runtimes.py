@@ -141,7 +141,7 @@ def _record(name: str, version: str, chosen: str, result: dict, remark: str, sec
         reasons[reason or "no reason given"] = reasons.get(reason or "no reason given", 0) + 1
     skipped = "; ".join(f"{count}: {reason}" for reason, count in reasons.items()) or "0"
     passed = f"{result['passed']} ({result['cases']} cases)"
-    line = f"| {name} | {version} | {chosen} | {passed} | {result['failed']}{remark} | {skipped} | {seconds:.0f} |"
+    line = f"| {name} | {version} | {chosen.replace('|', ', ')} | {passed} | {result['failed']}{remark} | {skipped} | {seconds:.0f} |"
     text = TABLE.read_text()
     before, rest = text.split(BEGIN)
     table, after = rest.split(END)
