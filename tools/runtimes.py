@@ -114,7 +114,8 @@ def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> b
     ended = status == 0 or (name == "oclgrind" and status == -6)
     fine = ended and not found and result["passed"] > 0 and result["failed"] == 0
     if record:
-        _record(name, version, chosen or "all", result, "" if fine else f" (exit status {status}{', findings' if found else ''})", seconds)
+        remark = f" (exit status {status}{', findings' if found else ''})" if status or found else ""
+        _record(name, version, chosen or "all", result, remark, seconds)
     setup.say(f"{name}: {result['passed']} passed, {result['failed']} failed, {len(result['skipped'])} skipped, {seconds:.0f} s")
     return fine
 

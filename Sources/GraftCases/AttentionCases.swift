@@ -3,6 +3,7 @@ import GraftOps
 
 /// Cases of attention.
 package enum AttentionCases {
+  /// Small shapes, of both variants.
   package static let checks: [OperationCase] = lengths + askedByFew + severalTiles + extremes
 
   /// Sequences of one token, around the tiles of keys and queries; heads narrower and wider than a vector.

@@ -323,9 +323,8 @@ public final class Context: Sendable {
       var value: Value = 0
       try openCL("clGetKernelWorkGroupInfo") {
         $0 = clGetKernelWorkGroupInfo(
-          pointer, device.handle.pointer, cl_kernel_work_group_info(parameter), MemoryLayout<Value>.size,
-          &value,
-          nil)
+          pointer, device.handle.pointer, cl_kernel_work_group_info(parameter),
+          MemoryLayout<Value>.size, &value, nil)
       }
       return value
     }
