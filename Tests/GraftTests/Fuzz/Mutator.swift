@@ -4,16 +4,19 @@ import Foundation
 
 /// Makes hostile bytes out of good ones: flips, cuts, repeats, splices, and words that parsers trip over.
 struct Mutator {
-  private let seeds: [[UInt8]]
-  private let words: [[UInt8]]
+  let seeds: [[UInt8]]
+  let words: [[UInt8]]
+  private let head: Int?
   private var generator: SplitMix64
 
   /// - Parameters:
   ///   - seeds: good inputs.
   ///   - words: what to strew in beside the usual ones.
+  ///   - head: how many bytes are a header, which gets all wounds of every other case.
   ///   - seed: the same one makes the same cases.
-  init(_ seeds: [[UInt8]], words: [String] = [], seed: UInt64 = 1) {
+  init(_ seeds: [[UInt8]], words: [String] = [], head: Int? = nil, seed: UInt64 = 1) {
     self.seeds = seeds
+    self.head = head
     self.words = (Self.usual + words).map { Array($0.utf8) }
     generator = SplitMix64(seed: seed)
   }
@@ -28,8 +31,13 @@ struct Mutator {
   /// The next case: a good input with one to eight wounds.
   mutating func next() -> [UInt8] {
     var bytes = seeds.randomElement(using: &generator) ?? []
+    var rest: [UInt8] = []
+    if let head, Bool.random(using: &generator) {
+      rest = Array(bytes.dropFirst(head))
+      bytes.removeLast(rest.count)
+    }
     for _ in 0..<Int.random(in: 1...8, using: &generator) { wound(&bytes) }
-    return bytes
+    return bytes + rest
   }
 
   private mutating func wound(_ bytes: inout [UInt8]) {
