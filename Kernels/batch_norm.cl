@@ -1,7 +1,8 @@
 // Batch normalisation of each channel of x (rows, channels) over all rows:
 //   y = (x - mean) * inverse * weight + bias,   inverse = 1 / sqrt(variance + epsilon)
 // In training mean and biased variance are the batch's, the variance from centred values in a second pass; in
-// inference they are the running ones.
+// inference they are the running ones. As in layer_norm.cl, what the rounded mean is off by is taken off again:
+//   h = (x - mean) * inverse - rest,   rest = mean(x - mean) * inverse,   y = h * weight + bias
 //
 // A group works on VEC channels. On a CPU (LANES 1) its one item runs down all rows; elsewhere VEC is 1 and LANES
 // items share the rows. See common.cl for both macros.
@@ -34,7 +35,7 @@
   }
 
 // Also moves the running statistics: running = (1 - momentum) * running + momentum * batch, the variance unbiased.
-// statistics (2, channels): mean and inverse, kept for the gradient.
+// statistics (3, channels): mean, inverse and rest, kept for the gradient.
 kernel void batch_norm_training(const global float *x, const global float *weight, const global float *bias,
                                 global float *running_mean, global float *running_variance, global float *y,
                                 global float *statistics, int rows, int channels, float epsilon,
@@ -43,21 +44,25 @@ kernel void batch_norm_training(const global float *x, const global float *weigh
   const int c = get_group_id(0) * VEC;
   x += c;
   y += c;
-  floatv mean, variance;
+  floatv mean, off, variance;
   SUM_ROWS(mean, LOADV(x + at));
   mean /= rows;
-  SUM_ROWS(variance, (LOADV(x + at) - mean) * (LOADV(x + at) - mean));
+  SUM_ROWS(off, LOADV(x + at) - mean);
+  off /= rows;
+  SUM_ROWS(variance, (LOADV(x + at) - mean - off) * (LOADV(x + at) - mean - off));
   variance /= rows;
   const floatv inverse = 1.0f / sqrt(variance + epsilon);
-  const floatv factor = inverse * LOADV(weight + c);
+  const floatv rest = off * inverse;
+  const floatv scale = LOADV(weight + c);
   const floatv shift = LOADV(bias + c);
   for (int row = LANE; row < rows; row += LANES) {
     const size_t at = (size_t)row * channels;
-    STOREV((LOADV(x + at) - mean) * factor + shift, y + at);
+    STOREV(((LOADV(x + at) - mean) * inverse - rest) * scale + shift, y + at);
   }
   if (LANE == 0) {
     STOREV(mean, statistics + c);
     STOREV(inverse, statistics + channels + c);
+    STOREV(rest, statistics + 2 * channels + c);
     const floatv unbiased = variance * ((float)rows / (float)(rows - 1));
     STOREV((1.0f - momentum) * LOADV(running_mean + c) + momentum * mean, running_mean + c);
     STOREV((1.0f - momentum) * LOADV(running_variance + c) + momentum * unbiased, running_variance + c);
@@ -81,7 +86,7 @@ kernel void batch_norm_inference(const global float *x, const global float *weig
   }
 }
 
-// With h = (x - mean) * inverse, the means over rows:
+// The means are over rows:
 //   dweight += sum(dy * h),  dbias += sum(dy),  dx = weight * inverse * (dy - mean(dy) - h * mean(dy * h))
 kernel void batch_norm_backward(const global float *x, const global float *weight, const global float *dy,
                                 const global float *statistics, const global float *sum_so_far, global float *dx,
@@ -95,9 +100,10 @@ kernel void batch_norm_backward(const global float *x, const global float *weigh
   sum_so_far += c;
   const floatv mean = LOADV(statistics + c);
   const floatv inverse = LOADV(statistics + channels + c);
+  const floatv rest = LOADV(statistics + 2 * channels + c);
   floatv g_sum, gh_sum;
   SUM_ROWS(g_sum, LOADV(dy + at));
-  SUM_ROWS(gh_sum, LOADV(dy + at) * ((LOADV(x + at) - mean) * inverse));
+  SUM_ROWS(gh_sum, LOADV(dy + at) * ((LOADV(x + at) - mean) * inverse - rest));
   if (LANE == 0) {
     if (adds_weight) STOREV(LOADV(dweight + c) + gh_sum, dweight + c);
     if (adds_bias) STOREV(LOADV(dbias + c) + g_sum, dbias + c);
@@ -108,7 +114,8 @@ kernel void batch_norm_backward(const global float *x, const global float *weigh
   const floatv gh_mean = gh_sum / rows;
   for (int row = LANE; row < rows; row += LANES) {
     const size_t at = (size_t)row * channels;
-    floatv d = factor * (LOADV(dy + at) - g_mean - (LOADV(x + at) - mean) * inverse * gh_mean);
+    const floatv h = (LOADV(x + at) - mean) * inverse - rest;
+    floatv d = factor * (LOADV(dy + at) - g_mean - h * gh_mean);
 #ifdef ADD
     d += LOADV(sum_so_far + at);
 #endif

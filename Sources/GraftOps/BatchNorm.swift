@@ -59,7 +59,7 @@ extension Tape {
     guard rows > 1 else { throw OperationError.singleRowBatch(channels: channels) }
     let lanes = context.rowLanes
     let macros: [KernelKey.Macro] = [.init("VEC", vector), .init("LANES", lanes)]
-    let statistics = try Tensor(empty: [2, channels], on: context)
+    let statistics = try Tensor(empty: [3, channels], on: context)
     try context.run(
       KernelKey("batch_norm", "batch_norm_training", macros: macros), over: [channels / vector * lanes],
       group: [lanes], input.buffer, weight.buffer, bias.buffer, running.mean.buffer, running.variance.buffer,

@@ -13,7 +13,7 @@ extension Tape {
     let width = input.width
     precondition(weight.count == width && bias.count == width, "one weight and bias a channel")
     let output = try Tensor(empty: input.shape, on: context)
-    let statistics = try Tensor(empty: [input.rows, 2], on: context)
+    let statistics = try Tensor(empty: [input.rows, 3], on: context)
     let lanes = context.rowLanes
     try context.run(
       KernelKey("layer_norm", "layer_norm_forward", ["LANES": lanes]), over: [input.rows * lanes],
