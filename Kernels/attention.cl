@@ -12,6 +12,8 @@
 //           scratch in local memory stays in its core's second-level cache.
 // TILE_VECTORS  of the variant for CPUs: most vectors of 16 floats in a row of a register tile. Default 4: with 6 rows
 //           they fill 24 of 32 registers of 16 floats; 1 fills 12 of 16 registers of 8.
+// DOT_PRODUCT  of the variant for CPUs, defined: what goes into a product is rounded to bf16, probabilities and gradients
+//           too; see common.cl. Softmax and sums stay fp32.
 // GROUP_ROWS, SPLIT, TILE  of the portable variant: see there.
 
 #ifndef HEAD
@@ -30,11 +32,22 @@
 #define HEAD_VECTORS ((HEAD + 15) / 16)
 #define PADDED (HEAD_VECTORS * 16)
 
+// A product reads operands: floats, or, PAIRED at a time, neighbours along the sum. They lie in local memory as floats
+// whose bits are the pair's, so that a row of scores can become one of operands in its place.
+#ifdef DOT_PRODUCT
+#define PAIRED 2
+#else
+#define PAIRED 1
+#endif
+// Operands along a sum of n.
+#define STEPS(n) (((n) + PAIRED - 1) / PAIRED)
+#define ROW (PADDED / PAIRED)
+
 // The one inner loop of everything below, for W vectors of columns:
 //   c[r][j] = (adds ? c[r][j] : 0) + sum over k < count of a[r * a_row + k * a_step] * b[k * b_step + j]
 // where column vector w begins at b + w * b_vector; c is contiguous along columns with rows c_row apart.
 #define DEFINE_PRODUCT(W)                                                                                     \
-  inline void product##W(const local float *a, int a_row, int a_step, const local float *b, int b_vector,     \
+  TARGET inline void product##W(const local float *a, int a_row, int a_step, const local float *b, int b_vector,     \
                          int b_step, local float *c, int c_row, int count, int adds) {                        \
     float16 sums[ROWS][W];                                                                                    \
     _Pragma("unroll") for (int r = 0; r < ROWS; ++r)                                                          \
@@ -44,7 +57,7 @@
       _Pragma("unroll") for (int w = 0; w < W; ++w) columns[w] = VLOAD(b + w * b_vector);                     \
       _Pragma("unroll") for (int r = 0; r < ROWS; ++r) {                                                      \
         const float16 row = a[r * a_row];                                                                     \
-        _Pragma("unroll") for (int w = 0; w < W; ++w) sums[r][w] = fma(row, columns[w], sums[r][w]);          \
+        _Pragma("unroll") for (int w = 0; w < W; ++w) { MULTIPLY_ADD(sums[r][w], row, columns[w]) }           \
       }                                                                                                       \
       a += a_step;                                                                                            \
       b += b_step;                                                                                            \
@@ -58,7 +71,7 @@ DEFINE_PRODUCT(3)
 DEFINE_PRODUCT(4)
 
 // The same for any number of column vectors, in passes of at most TILE_VECTORS and as even as possible.
-inline void product(const local float *a, int a_row, int a_step, const local float *b, int b_vector, int b_step,
+TARGET inline void product(const local float *a, int a_row, int a_step, const local float *b, int b_vector, int b_step,
                     local float *c, int c_row, int count, int adds, int vectors) {
   while (vectors > 0) {
     const int passes = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
@@ -73,18 +86,61 @@ inline void product(const local float *a, int a_row, int a_step, const local flo
   }
 }
 
-// Rows of `stride` floats in global memory, times factor, to rows of PADDED floats; zeros from `rows` to `padded_rows`
-// and behind HEAD.
-inline void pack_rows(const global float *from, int stride, int rows, int padded_rows, float factor, local float *to) {
-  for (int r = 0; r < padded_rows; ++r, from += stride, to += PADDED) {
-    if (r >= rows) {
-      for (int c = 0; c < PADDED; c += 16) VSTORE((float16)(0.0f), to + c);
-      continue;
-    }
-    for (int c = 0; c < HEAD / 16 * 16; c += 16) VSTORE(factor * VLOAD(from + c), to + c);
-    for (int c = HEAD / 16 * 16; c < PADDED; ++c) to[c] = c < HEAD ? factor * from[c] : 0.0f;
-  }
+// 16 floats of a row from column c on, times factor; zeros behind HEAD.
+inline float16 load_row(const global float *row, int c, float factor) {
+  if (c + 16 <= HEAD) return factor * VLOAD(row + c);
+  float some[16];
+  for (int i = 0; i < 16; ++i) some[i] = c + i < HEAD ? factor * row[c + i] : 0.0f;
+  return VLOAD(some);
 }
+
+#ifdef DOT_PRODUCT
+// Two vectors as pairs: element i of both.
+TARGET inline float16 pair16(float16 a, float16 b) {
+  return as_float16(convert_uint16(bfloats16(a)) | convert_uint16(bfloats16(b)) << 16);
+}
+// 16 neighbours as 8 pairs, at `to + c / 2`.
+typedef float8 float8_anywhere __attribute__((aligned(4)));
+TARGET inline void store_operands(float16 v, local float *to, int c) {
+  *(local float8_anywhere *)(to + c / 2) = as_float8(bfloats16(v));
+}
+#else
+inline void store_operands(float16 v, local float *to, int c) { VSTORE(v, to + c); }
+#endif
+
+// Rows of `stride` floats in global memory, times factor, to rows of ROW operands: what is summed over columns of. Zeros
+// from `rows` to `padded_rows` and behind HEAD.
+TARGET inline void pack_rows(const global float *from, int stride, int rows, int padded_rows, float factor,
+                             local float *to) {
+  for (int r = 0; r < padded_rows; ++r, from += stride, to += ROW)
+    for (int c = 0; c < PADDED; c += 16)
+      store_operands(r < rows ? load_row(from, c, factor) : (float16)(0.0f), to, c);
+}
+
+// The same rows for a sum over rows: STEPS(rows) rows of PADDED operands.
+TARGET inline void pack_columns(const global float *from, int stride, int rows, float factor, local float *to) {
+#ifdef DOT_PRODUCT
+  for (int r = 0; r < rows; r += 2, from += 2 * (size_t)stride, to += PADDED)
+    for (int c = 0; c < PADDED; c += 16)
+      VSTORE(pair16(load_row(from, c, factor), r + 1 < rows ? load_row(from + stride, c, factor) : (float16)(0.0f)),
+             to + c);
+#else
+  pack_rows(from, stride, rows, rows, factor, to);
+#endif
+}
+
+// 16 operands of a row, and operand c alone.
+#ifdef DOT_PRODUCT
+TARGET inline float16 load_operands(const global float *from) {
+  return (float16)(as_float8(bfloats16(VLOAD(from))), as_float8(bfloats16(VLOAD(from + 16))));
+}
+inline float load_operand(const global float *row, int c) {
+  return as_float(bfloat_bits(row[2 * c]) | (2 * c + 1 < HEAD ? bfloat_bits(row[2 * c + 1]) << 16 : 0));
+}
+#else
+inline float16 load_operands(const global float *from) { return VLOAD(from); }
+inline float load_operand(const global float *row, int c) { return row[c]; }
+#endif
 
 // One round of a 16 x 16 transpose: row 2i of `to` interleaves the first halves of rows i and i + 8 of `from`, row
 // 2i + 1 the second halves. That rotates the 8 bits of an element's place (row, column) by one; four rounds swap them.
@@ -97,16 +153,16 @@ inline void pack_rows(const global float *from, int stride, int rows, int padded
                               b.se, a.sf, b.sf);                                                              \
   }
 
-// The transpose of rows in global memory, in panels of 16 rows: element (row, c) to
-// to[(row / 16) * HEAD * 16 + c * 16 + row % 16]; zeros behind the last row of the last panel.
-inline void pack_transposed(const global float *from, int stride, int rows, local float *to) {
-  for (int first = 0; first < rows; first += 16, from += (size_t)16 * stride, to += HEAD * 16) {
+// The transpose of rows in global memory, in panels of 16 rows: operand c of a row to
+// to[(row / 16) * STEPS(HEAD) * 16 + c * 16 + row % 16]; zeros behind the last row of the last panel.
+TARGET inline void pack_transposed(const global float *from, int stride, int rows, local float *to) {
+  for (int first = 0; first < rows; first += 16, from += (size_t)16 * stride, to += STEPS(HEAD) * 16) {
     const int there = min(rows - first, 16);
-    for (int c = 0; c < HEAD / 16 * 16; c += 16) {
+    for (int c = 0; c < HEAD / PAIRED / 16 * 16; c += 16) {
       float16 x[16], y[16];
       _Pragma("unroll") for (int r = 0; r < 16; ++r) {
         x[r] = 0.0f;
-        if (r < there) x[r] = VLOAD(from + (size_t)r * stride + c);
+        if (r < there) x[r] = load_operands(from + (size_t)r * stride + c * PAIRED);
       }
       INTERLEAVE(x, y)
       INTERLEAVE(y, x)
@@ -114,8 +170,8 @@ inline void pack_transposed(const global float *from, int stride, int rows, loca
       INTERLEAVE(y, x)
       _Pragma("unroll") for (int r = 0; r < 16; ++r) VSTORE(x[r], to + 16 * (c + r));
     }
-    for (int c = HEAD / 16 * 16; c < HEAD; ++c)
-      for (int r = 0; r < 16; ++r) to[16 * c + r] = r < there ? from[(size_t)r * stride + c] : 0.0f;
+    for (int c = HEAD / PAIRED / 16 * 16; c < STEPS(HEAD); ++c)
+      for (int r = 0; r < 16; ++r) to[16 * c + r] = r < there ? load_operand(from + (size_t)r * stride, c) : 0.0f;
   }
 }
 
@@ -124,10 +180,10 @@ inline void pack_transposed(const global float *from, int stride, int rows, loca
 // what y holds so far is rescaled by exp(m_old - m_new).
 //
 // scratch: HEAD * tile (keys, transposed) + PADDED * tile (values) + 2 * ROWS * PADDED (queries, outputs)
-//          + ROWS * tile (scores) + 2 * chunk_queries (m and l) floats.
-kernel void attention_forward(const global float *qkv, global float *y, global float *lse, local float *scratch,
-                              int tokens, int query_count, int heads, int tile, int chunks, int chunk_queries,
-                              float scale) {
+//          + ROWS * tile (scores) + 2 * chunk_queries (m and l) floats; pairs leave some of it unused.
+TARGET kernel void attention_forward(const global float *qkv, global float *y, global float *lse,
+                                     local float *scratch, int tokens, int query_count, int heads, int tile,
+                                     int chunks, int chunk_queries, float scale) {
   const int chunk = get_group_id(0) % chunks;
   const int head = get_group_id(0) / chunks % heads;
   const int image = get_group_id(0) / chunks / heads;
@@ -152,12 +208,12 @@ kernel void attention_forward(const global float *qkv, global float *y, global f
     const int vectors = (count + 15) / 16;
     const int is_last = from + tile >= tokens;
     pack_transposed(qkv + (size_t)from * stride + width, stride, count, keys);
-    pack_rows(qkv + (size_t)from * stride + 2 * width, stride, count, count, 1.0f, values);
+    pack_columns(qkv + (size_t)from * stride + 2 * width, stride, count, 1.0f, values);
 
     for (int first = begin; first < end; first += ROWS) {
       const int rows = min(ROWS, end - first);
       pack_rows(qkv + (size_t)first * stride, stride, rows, ROWS, scale, queries);
-      product(queries, PADDED, 1, keys, HEAD * 16, 16, scores, tile, HEAD, 0, vectors);
+      product(queries, ROW, 1, keys, STEPS(HEAD) * 16, 16, scores, tile, STEPS(HEAD), 0, vectors);
 
       float factors[ROWS];
       for (int r = 0; r < rows; ++r) {
@@ -176,7 +232,7 @@ kernel void attention_forward(const global float *qkv, global float *y, global f
         for (int j = 0; j < vectors * 16; j += 16) {
           const float16 p = exp16(VLOAD(row + j) - top);
           totals += p;
-          VSTORE(p, row + j);
+          store_operands(p, row, j);
         }
         const float total = sum16(totals);
         factors[r] = from > 0 ? exp1(most[query] - top) : 0.0f;
@@ -184,7 +240,7 @@ kernel void attention_forward(const global float *qkv, global float *y, global f
         most[query] = top;
       }
 
-      product(scores, tile, 1, values, 16, PADDED, outputs, PADDED, count, 0, HEAD_VECTORS);
+      product(scores, tile, 1, values, 16, PADDED, outputs, PADDED, STEPS(count), 0, HEAD_VECTORS);
       for (int r = 0; r < rows; ++r) {
         const int query = first - begin + r;
         const float inverse = is_last ? 1.0f / sums[query] : 1.0f;
@@ -224,17 +280,29 @@ kernel void attention_delta(const global float *y, const global float *dy, globa
   }
 }
 
+// exp(s - lse) of 16 scores from key j on. Of a pair with a key behind the last, that key must have none.
+inline float16 probabilities(const local float *scores, int j, int count, float lse) {
+  const float16 e = exp16(VLOAD(scores + j) - lse);
+#ifdef DOT_PRODUCT
+  const int16 key = j + (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return key < count ? e : 0.0f;
+#else
+  return e;
+#endif
+}
+
 // Item ((image * heads + head) * chunks + chunk): what `chunk_queries` queries contribute. dq of these queries is
 // whole, and 0 of the tokens behind the last query. dk and dv are whole where chunks is 1, and go to dqkv; otherwise to
 // the chunk's part of partials (chunks, batch, tokens, 2, heads, HEAD), which attention_reduce adds up in order.
 //
 // scratch: 2 * HEAD * tile (keys and values, transposed) + PADDED * tile (keys) + 2 * PADDED * (tile + ROWS) (dk, dv)
-//          + 2 * PADDED * block (queries, dy) + 2 * block * (tile + ROWS) (p, ds) + ROWS * PADDED (dq) floats;
+//          + 2 * PADDED * block (queries, dy) + 2 * block * (tile + ROWS) (p, ds) + ROWS * PADDED (dq) floats; pairs
+//          leave some of it unused.
 // block: queries at a time, a multiple of ROWS.
-kernel void attention_backward(const global float *qkv, const global float *dy, const global float *lse,
-                               const global float *delta, global float *dqkv, global float *partials,
-                               local float *scratch, int batch, int tokens, int query_count, int heads, int tile,
-                               int block, int chunks, int chunk_queries, float scale) {
+TARGET kernel void attention_backward(const global float *qkv, const global float *dy, const global float *lse,
+                                      const global float *delta, global float *dqkv, global float *partials,
+                                      local float *scratch, int batch, int tokens, int query_count, int heads,
+                                      int tile, int block, int chunks, int chunk_queries, float scale) {
   const int chunk = get_group_id(0) % chunks;
   const int head = get_group_id(0) / chunks % heads;
   const int image = get_group_id(0) / chunks / heads;
@@ -258,11 +326,17 @@ kernel void attention_backward(const global float *qkv, const global float *dy, 
   local float *dv = dk + PADDED * (tile + ROWS);
   local float *queries = dv + PADDED * (tile + ROWS);
   local float *dys = queries + PADDED * block;
+  local float *dy_columns = PAIRED == 1 ? dys : dys + ROW * block;
+  local float *query_columns = PAIRED == 1 ? queries : queries + ROW * block;
   local float *p = dys + PADDED * block;
-  // Rows of p and ds: a register tile of transposed rows reads up to ROWS - 1 columns behind the last key.
+  // A register tile of transposed rows reads up to ROWS - 1 columns behind the last key.
   const int row_length = tile + ROWS;
-  local float *ds = p + block * row_length;
-  local float *dq = ds + block * row_length;
+  // Rows of p and of ds take turns. Once they are operands, ds for a sum over keys lies where ds was; those for sums over
+  // queries lie in the places of p, in pairs in the place of their first query (p) and their second (ds).
+  const int next = 2 * row_length;
+  local float *ds = p + row_length;
+  local float *ds_columns = p + PAIRED * row_length;
+  local float *dq = p + block * next;
 
   if (chunk == 0)
     for (int row = query_count; row < tokens; ++row)
@@ -273,30 +347,45 @@ kernel void attention_backward(const global float *qkv, const global float *dy, 
     const int vectors = (count + 15) / 16;
     pack_transposed(qkv + (size_t)from * stride + width, stride, count, keys_t);
     pack_transposed(qkv + (size_t)from * stride + 2 * width, stride, count, values_t);
-    pack_rows(qkv + (size_t)from * stride + width, stride, count, count, 1.0f, keys);
+    pack_columns(qkv + (size_t)from * stride + width, stride, count, 1.0f, keys);
 
     for (int first = begin; first < end; first += block) {
       const int rows = min(block, end - first);
       const int padded_rows = (rows + ROWS - 1) / ROWS * ROWS;
       pack_rows(qkv + (size_t)first * stride, stride, rows, padded_rows, scale, queries);
       pack_rows(dy + (size_t)first * width, width, rows, padded_rows, 1.0f, dys);
+#ifdef DOT_PRODUCT
+      pack_columns(qkv + (size_t)first * stride, stride, rows, scale, query_columns);
+      pack_columns(dy + (size_t)first * width, width, rows, 1.0f, dy_columns);
+#endif
       for (int r = 0; r < padded_rows; r += ROWS) {
-        product(queries + r * PADDED, PADDED, 1, keys_t, HEAD * 16, 16, p + r * row_length, row_length, HEAD, 0,
-                vectors);
-        product(dys + r * PADDED, PADDED, 1, values_t, HEAD * 16, 16, ds + r * row_length, row_length, HEAD, 0,
-                vectors);
+        product(queries + r * ROW, ROW, 1, keys_t, STEPS(HEAD) * 16, 16, p + r * next, next, STEPS(HEAD), 0, vectors);
+        product(dys + r * ROW, ROW, 1, values_t, STEPS(HEAD) * 16, 16, ds + r * next, next, STEPS(HEAD), 0, vectors);
       }
-      for (int r = 0; r < rows; ++r) {
-        const float shift = lse[first + r];
-        const float mean = delta[first + r];
+      for (int r = 0; r < rows; r += PAIRED) {
+        local float *p_row = p + r * next;
+        local float *ds_row = ds + r * next;
         for (int j = 0; j < vectors * 16; j += 16) {
-          const float16 e = exp16(VLOAD(p + r * row_length + j) - shift);
-          VSTORE(e, p + r * row_length + j);
-          VSTORE(e * (VLOAD(ds + r * row_length + j) - mean), ds + r * row_length + j);
+          const float16 e = probabilities(p_row, j, count, lse[first + r]);
+          const float16 d = e * (VLOAD(ds_row + j) - delta[first + r]);
+#ifdef DOT_PRODUCT
+          float16 e2 = 0.0f, d2 = 0.0f;
+          if (r + 1 < rows) {
+            e2 = probabilities(p_row + next, j, count, lse[first + r + 1]);
+            d2 = e2 * (VLOAD(ds_row + next + j) - delta[first + r + 1]);
+          }
+          VSTORE(pair16(e, e2), p_row + j);
+          VSTORE(pair16(d, d2), p_row + next + j);
+          store_operands(d, ds_row, j);
+          store_operands(d2, ds_row + next, j);
+#else
+          VSTORE(e, p_row + j);
+          VSTORE(d, ds_row + j);
+#endif
         }
       }
       for (int r = 0; r < rows; r += ROWS) {
-        product(ds + r * row_length, row_length, 1, keys, 16, PADDED, dq, PADDED, count, 0, HEAD_VECTORS);
+        product(ds + r * next, next, 1, keys, 16, PADDED, dq, PADDED, STEPS(count), 0, HEAD_VECTORS);
         for (int i = 0; i < min(ROWS, rows - r); ++i) {
           global float *to = dqkv + (size_t)(first + r + i) * stride;
           for (int c = 0; c < HEAD / 16 * 16; c += 16) {
@@ -309,9 +398,10 @@ kernel void attention_backward(const global float *qkv, const global float *dy, 
         }
       }
       for (int j = 0; j < count; j += ROWS) {
-        product(p + j, 1, row_length, dys, 16, PADDED, dv + j * PADDED, PADDED, rows, first > begin, HEAD_VECTORS);
-        product(ds + j, 1, row_length, queries, 16, PADDED, dk + j * PADDED, PADDED, rows, first > begin,
+        product(p + j, 1, PAIRED * next, dy_columns, 16, PADDED, dv + j * PADDED, PADDED, STEPS(rows), first > begin,
                 HEAD_VECTORS);
+        product(ds_columns + j, 1, PAIRED * next, query_columns, 16, PADDED, dk + j * PADDED, PADDED, STEPS(rows),
+                first > begin, HEAD_VECTORS);
       }
     }
 

@@ -33,6 +33,23 @@ inline uint16 bfloat_bits16(float16 v) {
   return isnan(v) ? (uint16)(0x7fc0) : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
+// Products of pairs: neighbours along the sum as bf16, the first in the low half.
+//
+// DOT_PRODUCT  defined: products are of pairs, by an instruction of x86 processors (AVX512-BF16), in functions that say
+//              TARGET. sum[c] += v[c].lo * column[c].lo + v[c].hi * column[c].hi, in fp32; subnormal numbers count as 0.
+#ifdef DOT_PRODUCT
+#define TARGET __attribute__((target("avx512f,avx512bf16")))
+#define MULTIPLY_ADD(sum, v, column) __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(v), "v"(column));
+TARGET inline ushort16 bfloats16(float16 v) {
+  ushort16 bits;
+  __asm__("vcvtneps2bf16 %1, %0" : "=v"(bits) : "v"(v));
+  return bits;
+}
+#else
+#define TARGET
+#define MULTIPLY_ADD(sum, v, column) sum = fma(v, column, sum);
+#endif
+
 // Results: floats, or bf16 where nothing but a product of pairs reads them.
 //
 // BFLOAT_RESULT  defined: bf16.

@@ -169,16 +169,11 @@ typedef uint left;
 typedef uint right;
 #define LOAD_PANEL(p) vload16(0, (p))
 typedef uint16 operand;
-// sum[c] += v[c].lo * column[c].lo + v[c].hi * column[c].hi, in fp32; subnormal numbers count as 0.
-#define MULTIPLY_ADD(sum, v, column) __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(v), "v"(column));
-#define TARGET __attribute__((target("avx512f,avx512bf16")))
 #else
 typedef float left;
 typedef stored right;
 #define LOAD_PANEL(p) LOAD_STORED16(p)
 typedef float16 operand;
-#define MULTIPLY_ADD(sum, v, column) sum = fma(v, column, sum);
-#define TARGET
 #endif
 
 // A row of A past the last is read as the last: the tile stays whole, and its result is not stored.

@@ -6,7 +6,9 @@ package enum AllCases {
   ///
   /// Register tiles are left out where they take minutes to compile: they are never chosen there.
   package static func checks(on traits: DeviceTraits) -> [OperationCase] {
-    let all = checks + (traits.hasDotProduct ? LinearCases.dotProductChecks : [])
+    let all =
+      checks
+      + (traits.hasDotProduct ? LinearCases.dotProductChecks + AttentionCases.dotProductChecks : [])
     return traits.quirks.contains(.slowPrivateVectors) ? all.filter { !$0.holdsRegisterTiles } : all
   }
 
@@ -32,8 +34,13 @@ package enum AllCases {
     TransposeCases.checks,
     OptimizerCases.checks,
   ].flatMap { $0 }
+
   /// Shapes of real models, for timing.
-  package static let benchmarks: [OperationCase] = [
+  package static func benchmarks(on traits: DeviceTraits) -> [OperationCase] {
+    benchmarks + (traits.hasDotProduct ? AttentionCases.dotProductBenchmarks : [])
+  }
+
+  private static let benchmarks: [OperationCase] = [
     LayerNormCases.benchmarks,
     ActivationCases.benchmarks,
     ElementwiseCases.benchmarks,

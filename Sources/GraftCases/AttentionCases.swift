@@ -3,37 +3,41 @@ import GraftOps
 
 /// Cases of attention.
 package enum AttentionCases {
-  /// Small shapes, of both variants.
-  package static let checks: [OperationCase] = lengths + askedByFew + severalTiles + extremes
+  /// Small shapes, of the variants that every CPU takes.
+  package static let checks: [OperationCase] = checks([.cpu, .portable])
+  /// What is checked besides where a processor's bf16 dot product can be reached.
+  package static let dotProductChecks: [OperationCase] = checks([.cpuDotProduct])
+
+  private static func checks(_ variants: [AttentionVariant]) -> [OperationCase] {
+    variants.flatMap {
+      lengths($0) + askedByFew($0) + ($0 == .portable ? [] : severalTiles($0)) + extremes($0)
+    }
+  }
 
   /// Sequences of one token, around the tiles of keys and queries; heads narrower and wider than a vector.
-  private static let lengths: [OperationCase] = [
-    (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
-    (1, 33, 1, 128), (1, 6, 4, 15),
-  ].flatMap { batch, tokens, heads, headSize in
-    AttentionVariant.allCases.map {
-      make(batch: batch, tokens: tokens, heads: heads, headSize: headSize, variant: $0)
-    }
+  private static func lengths(_ variant: AttentionVariant) -> [OperationCase] {
+    [
+      (1, 1, 1, 1), (2, 2, 3, 1), (1, 17, 2, 8), (2, 5, 5, 32), (1, 50, 1, 64), (1, 65, 2, 16), (1, 7, 2, 80),
+      (1, 33, 1, 128), (1, 6, 4, 15),
+    ].map { make(batch: $0, tokens: $1, heads: $2, headSize: $3, variant: variant) }
   }
 
   /// Fewer queries than tokens.
-  private static let askedByFew: [OperationCase] = [(1, 1, 5), (2, 1, 37), (1, 50, 69), (1, 1, 300)].flatMap {
-    batch, queries, tokens in
-    AttentionVariant.allCases.map {
-      make(batch: batch, tokens: tokens, queries: queries, heads: 2, headSize: 16, variant: $0)
+  private static func askedByFew(_ variant: AttentionVariant) -> [OperationCase] {
+    [(1, 1, 5), (2, 1, 37), (1, 50, 69), (1, 1, 300)].map {
+      make(batch: $0, tokens: $2, queries: $1, heads: 2, headSize: 16, variant: variant)
     }
   }
 
-  /// Several tiles of keys for the wide variant, in the backward pass and in both.
-  private static let severalTiles: [OperationCase] = [
-    make(batch: 1, tokens: 197, heads: 1, headSize: 8, variant: .cpu),
-    make(batch: 1, tokens: 300, heads: 1, headSize: 4, variant: .cpu),
-  ]
+  /// Several tiles of keys for the wide variants, in the backward pass and in both.
+  private static func severalTiles(_ variant: AttentionVariant) -> [OperationCase] {
+    [(197, 8), (300, 4)].map { make(batch: 1, tokens: $0, heads: 1, headSize: $1, variant: variant) }
+  }
 
   /// Scores of 1e4, whose exponentials would overflow, and scores that hardly differ.
-  private static let extremes: [OperationCase] = [Float(100), 0.01].flatMap { size in
-    AttentionVariant.allCases.map {
-      make(batch: 1, tokens: 37, heads: 2, headSize: 16, size: size, variant: $0)
+  private static func extremes(_ variant: AttentionVariant) -> [OperationCase] {
+    [Float(100), 0.01].map {
+      make(batch: 1, tokens: 37, heads: 2, headSize: 16, size: $0, variant: variant)
     }
   }
 
@@ -41,11 +45,16 @@ package enum AttentionCases {
   package static let benchmarks = [6, 12].flatMap { heads in
     [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
   }
+  /// ViT-B's where a processor's bf16 dot product can be reached.
+  package static let dotProductBenchmarks = [50, 197, 577].map {
+    make(batch: 8, tokens: $0, heads: 12, headSize: 64, variant: .cpuDotProduct)
+  }
 
   private static func make(
     batch: Int, tokens: Int, queries: Int? = nil, heads: Int, headSize: Int, size: Float = 2,
     variant: AttentionVariant? = nil
   ) -> OperationCase {
+    let isPaired = variant == .cpuDotProduct
     let asked = queries ?? tokens
     let width = heads * headSize
     // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is above that of the values.
@@ -54,7 +63,8 @@ package enum AttentionCases {
       "attention",
       "\(batch)x\(heads)x\(tokens)x\(headSize)\(queries.map { " of \($0)" } ?? "")\(size == 2 ? "" : " in \(size)")\(variant.map { " \($0)" } ?? "")",
       inputs: [.init([batch, tokens, 3 * width], in: -size...size, differentiable: true)],
-      terms: tokens + headSize,
+      // Of pairs it is what goes into the sums that is rounded, by an error for each that none outweighs.
+      terms: isPaired ? 1 : tokens + headSize,
       cost: .init(
         macs: Double(2 * batch * heads * asked * tokens * headSize),
         bytes: Double(4 * batch * width * (3 * tokens + asked))),
@@ -75,7 +85,8 @@ package enum AttentionCases {
         return .init(values, magnitudes: [Double](repeating: magnitude, count: values.count))
       })
     // Large scores must be exact: half a unit in their last place would turn a probability by as much.
-    if size > 2 { result.numbers = .integers }
+    result.numbers = size > 2 ? .integers : isPaired ? .bfloats : .floats
+    if isPaired { result.epsilon = 0x1p-7 }
     result.holdsRegisterTiles = variant == .cpu
     return result
   }

@@ -77,7 +77,7 @@ extension OperationCase {
 
   /// A dot product of `terms` rounded products is off by at most about sqrt(terms) * epsilon times the sum of
   /// magnitudes; 4 leaves room for the few operations around it.
-  private var relativeTolerance: Double { 4 * Double(terms).squareRoot() * Double(Float.ulpOfOne) }
+  private var relativeTolerance: Double { 4 * Double(terms).squareRoot() * epsilon }
 
   private func compare(
     _ actual: [Float], _ expected: [Double], _ magnitudes: [Double], _ what: String

@@ -61,7 +61,7 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   /// The operation's name: that of its kernel file.
   package let operation: String
   let inputs: [Input]
-  /// Length of the longest sum in the operation, for the tolerance.
+  /// Length of the longest sum in the operation that is rounded with `epsilon`, for the tolerance.
   let terms: Int
   /// What one forward pass costs.
   package let cost: Cost
@@ -69,6 +69,8 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   let reference: @Sendable ([[Double]]) -> Expected
   /// Which numbers inputs and upstream gradients are drawn from.
   var numbers = Numbers.floats
+  /// Twice the relative error of rounding once, for the tolerance.
+  var epsilon = Double(Float.ulpOfOne)
   /// Asks for a variant that holds a tile in a processor's vector registers, whatever the device's own choice.
   package var holdsRegisterTiles = false
 

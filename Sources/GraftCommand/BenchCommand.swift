@@ -104,7 +104,9 @@ struct BenchCommand: AsyncParsableCommand {
   private func benchmarkOperations(_ yardstick: Yardstick, on context: Context, _ reporter: Reporter) throws
     -> Int
   {
-    let chosen = AllCases.benchmarks.filter { filter.map($0.description.contains) ?? true }
+    let chosen = AllCases.benchmarks(on: context.traits).filter {
+      filter.map($0.description.contains) ?? true
+    }
     if chosen.isEmpty, filter != "peak" {
       throw ValidationError("No operation's name contains \"\(filter ?? "")\".")
     }

@@ -31,6 +31,8 @@ extension Tape {
 package enum AttentionVariant: String, Sendable, CaseIterable {
   /// One work-item a group, wide vectors, scratch in the core's cache.
   case cpu
+  /// The same on pairs of bf16, by a processor's dot-product instruction; softmax and sums in fp32.
+  case cpuDotProduct
   /// Groups of work-items and small local memory, for any device.
   case portable
 }
@@ -76,9 +78,9 @@ struct AttentionShape {
   }
 
   func kernels(_ variant: AttentionVariant?, on context: Context) -> any AttentionKernels {
-    let cpu = AttentionOnCPU(self, context)
+    let variant = variant ?? (context.traits.isCPU ? .cpu : .portable)
+    let cpu = AttentionOnCPU(self, context, isPaired: variant == .cpuDotProduct)
     // A CPU runtime may offer too little local memory for the scratch of the widest heads.
-    let isWide = variant.map { $0 == .cpu } ?? context.traits.isCPU
-    return isWide && cpu.fits ? cpu : PortableAttention(self, context)
+    return variant != .portable && cpu.fits ? cpu : PortableAttention(self, context)
   }
 }

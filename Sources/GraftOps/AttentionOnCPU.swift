@@ -8,6 +8,8 @@ struct AttentionOnCPU: AttentionKernels {
 
   private let shape: AttentionShape
   private let context: Context
+  /// Products take pairs of bf16.
+  private let isPaired: Bool
   /// Work-items that share the queries of a head.
   private let chunks: Int
   /// Queries of a work-item.
@@ -21,9 +23,10 @@ struct AttentionOnCPU: AttentionKernels {
     let scratch: Int
   }
 
-  init(_ shape: AttentionShape, _ context: Context) {
+  init(_ shape: AttentionShape, _ context: Context, isPaired: Bool) {
     self.shape = shape
     self.context = context
+    self.isPaired = isPaired
     // Several work-items a core keep all cores busy to the end. Each packs all keys again, which below 48 queries is no
     // longer small beside its work; the sums of 1020 queries still fit beside the tiles.
     let items = max(
@@ -71,9 +74,11 @@ struct AttentionOnCPU: AttentionKernels {
   }
 
   private func kernel(_ function: String) -> KernelKey {
-    KernelKey(
-      "attention", function,
-      ["HEAD": shape.headSize, "TILE_VECTORS": context.tuning.attention.vectors])
+    var macros = [
+      KernelKey.Macro("HEAD", shape.headSize), .init("TILE_VECTORS", context.tuning.attention.vectors),
+    ]
+    if isPaired { macros.append(.init("DOT_PRODUCT", 1)) }
+    return KernelKey("attention", function, macros: macros)
   }
 
   /// A head's row in whole vectors.

@@ -1,6 +1,6 @@
 package import GraftRuntime
 
-/// The self-check of products by a processor's bf16 dot-product instruction.
+/// The self-checks of products by a processor's bf16 dot-product instruction.
 package enum DotProduct {
   /// True where the device has the instruction and a small product, with every edge, comes out right; computed once a
   /// device that is open.
@@ -9,6 +9,34 @@ package enum DotProduct {
     return context.selfChecks.verdict(on: MatmulVariant.cpuDotProduct.rawValue) {
       // In memory of its own, so that a check changes no plan, and a rehearsal computes it in earnest.
       (try? check(context.apart())) ?? false
+    }
+  }
+
+  /// True where ``AttentionVariant/cpuDotProduct`` agrees with the variant in floats, forwards and backwards.
+  static func attendsRightly(on context: Context) -> Bool {
+    guard context.traits.hasDotProduct else { return false }
+    return context.selfChecks.verdict(on: "attention.\(AttentionVariant.cpuDotProduct.rawValue)") {
+      (try? checkAttention(context.apart())) ?? false
+    }
+  }
+
+  private static func checkAttention(_ context: Context) throws -> Bool {
+    // The head of nearly all models, whose program is compiled anyway; a key and a query short of a pair.
+    let qkv = try Tensor(
+      (0..<9 * 3 * 64).map { Float($0 * 37 % 101) / 64 - 0.75 }, shape: [1, 9, 3 * 64], on: context)
+    let gradient = try Tensor(
+      (0..<9 * 64).map { Float($0 * 29 % 97) / 64 - 0.75 }, shape: [1, 9, 64], on: context)
+    let shape = try AttentionShape(qkv, heads: 1, queries: nil)
+    func results(_ variant: AttentionVariant) throws -> [[Float]] {
+      let kernels = shape.kernels(variant, on: context)
+      let (output, logSumExp) = try kernels.forward(qkv)
+      return [
+        try output.floats(), try kernels.backward(qkv, output, logSumExp, gradient).floats(),
+      ]
+    }
+    return try zip(results(.cpuDotProduct), results(.cpu)).allSatisfy { pairs, floats in
+      let most = floats.reduce(0) { max($0, abs($1)) }
+      return zip(pairs, floats).allSatisfy { abs($0 - $1) < 0x1p-6 * most }
     }
   }
 

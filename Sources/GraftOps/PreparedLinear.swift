@@ -83,6 +83,11 @@ public final class PreparedLinear {
     return main + (transposed?.byteCount ?? 0) + 4 * (bias?.count ?? 0)
   }
 
+  /// How the attention that reads its result computes: as it does itself.
+  package var attention: AttentionVariant? {
+    variant == .cpuDotProduct && DotProduct.attendsRightly(on: context) ? .cpuDotProduct : nil
+  }
+
   /// What to hand it: bf16 where it would round what it reads to that, so that it is rounded as it is written.
   func reads(width: Int) -> Tensor.Element {
     variant == .cpuDotProduct && width % 2 == 0 ? .uint16 : .float32

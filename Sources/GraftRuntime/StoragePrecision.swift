@@ -1,8 +1,8 @@
 /// How numbers that never change, such as a backbone's weights, are kept in memory.
 ///
 /// Arithmetic is fp32, but for bf16 on processors that multiply bf16 themselves (``DeviceTraits/hasDotProduct``): there
-/// what is multiplied with the weights is rounded to bf16 too, and sums stay fp32. Adapters, their gradients, norms
-/// and attention are fp32 everywhere. `GRAFT_MATMUL=cpuRegisterTiled` keeps fp32 arithmetic there, too.
+/// what is multiplied with the weights, or in attention, is rounded to bf16 too, and sums stay fp32. Adapters, their
+/// gradients, norms and softmax are fp32 everywhere. `GRAFT_MATMUL=cpuRegisterTiled` keeps fp32 arithmetic there, too.
 public enum StoragePrecision: String, Sendable, Codable, CaseIterable {
   /// 32 bits: nothing is lost.
   case fp32

@@ -4,7 +4,8 @@ import Testing
 
 /// What the runtime under test cannot do, each with its reason: the only grounds on which a test is skipped.
 enum Runtime {
-  private static let quirks = (try? Device.select().traits.quirks) ?? []
+  private static let traits = try? Device.select().traits
+  private static let quirks = traits?.quirks ?? []
 
   static let runsKernels = !quirks.contains(.interpretsKernels)
   static let runsKernelsReason: Comment =
@@ -13,5 +14,12 @@ enum Runtime {
   static let compilesRegisterTiles = !quirks.contains(.slowPrivateVectors)
   static let registerTilesReason: Comment =
     "llvmpipe compiles a register tile for minutes, and Graft chooses none there: the variants for CPUs are left out"
-  static let attentionVariants = AttentionVariant.allCases.filter { compilesRegisterTiles || $0 != .cpu }
+  static let dotProductReason: Comment = "the processor's bf16 dot product is not there, or cannot be reached"
+  static let attentionVariants = AttentionVariant.allCases.filter {
+    switch $0 {
+    case .cpu: compilesRegisterTiles
+    case .cpuDotProduct: traits?.hasDotProduct == true
+    case .portable: true
+    }
+  }
 }

@@ -285,7 +285,8 @@ struct Block {
       start, known: u, norm1, .norm1(block: index), before: .beforeAttention(block: index), on: tape)
     let isLast = kept == .classToken && sites.areTokenwise(behindAttentionOf: index)
     let mixed = try tape.attention(
-      linear(attended.values, qkv, .qkv(block: index), on: tape), heads: heads, queries: isLast ? 1 : nil)
+      linear(attended.values, qkv, .qkv(block: index), on: tape), heads: heads, queries: isLast ? 1 : nil,
+      variant: qkv.attention)
     if isLast {
       start = try start.classTokens(on: tape)
       u = try u?.classTokens(on: tape)
