@@ -237,6 +237,9 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   private func show(profileOf step: () throws -> Void, on context: Context, _ reporter: Reporter) throws {
+    guard !context.traits.quirks.contains(.timesNoKernels) else {
+      return reporter.note("This driver does not measure kernels: there is no profile.")
+    }
     try context.finish()
     context.profiler.start()
     try step()

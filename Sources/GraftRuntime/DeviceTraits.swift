@@ -56,6 +56,8 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
     /// The driver does not report `CL_FP_FMA`: `fma` may be a function of some hundred instructions, as on llvmpipe, and
     /// kernels use `mad` in its place.
     case reportsNoFusedMultiplyAdd
+    /// Profiling events say a nanosecond for every kernel (Rusticl of Mesa 22.3, llvmpipe).
+    case timesNoKernels
   }
 
   /// A CPU runs a work-item loop itself: one wide work-item a group is its natural shape.

@@ -94,7 +94,7 @@ import Testing
         (.cpu, "block bytes", { $0.matmul.blockBytes = 1 << 12 }),
         (.cpu, "variant", { $0.matmul.variant = .localMemoryTiled }),
         (.gpu, "variant", { $0.matmul.variant = .cpuRegisterTiled }),
-        (.gpu, "group items", { $0.matmul.groupItems = 16 }), (.gpu, "depth", { $0.matmul.depth = 4 }),
+        (.gpu, "group items", { $0.matmul.groupItems = 4 }), (.gpu, "depth", { $0.matmul.depth = 4 }),
         (.cpu, "vectors", { $0.attention.vectors = 3 }),
         (.cpu, "forward keys", { $0.attention.forwardKeys = 16 }),
         (.cpu, "backward keys", { $0.attention.backwardKeys = 16 }),
@@ -117,7 +117,7 @@ import Testing
   }
 
   @Test func everyParameterChangesWhatIsLaunched() throws {
-    for (kind, name, change) in Self.uses {
+    for (kind, name, change) in Self.uses where kind != .cpu || Runtime.compilesRegisterTiles {
       let context = try Self.device(kind)
       #expect(try launches(context) != launches(context, change), "\(kind) \(name)")
       #expect(try launches(context, change) == launches(context, change), "\(kind) \(name)")
@@ -139,23 +139,24 @@ import Testing
   // MARK: Choice
 
   /// A parameter whose values differ in their work, by design: 1 does a twentieth of it, 2 gives another result, 3 does
-  /// not build, 4 writes behind its buffer, 5 does twice the work, 6 the same.
+  /// not build, 4 writes behind its buffer, 5 does thrice the work, 6 the same.
   private static func step(default standard: Int) -> TuningStep {
     let workload = TuningWorkload("work", terms: 1) { context in
       let rows = context.tuning.matmul.rows
-      let sink = try Tensor(empty: [16], on: context)
-      let zeros = try Tensor.zeros([32], on: context)
+      let sink = try Tensor(empty: [320], on: context)
+      let zeros = try Tensor.zeros([321], on: context)
       let result = try Tensor([1, rows == 2 ? 2 : 4], shape: [2], on: context)
       return {
-        let iterations = [1: 20_000, 5: 800_000][rows] ?? 400_000
+        // llvmpipe leaves a loop after 65,535 iterations.
+        let iterations = [1: 1_000, 5: 60_000][rows] ?? 20_000
         let macros: KeyValuePairs<String, Any> = rows == 3 ? ["fma_peak": 7] : ["WIDE": 1, "CHAINS": 24]
         try context.run(
-          KernelKey("benchmark", "fma_peak", macros), over: [16], group: [1], sink.buffer, Float(0.999),
+          KernelKey("benchmark", "fma_peak", macros), over: [320], group: [1], sink.buffer, Float(0.999),
           Float(0.001), iterations)
         if rows == 4 {
           try context.run(
-            .init("elementwise", "add"), over: [1], group: [1], zeros.buffer, zeros.buffer, sink.buffer, 17,
-            17)
+            .init("elementwise", "add"), over: [1], group: [1], zeros.buffer, zeros.buffer, sink.buffer, 321,
+            321)
         }
         return [result]
       }

@@ -11,6 +11,11 @@ enum Fixtures {
 
   static let context = Result { try Context(Device.select()) }
 
+  private static let quirks = (try? Device.select().traits.quirks) ?? []
+  /// False on llvmpipe, which has no fused multiply-add.
+  static let trainsLargeModels = !quirks.contains(.slowPrivateVectors)
+  static let timesKernels = !quirks.contains(.timesNoKernels)
+
   static func open(_ name: String) throws -> SafetensorsFile {
     try SafetensorsFile(path: "\(folder)/\(name).safetensors")
   }

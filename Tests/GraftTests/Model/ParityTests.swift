@@ -55,7 +55,12 @@ import Testing
     try checkTraining(Fixtures.smallViT(), method, images, golden)
   }
 
-  @Test(.enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"), arguments: methods)
+  @Test(
+    .enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"),
+    .enabled(
+      if: Fixtures.trainsLargeModels,
+      "llvmpipe takes ten minutes for a method: the small ViT alone trains there"
+    ), arguments: methods)
   func dinov2TrainsAsPyTorch(_ method: String) throws {
     let vit = try Fixtures.dinov2(imageSize: 112)
     let images = try [101, 102_000_000].map {
