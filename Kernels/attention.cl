@@ -46,24 +46,24 @@
 // The one inner loop of everything below, for W vectors of columns:
 //   c[r][j] = (adds ? c[r][j] : 0) + sum over k < count of a[r * a_row + k * a_step] * b[k * b_step + j]
 // where column vector w begins at b + w * b_vector; c is contiguous along columns with rows c_row apart.
-#define DEFINE_PRODUCT(W)                                                                                     \
-  TARGET inline void product##W(const local float *a, int a_row, int a_step, const local float *b, int b_vector,     \
-                         int b_step, local float *c, int c_row, int count, int adds) {                        \
-    float16 sums[ROWS][W];                                                                                    \
-    _Pragma("unroll") for (int r = 0; r < ROWS; ++r)                                                          \
-        _Pragma("unroll") for (int w = 0; w < W; ++w) sums[r][w] = adds ? VLOAD(c + r * c_row + 16 * w) : 0.0f; \
-    for (int k = 0; k < count; ++k) {                                                                         \
-      float16 columns[W];                                                                                     \
-      _Pragma("unroll") for (int w = 0; w < W; ++w) columns[w] = VLOAD(b + w * b_vector);                     \
-      _Pragma("unroll") for (int r = 0; r < ROWS; ++r) {                                                      \
-        const float16 row = a[r * a_row];                                                                     \
-        _Pragma("unroll") for (int w = 0; w < W; ++w) { MULTIPLY_ADD(sums[r][w], row, columns[w]) }           \
-      }                                                                                                       \
-      a += a_step;                                                                                            \
-      b += b_step;                                                                                            \
-    }                                                                                                         \
-    _Pragma("unroll") for (int r = 0; r < ROWS; ++r)                                                          \
-        _Pragma("unroll") for (int w = 0; w < W; ++w) VSTORE(sums[r][w], c + r * c_row + 16 * w);             \
+#define DEFINE_PRODUCT(W)                                                                                        \
+  TARGET inline void product##W(const local float *a, int a_row, int a_step, const local float *b, int b_vector, \
+                                int b_step, local float *c, int c_row, int count, int adds) {                    \
+    float16 sums[ROWS][W];                                                                                       \
+    _Pragma("unroll") for (int r = 0; r < ROWS; ++r)                                                             \
+        _Pragma("unroll") for (int w = 0; w < W; ++w) sums[r][w] = adds ? VLOAD(c + r * c_row + 16 * w) : 0.0f;  \
+    for (int k = 0; k < count; ++k) {                                                                            \
+      float16 columns[W];                                                                                        \
+      _Pragma("unroll") for (int w = 0; w < W; ++w) columns[w] = VLOAD(b + w * b_vector);                        \
+      _Pragma("unroll") for (int r = 0; r < ROWS; ++r) {                                                         \
+        const float16 row = a[r * a_row];                                                                        \
+        _Pragma("unroll") for (int w = 0; w < W; ++w) { MULTIPLY_ADD(sums[r][w], row, columns[w]) }              \
+      }                                                                                                          \
+      a += a_step;                                                                                               \
+      b += b_step;                                                                                               \
+    }                                                                                                            \
+    _Pragma("unroll") for (int r = 0; r < ROWS; ++r)                                                             \
+        _Pragma("unroll") for (int w = 0; w < W; ++w) VSTORE(sums[r][w], c + r * c_row + 16 * w);                \
   }
 DEFINE_PRODUCT(1)
 DEFINE_PRODUCT(2)
@@ -71,8 +71,8 @@ DEFINE_PRODUCT(3)
 DEFINE_PRODUCT(4)
 
 // The same for any number of column vectors, in passes of at most TILE_VECTORS and as even as possible.
-TARGET inline void product(const local float *a, int a_row, int a_step, const local float *b, int b_vector, int b_step,
-                    local float *c, int c_row, int count, int adds, int vectors) {
+TARGET inline void product(const local float *a, int a_row, int a_step, const local float *b, int b_vector,
+                           int b_step, local float *c, int c_row, int count, int adds, int vectors) {
   while (vectors > 0) {
     const int passes = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
     const int width = (vectors + passes - 1) / passes;
@@ -99,13 +99,22 @@ inline float16 load_row(const global float *row, int c, float factor) {
 TARGET inline float16 pair16(float16 a, float16 b) {
   return as_float16(convert_uint16(bfloats16(a)) | convert_uint16(bfloats16(b)) << 16);
 }
-// 16 neighbours as 8 pairs, at `to + c / 2`.
+// 16 neighbours as 8 pairs, at to + c / 2.
 typedef float8 float8_anywhere __attribute__((aligned(4)));
 TARGET inline void store_operands(float16 v, local float *to, int c) {
   *(local float8_anywhere *)(to + c / 2) = as_float8(bfloats16(v));
 }
+// 16 operands of neighbours, and operand c of a row alone.
+TARGET inline float16 load_operands(const global float *from) {
+  return (float16)(as_float8(bfloats16(VLOAD(from))), as_float8(bfloats16(VLOAD(from + 16))));
+}
+inline float load_operand(const global float *row, int c) {
+  return as_float(bfloat_bits(row[2 * c]) | (2 * c + 1 < HEAD ? bfloat_bits(row[2 * c + 1]) << 16 : 0));
+}
 #else
 inline void store_operands(float16 v, local float *to, int c) { VSTORE(v, to + c); }
+inline float16 load_operands(const global float *from) { return VLOAD(from); }
+inline float load_operand(const global float *row, int c) { return row[c]; }
 #endif
 
 // Rows of `stride` floats in global memory, times factor, to rows of ROW operands: what is summed over columns of. Zeros
@@ -128,19 +137,6 @@ TARGET inline void pack_columns(const global float *from, int stride, int rows, 
   pack_rows(from, stride, rows, rows, factor, to);
 #endif
 }
-
-// 16 operands of a row, and operand c alone.
-#ifdef DOT_PRODUCT
-TARGET inline float16 load_operands(const global float *from) {
-  return (float16)(as_float8(bfloats16(VLOAD(from))), as_float8(bfloats16(VLOAD(from + 16))));
-}
-inline float load_operand(const global float *row, int c) {
-  return as_float(bfloat_bits(row[2 * c]) | (2 * c + 1 < HEAD ? bfloat_bits(row[2 * c + 1]) << 16 : 0));
-}
-#else
-inline float16 load_operands(const global float *from) { return VLOAD(from); }
-inline float load_operand(const global float *row, int c) { return row[c]; }
-#endif
 
 // One round of a 16 x 16 transpose: row 2i of `to` interleaves the first halves of rows i and i + 8 of `from`, row
 // 2i + 1 the second halves. That rotates the 8 bits of an element's place (row, column) by one; four rounds swap them.

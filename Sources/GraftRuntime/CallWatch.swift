@@ -86,7 +86,7 @@ package final class CallWatch: Sendable {
   static func fault(of function: StaticString) -> (status: OpenCLStatus, isLate: Bool)? {
     guard let status = current?.status(of: "\(function)") else { return nil }
     let name = "\(function)"
-    return (status, name == "clFinish" || name == "clWaitForEvents" || name.hasPrefix("clRelease"))
+    return (status, name == "clWaitForEvents" || name.hasPrefix("clRelease"))
   }
 
   private func status(of function: String) -> OpenCLStatus? {

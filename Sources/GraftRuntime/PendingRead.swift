@@ -16,14 +16,19 @@ package final class PendingRead {
 
   /// Waits for the copy and hands out its first `count` floats.
   package func floats(_ count: Int) throws -> [Float] {
-    if let event {
-      var pointer: cl_event? = event.pointer
-      try context.attempt(waits: true) {
-        try openCL("clWaitForEvents") { $0 = clWaitForEvents(1, &pointer) }
-      }
-      self.event = nil
-    }
+    try wait()
     return Array(memory.bindMemory(to: Float.self).prefix(count))
+  }
+
+  /// Waits for the copy and fills `target` from its start.
+  func copy(to target: UnsafeMutableRawBufferPointer) throws {
+    try wait()
+    target.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory.prefix(target.count)))
+  }
+
+  private func wait() throws {
+    if let event { try context.wait(for: event) }
+    event = nil
   }
 
   // Nothing may write to the memory once it is gone.

@@ -27,8 +27,8 @@ import Testing
     ("clBuildProgram", -11, { if case .buildFailed = $0 { true } else { false } }),
     ("clBuildProgram", -6, { if case .outOfMemory = $0 { true } else { false } }),
     ("clFlush", -36, { $0.isLoss }), ("clEnqueueNDRangeKernel", -36, { $0.isLoss }),
-    ("clFinish", -5, { $0.isLoss }),
-    ("clFinish", -14, { $0.isLoss }), ("clWaitForEvents", -14, { $0.isLoss }),
+    ("clWaitForEvents", -5, { $0.isLoss }), ("clWaitForEvents", -14, { $0.isLoss }),
+    ("clEnqueueReadBuffer", -5, { if case .outOfMemory = $0 { true } else { false } }),
     ("clEnqueueReadBuffer", -36, { $0.isLoss }),
   ]
 
@@ -91,7 +91,7 @@ import Testing
     try watch {
       let context = try Context(Device.select())
       let tuned = context.tuned(context.tuning)
-      watch.arm(.init("clFinish", occurrence: 1, status: -5))
+      watch.arm(.init("clWaitForEvents", occurrence: 1, status: -5))
       #expect(throws: RuntimeError.self) { try tuned.finish() }
       #expect(throws: RuntimeError.self) { try context.requireUsable() }
     }

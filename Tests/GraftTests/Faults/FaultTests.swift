@@ -52,11 +52,6 @@ import Testing
     /// Objects that live when nothing is under way and the pool is empty, without programs: those stay.
     func live() throws -> [String: Int] {
       try context.finish()
-      // Mesa tells that a command is over a moment after clFinish.
-      for _ in 0..<100 where watch.live["cl_event", default: 0] > 0 {
-        usleep(10_000)
-        try context.finish()
-      }
       context.memory.resetPeak()
       return watch.live.filter { $0.key != "cl_program" && $0.key != "cl_kernel" }
     }
