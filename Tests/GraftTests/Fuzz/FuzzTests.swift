@@ -38,6 +38,12 @@ import Testing
     return .refused
   }
 
+  /// The cases of a target that `tools/fuzz --keep` has kept.
+  private static func kept(_ target: String) throws -> [[UInt8]] {
+    let lines = try String(contentsOfFile: "\(Fixtures.folder)/fuzz/\(target).base64", encoding: .utf8)
+    return try lines.split(separator: "\n").map { [UInt8](try #require(Data(base64Encoded: String($0)))) }
+  }
+
   /// Reads `count` cases; none may take a second, some must be refused, and some still be good.
   ///
   /// In the long run, when no other suite runs beside, memory must not grow after the first tenth, at no moment. Under
@@ -51,6 +57,8 @@ import Testing
         do { _ = try Self.outcome { try read(bytes) } } catch { fatalError("\(error)") }
       }
     }
+    // What reached something new before.
+    for known in try Self.kept(target) { _ = try Self.outcome { try read(known) } }
     var mutator = mutator
     var refused = 0
     var most = 0
