@@ -45,6 +45,7 @@ package enum AttentionCases {
   package static let benchmarks = [6, 12].flatMap { heads in
     [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
   }
+
   /// ViT-B's where a processor's bf16 dot product can be reached.
   package static let dotProductBenchmarks = [50, 197, 577].map {
     make(batch: 8, tokens: $0, heads: 12, headSize: 64, variant: .cpuDotProduct)
@@ -63,7 +64,7 @@ package enum AttentionCases {
       "attention",
       "\(batch)x\(heads)x\(tokens)x\(headSize)\(queries.map { " of \($0)" } ?? "")\(size == 2 ? "" : " in \(size)")\(variant.map { " \($0)" } ?? "")",
       inputs: [.init([batch, tokens, 3 * width], in: -size...size, differentiable: true)],
-      // Of pairs it is what goes into the sums that is rounded, by an error for each that none outweighs.
+      // Of pairs what goes into the sums is rounded, once each: the error does not grow with their length.
       terms: isPaired ? 1 : tokens + headSize,
       cost: .init(
         macs: Double(2 * batch * heads * asked * tokens * headSize),

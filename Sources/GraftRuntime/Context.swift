@@ -165,13 +165,13 @@ public final class Context: Sendable {
   /// - Throws: ``RuntimeError/deviceLost(function:status:)`` when some of it failed.
   public func finish() throws {
     // For an event, not by clFinish, which Rusticl (Mesa 22.3) leaves at once where the queue has been flushed before.
-    var event: cl_event?
-    try attempt {
+    try attempt(waits: true) {
+      var event: cl_event?
       try openCL("clEnqueueMarkerWithWaitList") {
         $0 = clEnqueueMarkerWithWaitList(queue.pointer, 0, nil, &event)
       }
+      if let event { try wait(for: Handle(owning: event, .event)) }
     }
-    if let event { try wait(for: Handle(owning: event, .event)) }
   }
 
   /// Waits for queued work up to an event.
@@ -241,7 +241,7 @@ public final class Context: Sendable {
     guard bytes.count > 0 else { return }
     precondition(bytes.count <= buffer.byteCount, "more bytes than the buffer holds")
     // No blocking read: Rusticl (Mesa 22.3) leaves it at once where another thread flushes the queue in between.
-    try readLater(buffer, byteCount: bytes.count).copy(to: bytes)
+    try attempt(waits: true) { try queueRead(buffer, byteCount: bytes.count).copy(to: bytes) }
   }
 
   /// Fills a buffer with a repeated 32-bit pattern.

@@ -38,26 +38,29 @@ package final class PendingRead {
 extension Context {
   /// Queues a copy of the start of `buffer` to the host, to be waited for later.
   package func readLater(_ buffer: Buffer, byteCount: Int) throws -> PendingRead {
+    try attempt { try queueRead(buffer, byteCount: byteCount) }
+  }
+
+  /// The same, for those who give a failure its meaning.
+  func queueRead(_ buffer: Buffer, byteCount: Int) throws -> PendingRead {
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(byteCount, 4), alignment: 64)
     guard !isRehearsal else {
       memory.initializeMemory(as: UInt8.self, repeating: 0)
       return PendingRead(memory, until: nil, on: self)
     }
-    return try attempt {
-      var event: cl_event?
-      do {
-        try openCL("clEnqueueReadBuffer") {
-          $0 = clEnqueueReadBuffer(
-            queue.pointer, buffer.handle.pointer, cl_bool(CL_FALSE), 0, byteCount, memory.baseAddress, 0, nil,
-            &event)
-        }
-      } catch {
-        memory.deallocate()
-        throw error
+    var event: cl_event?
+    do {
+      try openCL("clEnqueueReadBuffer") {
+        $0 = clEnqueueReadBuffer(
+          queue.pointer, buffer.handle.pointer, cl_bool(CL_FALSE), 0, byteCount, memory.baseAddress, 0, nil,
+          &event)
       }
-      let read = PendingRead(memory, until: event.map { Handle(owning: $0, .event) }, on: self)
-      try openCL("clFlush") { $0 = clFlush(queue.pointer) }
-      return read
+    } catch {
+      memory.deallocate()
+      throw error
     }
+    let read = PendingRead(memory, until: event.map { Handle(owning: $0, .event) }, on: self)
+    try openCL("clFlush") { $0 = clFlush(queue.pointer) }
+    return read
   }
 }

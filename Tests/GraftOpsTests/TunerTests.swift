@@ -116,6 +116,7 @@ import Testing
     return try #require(watched.log).launches
   }
 
+  /// Those of a CPU where one can be had.
   @Test func everyParameterChangesWhatIsLaunched() throws {
     for (kind, name, change) in Self.uses where kind != .cpu || Runtime.compilesRegisterTiles {
       let context = try Self.device(kind)
