@@ -222,7 +222,7 @@ import Testing
         "clBuildProgram", "clCreateKernel", "clGetKernel", "clRelease",
       ]
       try await tryFaults(
-        "beginning", on: { try World("ila", file) }, few: 1,
+        "beginning", on: { try World("ila", file) }, few: 1, elsewhere: true,
         only: { name in once.contains { name.hasPrefix($0) } }
       ) { _ in
         // A program kept by Graft is built from source where it does not build as it was kept.

@@ -68,8 +68,8 @@ import Testing
       let bytes = mutator.next()
       do {
         var outcome = Outcome.read
-        // A busy machine may hold up a case, but not twice.
-        let isQuick = try (0..<2).contains { _ in
+        // A busy machine may hold up a case, but not each time.
+        let isQuick = try (0..<3).contains { _ in
           let start = clock.now
           outcome = try Self.outcome { try read(bytes) }
           return clock.now - start < .seconds(1)
@@ -149,7 +149,9 @@ import Testing
   /// Graft's own folder, and one that PEFT wrote.
   @Test(arguments: ["own", "peft"])
   func adapterTensors(_ layout: String) async throws {
-    let vit = try Fixtures.smallViT()
+    // A queue of its own: in that of all tests a case would wait for their kernels.
+    let vit = try VisionTransformer(
+      path: Fixtures.smallPath, options: .init(heads: 4), on: Context(Fixtures.context.get().device))
     try await Fixtures.withFolder { folder in
       let isOwn = layout == "own"
       if isOwn {
