@@ -110,7 +110,7 @@ def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> b
     if found:
         setup.say(f"Oclgrind found:\n{found[:8000]}")
     result = _summary(lines)
-    # A crash leaves no closing line. Oclgrind was seen to abort over its heap once, when all tests had passed.
+    # A crash leaves no closing line. Oclgrind was seen to abort over its heap when all tests had passed.
     ended = status == 0 or (name == "oclgrind" and status == -6)
     fine = ended and not found and result["passed"] > 0 and result["failed"] == 0
     if record:
