@@ -74,7 +74,7 @@ struct CrashTests {
     let first = try task.start("run", ["--epochs", "40"])
     defer { first.terminate() }
     while !folder.exists("run/checkpoint.safetensors"), first.isRunning { usleep(2000) }
-    kill(first.processIdentifier, SIGSTOP)
+    try Self.stop(first)
     let before = try Self.contents(folder.path + "/run")
     let second = try await task.train("run", ["--epochs", "40", "--resume"])
     #expect(second.status == 73 && second.isError("another run is training into it"), "\(second.errors)")
@@ -123,6 +123,14 @@ struct CrashTests {
       let refused = try await task.train(name, ["--epochs", "1", "--resume"])
       #expect(refused.status == 73 && refused.isError(name), "\(refused.errors)")
     }
+  }
+
+  /// Stops a process and waits until it has: a signal only asks, and a write that has begun goes on.
+  private static func stop(_ process: Process) throws {
+    let id = process.processIdentifier
+    try #require(kill(id, SIGSTOP) == 0)
+    var stopped = siginfo_t()
+    try #require(waitid(P_PID, id_t(id), &stopped, WSTOPPED | WNOWAIT) == 0)
   }
 
   private static func contents(_ path: String) throws -> [String: Data] {
