@@ -56,9 +56,7 @@ let package = Package(
         .target(name: "CCLBlast", condition: .when(traits: ["CLBlast"])),
       ], swiftSettings: settings),
     .target(name: "GraftCases", dependencies: ["GraftOps"], swiftSettings: settings),
-    .target(
-      name: "Graft", dependencies: ["GraftOps", .product(name: "Logging", package: "swift-log")],
-      swiftSettings: settings),
+    .target(name: "Graft", dependencies: ["GraftOps"], swiftSettings: settings),
     .target(
       name: "GraftData", dependencies: ["Graft", "CTurboJPEG", "CPNG"], swiftSettings: settings),
     .executableTarget(
@@ -66,10 +64,14 @@ let package = Package(
       dependencies: [
         "Graft", "GraftData", "GraftCases",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings),
     .executableTarget(name: "Example", dependencies: ["Graft", "GraftData"], swiftSettings: settings),
 
-    .testTarget(name: "GraftRuntimeTests", dependencies: ["GraftRuntime"], swiftSettings: settings),
+    .testTarget(
+      name: "GraftRuntimeTests",
+      dependencies: ["GraftRuntime", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: settings),
     .testTarget(
       name: "GraftOpsTests", dependencies: ["GraftOps", "GraftCases"], swiftSettings: settings),
     .testTarget(

@@ -17,6 +17,9 @@ static const char batch_norm_text[] = {
 static const char benchmark_text[] = {
 #embed "benchmark.cl"
 };
+static const char channel_sums_text[] = {
+#embed "channel_sums.cl"
+};
 static const char columns_text[] = {
 #embed "columns.cl"
 };
@@ -85,6 +88,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(attention),
     SOURCE(batch_norm),
     SOURCE(benchmark),
+    SOURCE(channel_sums),
     SOURCE(columns),
     SOURCE(common),
     SOURCE(depthwise_conv),

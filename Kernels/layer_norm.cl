@@ -57,6 +57,7 @@ kernel void layer_norm_forward(const global float *x, const global float *weight
 
 // With g = dy * weight:
 //   dx = inverse * (g - mean(g) - h * mean(g * h)) [+ sum, the gradient that x received elsewhere; macro ADD]
+// The gradients of weight and bias are sums over rows: see channel_sums.cl.
 kernel void layer_norm_backward(const global float *x, const global float *weight, const global float *dy,
                                 const global float *statistics, const global float *sum_so_far,
                                 global float *dx, int width) {
@@ -102,30 +103,4 @@ kernel void layer_norm_backward(const global float *x, const global float *weigh
 #endif
     dx[i] = d;
   }
-}
-
-// Gradients of scale and shift, added to what they have gathered so far:
-//   dweight[c] += sum over rows of dy * h,   dbias[c] += sum over rows of dy
-// Item g works on channels [g * VEC, (g + 1) * VEC) and adds up their rows in order; see common.cl for VEC.
-//
-// WEIGHT, BIAS  defined: that gradient is wanted.
-kernel void layer_norm_parameters_backward(const global float *x, const global float *dy,
-                                           const global float *statistics, global float *dweight,
-                                           global float *dbias, int rows, int width) {
-  const int c = get_global_id(0) * VEC;
-  if (c >= width) return;
-  floatv weight_sum = 0.0f, bias_sum = 0.0f;
-  for (int row = 0; row < rows; ++row) {
-    const size_t at = (size_t)row * width + c;
-    const floatv d = LOADV(dy + at);
-    const global float *of_row = statistics + 3 * row;
-    weight_sum += d * ((LOADV(x + at) - of_row[0]) * of_row[1] - of_row[2]);
-    bias_sum += d;
-  }
-#ifdef WEIGHT
-  STOREV(LOADV(dweight + c) + weight_sum, dweight + c);
-#endif
-#ifdef BIAS
-  STOREV(LOADV(dbias + c) + bias_sum, dbias + c);
-#endif
 }

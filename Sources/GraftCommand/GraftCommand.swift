@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Graft
+import Logging
 
 /// The `graft` command.
 @main
@@ -48,6 +49,7 @@ struct GraftCommand: AsyncParsableCommand {
 
   /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.
   static func main() async {
+    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
     pinDriverWorkers()
     do {
       var command = try parseAsRoot()

@@ -21,8 +21,8 @@ extension Tape {
       epsilon)
     guard needsGradient(input, weight, bias) else { return output }
     record(output) { gradient, gradients in
-      try LayerNorm.addGradients(
-        input, gradient, statistics: statistics, weight: weight.gradientSum, bias: bias.gradientSum)
+      try gradients.addChannelSums(
+        of: gradient, times: input, normalizedBy: statistics, toScale: weight, shift: bias)
       try gradients.accumulate(into: input) { sum in
         let result = try Tensor(empty: input.shape, on: context)
         try context.run(
@@ -34,26 +34,6 @@ extension Tape {
       }
     }
     return output
-  }
-}
-
-private enum LayerNorm {
-  /// Adds the gradients of a trainable scale and shift to what they have gathered so far.
-  static func addGradients(
-    _ input: Tensor, _ gradient: Tensor, statistics: Tensor, weight: Tensor?, bias: Tensor?
-  ) throws {
-    guard weight != nil || bias != nil else { return }
-    let context = input.context
-    let vector = ChannelPlan(channels: input.width, on: context).vector
-    var macros = [KernelKey.Macro("VEC", vector)]
-    if weight != nil { macros.append(.init("WEIGHT", 1)) }
-    if bias != nil { macros.append(.init("BIAS", 1)) }
-    let group = context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
-    // What the macros leave out is never touched: any buffer stands in for it.
-    try context.run(
-      KernelKey("layer_norm", "layer_norm_parameters_backward", macros: macros),
-      over: [input.width / vector], group: [group], input.buffer, gradient.buffer, statistics.buffer,
-      (weight ?? statistics).buffer, (bias ?? statistics).buffer, input.rows, input.width)
   }
 }
 

@@ -84,9 +84,8 @@ public final class PreparedLinear {
   }
 
   /// How the attention that reads its result computes: as it does itself.
-  package var attention: AttentionVariant? {
+  package private(set) lazy var attention: AttentionVariant? =
     variant == .cpuDotProduct && DotProduct.attendsRightly(on: context) ? .cpuDotProduct : nil
-  }
 
   /// What to hand it: bf16 where it would round what it reads to that, so that it is rounded as it is written.
   func reads(width: Int) -> Tensor.Element {

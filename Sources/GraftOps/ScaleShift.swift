@@ -23,15 +23,7 @@ extension Tape {
     // Only the scale's gradient needs the input itself.
     let kept = scale?.requiresGradient == true ? input : nil
     record(output) { [input = input.gradientKey] gradient, gradients in
-      if scale?.requiresGradient == true || shift?.requiresGradient == true {
-        let partials = try operation.partials(kept, gradient)
-        if let scale, scale.requiresGradient {
-          try gradients.sum(into: scale) { try partials.finish(.scale, factor: nil, base: $0, into: $1) }
-        }
-        if let shift, shift.requiresGradient {
-          try gradients.sum(into: shift) { try partials.finish(.shift, factor: factor, base: $0, into: $1) }
-        }
-      }
+      try gradients.addChannelSums(of: gradient, times: kept, toScale: scale, shift: shift, times: factor)
       guard scale != nil else { return try gradients.add(gradient, to: input) }
       try gradients.accumulate(into: input) { try operation.backward(gradient, addingTo: $0) }
     }
@@ -74,42 +66,5 @@ private struct ScaleShift {
       gradient.buffer, (scale ?? gradient).buffer, (sum ?? gradient).buffer, result.buffer, gradient.width,
       gradient.rows, plan.perGroup)
     return result
-  }
-
-  /// Sums over slices of the rows.
-  ///
-  /// - Parameter x: the input, when the scale's gradient is wanted.
-  func partials(_ x: Tensor?, _ gradient: Tensor) throws -> Partials {
-    let (rows, width) = (gradient.rows, gradient.width)
-    // A fixed target, not the device's number of units: the same bits wherever the same kernels run.
-    let wanted = max(1, min(32, rows / 64))
-    let perSlice = (rows + wanted - 1) / wanted
-    let slices = (rows + perSlice - 1) / perSlice
-    let sums = try Tensor(empty: [slices, 2, width], on: gradient.context)
-    try gradient.context.run(
-      KernelKey("scale_shift", "scale_shift_partials", macros: x == nil ? [] : [.init("SCALE", 1)]),
-      over: [(width + 15) / 16, slices], group: [1, 1], (x ?? gradient).buffer, gradient.buffer, sums.buffer,
-      width, rows, perSlice)
-    return Partials(sums: sums, slices: slices)
-  }
-
-  struct Partials {
-    let sums: Tensor
-    let slices: Int
-
-    enum Part: Int { case scale, shift }
-
-    func finish(_ part: Part, factor: Tensor?, base: Tensor?, into target: Tensor) throws {
-      let context = sums.context
-      let perItem = context.traits.isCPU ? 1024 : 1
-      let group = context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
-      var macros: [KernelKey.Macro] = []
-      if factor != nil { macros.append(.init("FACTOR", 1)) }
-      if base != nil { macros.append(.init("ADD", 1)) }
-      try context.run(
-        KernelKey("scale_shift", "scale_shift_finish", macros: macros),
-        over: [(sums.width + perItem - 1) / perItem], group: [group], sums.buffer, (factor ?? target).buffer,
-        (base ?? target).buffer, target.buffer, part.rawValue, sums.width, slices, perItem)
-    }
   }
 }

@@ -38,6 +38,9 @@ public final class Context: Sendable {
 
   /// Opens a device, with the tuning that `graft tune` left for it.
   ///
+  /// What is known to be wrong with its driver, and each faster variant that fails its self-check, is told to a logger
+  /// called "graft" (swift-log), which goes where the app sends its logs.
+  ///
   /// - Parameters:
   ///   - device: the device; see ``Device/select(_:)``.
   ///   - precision: how frozen weights are kept in its memory.
@@ -77,7 +80,8 @@ public final class Context: Sendable {
     self.queue = Handle(owning: queue, .queue)
     memory = Allocator(context: handle, traits: device.traits, limit: memoryLimit)
     kernels = KernelLibrary(context: handle, device: device)
-    selfChecks = SelfChecks()
+    selfChecks = SelfChecks(device: device.traits.name)
+    Warnings.limits(of: device.traits)
   }
 
   private init(

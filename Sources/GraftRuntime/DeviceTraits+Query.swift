@@ -77,6 +77,7 @@ extension DeviceTraits {
       quirks.append(.cachesPrograms)
     }
     if isRusticl { quirks.append(.slowPrivateVectors) }
+    if name.contains("llvmpipe") { quirks.append(.endsLongLoops) }
     if isRusticl, driverVersion.hasPrefix("22.") { quirks.append(.timesNoKernels) }
     if self.platform.contains("Oclgrind") { quirks.append(.interpretsKernels) }
     let arithmetic = try number(CL_DEVICE_SINGLE_FP_CONFIG, cl_device_fp_config.self)

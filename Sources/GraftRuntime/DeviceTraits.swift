@@ -58,6 +58,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
     case reportsNoFusedMultiplyAdd
     /// Profiling events say a nanosecond for every kernel (Rusticl of Mesa 22.3, llvmpipe).
     case timesNoKernels
+    /// llvmpipe leaves the loops of a work-item after 65,535 iterations in all and says nothing: what needs more comes
+    /// out wrong (`LP_MAX_TGSI_LOOP_ITERATIONS` in Mesa's source; llama.cpp pull request 13813 met it, too).
+    case endsLongLoops
   }
 
   /// A CPU runs a work-item loop itself: one wide work-item a group is its natural shape.

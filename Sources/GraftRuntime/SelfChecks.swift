@@ -4,15 +4,18 @@ import Synchronization
 package final class SelfChecks: Sendable {
   private let verdicts = Mutex<[String: Bool]>([:])
 
-  init() {}
+  private let device: String
+
+  init(device: String) { self.device = device }
 
   /// What was found of a variant, or now is found by `check`.
   ///
-  /// Two threads may check at the same time; both find the same.
+  /// One that fails is named in the log. Two threads may check at the same time; both find the same.
   package func verdict(on variant: String, check: () -> Bool) -> Bool {
     if let known = verdicts.withLock({ $0[variant] }) { return known }
     let verdict = check()
-    verdicts.withLock { $0[variant] = verdict }
+    let isFirst = verdicts.withLock { $0.updateValue(verdict, forKey: variant) == nil }
+    if !verdict, isFirst { Warnings.switchedOff(variant, on: device) }
     return verdict
   }
 }

@@ -10,6 +10,19 @@ import Testing
     #expect(peak > 0.1 && peak < 1e6)
   }
 
+  /// A loop of 100,000 additions, which a driver may leave before its end only if its quirks say so.
+  @Test(.enabled(if: Runtime.runsKernels, Runtime.runsKernelsReason)) func longLoopsComeToTheirEnd() throws {
+    let context = try TestDevice.context.get()
+    let sum = try Tensor(empty: [1], on: context)
+    try context.run(
+      KernelKey("benchmark", "fma_peak", ["WIDE": 1, "CHAINS": 12]), over: [1], group: [1], sum.buffer,
+      Float(1),
+      Float(1), 100_000)
+    // Twelve chains, from 0 to 11 on: whole numbers that a float holds exactly.
+    let isWhole = try sum.floats() == [12 * 100_000 + 66]
+    #expect(isWhole != context.traits.quirks.contains(.endsLongLoops))
+  }
+
   /// A developer's measurement: `GRAFT_MEASURE=1 swift test --filter PeakTests`.
   ///
   /// Operations per second of processor time, not of the clock's: that stays true on a CPU device when other processes

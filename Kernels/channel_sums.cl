@@ -1,0 +1,73 @@
+// Sums over the rows of dy (rows, width), the gradients of a scale and a shift of each channel:
+//   products[c] = sum over rows of dy * h,   sums[c] = sum over rows of dy
+// In two stages, so that work-items share the rows and yet every device adds in the same order.
+//
+// PRODUCTS    defined: products are wanted, not sums alone.
+// STATISTICS  defined: h is x (rows, width) normalised as in layer_norm.cl by statistics (rows, 3); without it h is x.
+
+#ifdef STATISTICS
+#define NORMALIZED(v, row) (((v) - statistics[3 * (row)]) * statistics[3 * (row) + 1] - statistics[3 * (row) + 2])
+#else
+#define NORMALIZED(v, row) (v)
+#endif
+
+// partial (slices, 2, width): products and sums over the rows of a slice. Work-item (channel / 16, slice).
+kernel void channel_sums_partials(const global float *x, const global float *statistics, const global float *dy,
+                                  global float *partial, int width, int rows, int per_slice) {
+  const int c = get_global_id(0) * 16;
+  if (c >= width) return;
+  const int begin = get_global_id(1) * per_slice;
+  const int end = min(begin + per_slice, rows);
+  global float *products = partial + (size_t)get_global_id(1) * 2 * width;
+  global float *sums = products + width;
+  if (c + 16 <= width) {
+    float16 product = 0.0f, sum = 0.0f;
+    for (int row = begin; row < end; ++row) {
+      const size_t at = (size_t)row * width + c;
+      const float16 d = VLOAD(dy + at);
+      sum += d;
+#ifdef PRODUCTS
+      product += d * NORMALIZED(VLOAD(x + at), row);
+#endif
+    }
+#ifdef PRODUCTS
+    VSTORE(product, products + c);
+#endif
+    VSTORE(sum, sums + c);
+    return;
+  }
+  for (int i = c; i < width; ++i) {
+    float product = 0.0f, sum = 0.0f;
+    for (int row = begin; row < end; ++row) {
+      const size_t at = (size_t)row * width + i;
+      sum += dy[at];
+#ifdef PRODUCTS
+      product += dy[at] * NORMALIZED(x[at], row);
+#endif
+    }
+#ifdef PRODUCTS
+    products[i] = product;
+#endif
+    sums[i] = sum;
+  }
+}
+
+// Slice after slice: result[i] = base[i] + factor[i] * sum over s of partial[s][which][i]. base and result may be the
+// same memory. Item i: per_item channels.
+//
+// FACTOR, ADD  defined: that part of the formula is there.
+kernel void channel_sums_finish(const global float *partial, const global float *factor, const global float *base,
+                                global float *result, int which, int width, int slices, int per_item) {
+  const int end = min((int)(get_global_id(0) + 1) * per_item, width);
+  for (int i = get_global_id(0) * per_item; i < end; ++i) {
+    float total = 0.0f;
+    for (int s = 0; s < slices; ++s) total += partial[((size_t)s * 2 + which) * width + i];
+#ifdef FACTOR
+    total *= factor[i];
+#endif
+#ifdef ADD
+    total += base[i];
+#endif
+    result[i] = total;
+  }
+}

@@ -1,0 +1,25 @@
+import Logging
+
+/// What an app's developer should know, though work goes on: written to a logger called "graft", which goes where the
+/// app sends its logs (`LoggingSystem.bootstrap` of swift-log).
+enum Warnings {
+  /// A faster variant that disagreed with the baseline at its self-check.
+  static func switchedOff(_ variant: String, on device: String) {
+    log.warning(
+      "\(variant) gives wrong results on \(device): it is switched off, the baseline is used. Please report it."
+    )
+  }
+
+  /// What a driver gets wrong and Graft cannot work around.
+  static func limits(of traits: DeviceTraits) {
+    guard traits.quirks.contains(.endsLongLoops) else { return }
+    log.warning(
+      """
+      \(traits.name) leaves a kernel's loops after 65,535 iterations and says nothing: large batches and long sequences \
+      may come out wrong. On a CPU, use PoCL.
+      """)
+  }
+
+  /// Made anew each time: an app may send its logs elsewhere after the first.
+  private static var log: Logger { Logger(label: "graft") }
+}
