@@ -3,10 +3,10 @@ import Logging
 /// What an app's developer should know, though work goes on: written to a logger called "graft", which goes where the
 /// app sends its logs (`LoggingSystem.bootstrap` of swift-log).
 enum Warnings {
-  /// A faster variant that disagreed with the baseline at its self-check.
+  /// A faster variant that disagreed with the baseline at its self-check, or could not be checked.
   static func switchedOff(_ variant: String, on device: String) {
     log.warning(
-      "\(variant) gives wrong results on \(device): it is switched off, the baseline is used. Please report it."
+      "\(variant) failed its self-check on \(device): it is switched off, the baseline is used. Please report it."
     )
   }
 

@@ -20,7 +20,7 @@ import Testing
       #expect(!checks.verdict(on: "wrong") { false })
     }
     #expect(messages.all.filter { $0.contains("a device") }.count == 1)
-    #expect(messages.all.contains { $0.hasPrefix("wrong gives wrong results on a device") })
+    #expect(messages.all.contains { $0.hasPrefix("wrong failed its self-check on a device") })
   }
 
   @Test func longLoopsAreNamed() throws {
