@@ -20,36 +20,19 @@ kernel void channel_sums_partials(const global float *x, const global float *sta
   const int end = min(begin + per_slice, rows);
   global float *products = partial + (size_t)get_global_id(1) * 2 * width;
   global float *sums = products + width;
-  if (c + 16 <= width) {
-    float16 product = 0.0f, sum = 0.0f;
-    for (int row = begin; row < end; ++row) {
-      const size_t at = (size_t)row * width + c;
-      const float16 d = VLOAD(dy + at);
-      sum += d;
+  float16 product = 0.0f, sum = 0.0f;
+  for (int row = begin; row < end; ++row) {
+    const size_t at = (size_t)row * width + c;
+    const float16 d = load_some(dy + at, width - c);
+    sum += d;
 #ifdef PRODUCTS
-      product += d * NORMALIZED(VLOAD(x + at), row);
+    product += d * NORMALIZED(load_some(x + at, width - c), row);
 #endif
-    }
-#ifdef PRODUCTS
-    VSTORE(product, products + c);
-#endif
-    VSTORE(sum, sums + c);
-    return;
   }
-  for (int i = c; i < width; ++i) {
-    float product = 0.0f, sum = 0.0f;
-    for (int row = begin; row < end; ++row) {
-      const size_t at = (size_t)row * width + i;
-      sum += dy[at];
 #ifdef PRODUCTS
-      product += dy[at] * NORMALIZED(x[at], row);
+  store_some(product, products + c, width - c);
 #endif
-    }
-#ifdef PRODUCTS
-    products[i] = product;
-#endif
-    sums[i] = sum;
-  }
+  store_some(sum, sums + c, width - c);
 }
 
 // Slice after slice: result[i] = base[i] + factor[i] * sum over s of partial[s][which][i]. base and result may be the

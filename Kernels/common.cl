@@ -23,6 +23,24 @@ inline void __attribute__((overloadable)) store16(ushort16 v, global ushort *p) 
 #define VSTORE(v, p) vstore16((v), 0, (p))
 #endif
 
+// Up to 16 floats, zeros behind the last.
+inline float16 load_some(const global float *p, int count) {
+  if (count >= 16) return VLOAD(p);
+  float values[16];
+  for (int c = 0; c < 16; ++c) values[c] = c < count ? p[c] : 0.0f;
+  return VLOAD(values);
+}
+
+inline void store_some(float16 v, global float *p, int count) {
+  if (count >= 16) {
+    VSTORE(v, p);
+    return;
+  }
+  float values[16];
+  VSTORE(v, values);
+  for (int c = 0; c < count; ++c) p[c] = values[c];
+}
+
 // The bits of a number as bfloat16: to nearest, ties to even; what is no number stays none.
 inline uint bfloat_bits(float v) {
   const uint bits = as_uint(v);

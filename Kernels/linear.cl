@@ -1,5 +1,5 @@
 // Products for trainable linear layers, whose weight is small and changes at every step, and the gradients of their
-// weights.
+// weights; that of a bias is a sum over rows: see channel_sums.cl.
 
 // y[t][j] = sum_i x[t][i] * w[j][i] + bias[j] for few outputs: dot products along the contiguous dimension, so that
 // nothing is packed and no column is padded. One work-item computes PER_ITEM rows.
@@ -76,24 +76,6 @@ kernel void linear_narrow(const global float *x, const global float *w, global f
 // registers and walks down its tokens.
 #define EACH_OF_8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
-// Up to 16 floats, zeros behind the last.
-inline float16 load_some(const global float *p, int count) {
-  if (count >= 16) return VLOAD(p);
-  float values[16];
-  for (int c = 0; c < 16; ++c) values[c] = c < count ? p[c] : 0.0f;
-  return VLOAD(values);
-}
-
-inline void store_some(float16 v, global float *p, int count) {
-  if (count >= 16) {
-    VSTORE(v, p);
-    return;
-  }
-  float values[16];
-  VSTORE(v, values);
-  for (int c = 0; c < count; ++c) p[c] = values[c];
-}
-
 kernel void linear_weight_gradient(const global float *p, const global float *q, global float *partial, int tokens,
                                    int p_width, int q_width, int per_slice) {
   const int i = get_global_id(0) * 8, j = get_global_id(1) * 32;
@@ -131,18 +113,6 @@ kernel void linear_weight_gradient(const global float *p, const global float *q,
     store_some(h##r, target + 16, q_width - j - 16);                                                \
   }
   EACH_OF_8(STORE_8)
-}
-
-// First stage of a bias gradient: partial[s][j] = sum over t in slice s of dy[t][j]. Work-item (j / 16, s).
-kernel void linear_bias_gradient(const global float *dy, global float *partial, int tokens, int width,
-                                 int per_slice) {
-  const int j = get_global_id(0) * 16;
-  if (j >= width) return;
-  const int begin = get_global_id(1) * per_slice;
-  const int end = min(begin + per_slice, tokens);
-  float16 sum = 0.0f;
-  for (int t = begin; t < end; ++t) sum += load_some(dy + (size_t)t * width + j, width - j);
-  store_some(sum, partial + (size_t)get_global_id(1) * width + j, width - j);
 }
 
 // Second stage, in the order of the slices:

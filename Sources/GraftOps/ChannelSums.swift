@@ -1,7 +1,7 @@
 import GraftRuntime
 
 extension Gradients {
-  /// Adds the gradients of a scale and a shift of each channel.
+  /// Adds the gradients of a scale and a shift of each channel; a bias is a shift.
   ///
   /// Of the scale it is the sum over rows of `dy * h`, of the shift `factor` times the sum over rows of dy. What is absent
   /// or frozen costs nothing.
@@ -15,8 +15,8 @@ extension Gradients {
   ///   - factor: (D), frozen: on the shift; absent it is 1.
   /// - Throws: `RuntimeError` when the device fails.
   func addChannelSums(
-    of gradient: Tensor, times input: Tensor?, normalizedBy statistics: Tensor? = nil, toScale scale: Tensor?,
-    shift: Tensor?, times factor: Tensor? = nil
+    of gradient: Tensor, times input: Tensor? = nil, normalizedBy statistics: Tensor? = nil,
+    toScale scale: Tensor? = nil, toShift shift: Tensor?, times factor: Tensor? = nil
   ) throws {
     let scale = scale?.requiresGradient == true ? scale : nil
     let shift = shift?.requiresGradient == true ? shift : nil

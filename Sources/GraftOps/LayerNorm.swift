@@ -22,7 +22,7 @@ extension Tape {
     guard needsGradient(input, weight, bias) else { return output }
     record(output) { gradient, gradients in
       try gradients.addChannelSums(
-        of: gradient, times: input, normalizedBy: statistics, toScale: weight, shift: bias)
+        of: gradient, times: input, normalizedBy: statistics, toScale: weight, toShift: bias)
       try gradients.accumulate(into: input) { sum in
         let result = try Tensor(empty: input.shape, on: context)
         try context.run(

@@ -35,9 +35,7 @@ extension Tape {
       if let kept {
         try gradients.sum(into: weight) { try product.weightGradient(kept, gradient, base: $0, into: $1) }
       }
-      if let bias, bias.requiresGradient {
-        try gradients.sum(into: bias) { try product.biasGradient(gradient, base: $0, into: $1) }
-      }
+      try gradients.addChannelSums(of: gradient, toShift: bias)
       try gradients.accumulate(into: x) { sum in
         let result = try x.empty()
         try product.inputGradient(gradient, weight, adding: sum, into: result)

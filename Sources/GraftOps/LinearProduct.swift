@@ -90,18 +90,6 @@ struct LinearProduct {
       partial, slices: slices, isTransposed: swaps, base: base, rows: outputs, columns: inputs, into: target)
   }
 
-  /// `base + ` the sum of the gradient's rows.
-  func biasGradient(_ gradient: Tensor, base: Tensor?, into target: Tensor) throws {
-    let perSlice = rowsOfSlice(tiles: divided(outputs, 16))
-    let slices = divided(rows, perSlice)
-    let partial = try Tensor(empty: [slices, outputs], on: gradient.context)
-    try gradient.context.run(
-      KernelKey("linear", "linear_bias_gradient"), over: [divided(outputs, 16), slices], group: [1, 1],
-      gradient.buffer, partial.buffer, rows, outputs, perSlice)
-    try reduce(
-      partial, slices: slices, isTransposed: false, base: base, rows: 1, columns: outputs, into: target)
-  }
-
   private func reduce(
     _ partial: Tensor, slices: Int, isTransposed: Bool, base: Tensor?, rows: Int, columns: Int,
     into target: Tensor

@@ -23,7 +23,7 @@ extension Tape {
     // Only the scale's gradient needs the input itself.
     let kept = scale?.requiresGradient == true ? input : nil
     record(output) { [input = input.gradientKey] gradient, gradients in
-      try gradients.addChannelSums(of: gradient, times: kept, toScale: scale, shift: shift, times: factor)
+      try gradients.addChannelSums(of: gradient, times: kept, toScale: scale, toShift: shift, times: factor)
       guard scale != nil else { return try gradients.add(gradient, to: input) }
       try gradients.accumulate(into: input) { try operation.backward(gradient, addingTo: $0) }
     }

@@ -34,6 +34,13 @@ import Testing
     Warnings.limits(of: traits)
     #expect(messages.all.contains { $0.hasPrefix("a rasteriser leaves a kernel's loops") })
   }
+
+  @Test func openingADeviceNamesItsLimits() throws {
+    let messages = Self.messages
+    let traits = try Context(Device.select()).traits
+    let isNamed = messages.all.contains { $0.hasPrefix("\(traits.name) leaves a kernel's loops") }
+    #expect(isNamed == traits.quirks.contains(.endsLongLoops))
+  }
 }
 
 /// A log that is kept.
