@@ -26,7 +26,8 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
   ] + documentation,
   targets: [
     // C: headers, shims and kernel sources. They decide nothing.
@@ -46,23 +47,34 @@ let package = Package(
 
     // Swift, from the ground up: imports only go down.
     .target(
-      name: "GraftRuntime",
-      dependencies: ["COpenCL", "GraftKernels", .product(name: "Logging", package: "swift-log")],
+      name: "GraftSystem", dependencies: [.product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: settings),
+    .target(
+      name: "GraftRuntime",
+      dependencies: [
+        "GraftSystem", "COpenCL", "GraftKernels", .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: settings),
     .target(
       name: "GraftOps",
       dependencies: [
-        "GraftRuntime", "COpenCL",
+        "GraftSystem", "GraftRuntime", "COpenCL",
         .target(name: "CCLBlast", condition: .when(traits: ["CLBlast"])),
       ], swiftSettings: settings),
-    .target(name: "GraftCases", dependencies: ["GraftOps"], swiftSettings: settings),
-    .target(name: "Graft", dependencies: ["GraftOps"], swiftSettings: settings),
+    .target(name: "GraftCases", dependencies: ["GraftSystem", "GraftOps"], swiftSettings: settings),
     .target(
-      name: "GraftData", dependencies: ["Graft", "CTurboJPEG", "CPNG"], swiftSettings: settings),
+      name: "Graft",
+      dependencies: ["GraftSystem", "GraftOps", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: settings),
+    .target(
+      name: "GraftData",
+      dependencies: [
+        "GraftSystem", "Graft", "CTurboJPEG", "CPNG",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: settings),
     .executableTarget(
       name: "GraftCommand",
       dependencies: [
-        "Graft", "GraftData", "GraftCases",
+        "GraftSystem", "Graft", "GraftData", "GraftCases",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings),

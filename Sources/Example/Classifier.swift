@@ -11,11 +11,11 @@ actor Classifier {
   }
 
   /// Adds an adapter folder under a name; its backbone is loaded once for all adapters.
-  func add(_ name: String, from folder: String) throws {
+  func add(_ name: String, from folder: FilePath) throws {
     models[name] = try GraftedModel(path: folder, sharing: models.values.map(\.backbone), on: context)
   }
 
-  func classes(of photo: String, by name: String) throws -> [Prediction] {
+  func classes(of photo: FilePath, by name: String) throws -> [Prediction] {
     guard let model = models[name] else { return [] }
     let size = model.backbone.shape.imageSize
     let pixels = try loadImage(photo, transform: .squash(imageSize: size), imageSize: size)

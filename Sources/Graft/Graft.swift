@@ -2,6 +2,7 @@
 
 // Devices and contexts are part of what a user of Graft works with.
 @_exported public import enum GraftOps.Recomputation
+@_exported public import struct SystemPackage.FilePath
 
 /// The library's own facts.
 public enum Graft {

@@ -1,3 +1,6 @@
+import GraftSystem
+public import SystemPackage
+
 /// What can go wrong with models, adapters and training; each says what was asked and what to try.
 public enum GraftError: Error, Equatable, Sendable {
   /// The image does not divide into whole patches.
@@ -13,9 +16,9 @@ public enum GraftError: Error, Equatable, Sendable {
   /// Two adapters take a place that only one can have.
   case siteTaken(site: String, adapter: String)
   /// The loss is not a number any more.
-  case lossNotFinite(step: Int, checkpoint: String?)
+  case lossNotFinite(step: Int, checkpoint: FilePath?)
   /// The gradient is not a number any more; `tensor` is the uppermost one it damaged, `nil` when only its norm overflowed.
-  case gradientNotFinite(step: Int, tensor: String?, checkpoint: String?)
+  case gradientNotFinite(step: Int, tensor: String?, checkpoint: FilePath?)
   /// A trained tensor holds NaN or infinity and is not saved; in a training run, after so many steps.
   case notFinite(tensor: String, step: Int? = nil)
   /// Training failed, and the model could not be put back to where it was before.
@@ -25,11 +28,11 @@ public enum GraftError: Error, Equatable, Sendable {
   /// The data and the model disagree about the classes.
   case wrongClasses(model: [String], data: [String])
   /// A run's folder cannot be continued.
-  case cannotResume(folder: String, reason: String)
+  case cannotResume(folder: FilePath, reason: String)
   /// The adapter's work cannot be folded into the backbone's weights.
   case notMergeable(adapter: String, reason: String)
   /// The output folder cannot be used.
-  case badOutput(folder: String, reason: String)
+  case badOutput(folder: FilePath, reason: String)
 }
 
 extension GraftError: CustomStringConvertible {
@@ -44,15 +47,16 @@ extension GraftError: CustomStringConvertible {
         """
     case .unknownArchitecture(let name, let known):
       return """
-        "\(name)" is neither a file nor a timm architecture that Graft knows. Known are \
+        "\(printable(name))" is neither a file nor a timm architecture that Graft knows. Known are \
         vit_{tiny,small,base,large,huge}_patch{8,14,16,32}_SIZE and the DINOv2 ones, for example: \
         \(known.joined(separator: ", ")).
         """
     case .unknownAdapter(let name, let nearest, let known):
       let hint = nearest.map { " Did you mean \"\($0)\"?" } ?? ""
-      return "There is no adapter called \"\(name)\".\(hint) Known are: \(known.joined(separator: ", "))."
+      return
+        "There is no adapter called \"\(printable(name))\".\(hint) Known are: \(known.joined(separator: ", "))."
     case .badSetting(let name, let value, let reason):
-      return "\(name) = \(value) does not work: \(reason)"
+      return "\(printable(name)) = \(printable(value)) does not work: \(reason)"
     case .adapterDoesNotFit(let adapter, let reason):
       return "The adapter \(adapter) does not fit this backbone: \(reason)"
     case .siteTaken(let site, let adapter):
@@ -92,19 +96,22 @@ extension GraftError: CustomStringConvertible {
         the folders that the model was trained on.
         """
     case .cannotResume(let folder, let reason):
-      return "The run in \(folder) cannot be continued: \(reason)"
+      return "The run in \(printable(folder)) cannot be continued: \(reason)"
     case .notMergeable(let adapter, let reason):
       return "The adapter \(adapter) cannot be merged: \(reason)"
     case .badOutput(let folder, let reason):
-      return "\(folder) cannot be used for output: \(reason)"
+      return "\(printable(folder)) cannot be used for output: \(reason)"
     }
   }
 }
 
-private func kept(_ checkpoint: String?) -> String {
-  checkpoint.map { "The last good checkpoint is kept in \($0)." } ?? "No checkpoint was written yet."
+private func kept(_ checkpoint: FilePath?) -> String {
+  checkpoint.map { "The last good checkpoint is kept in \(printable($0))." }
+    ?? "No checkpoint was written yet."
 }
 
 private func list(_ names: [String]) -> String {
-  names.isEmpty ? "none" : names.prefix(8).joined(separator: ", ") + (names.count > 8 ? ", ..." : "")
+  names.isEmpty
+    ? "none"
+    : names.prefix(8).map { printable($0) }.joined(separator: ", ") + (names.count > 8 ? ", ..." : "")
 }

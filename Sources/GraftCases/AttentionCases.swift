@@ -1,5 +1,5 @@
-import Foundation
 import GraftOps
+import GraftSystem
 
 /// Cases of attention.
 package enum AttentionCases {

@@ -1,5 +1,5 @@
-import Foundation
 import GraftOps
+import GraftSystem
 
 /// Cases of cross-entropy.
 package enum CrossEntropyCases {

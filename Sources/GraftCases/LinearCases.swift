@@ -1,6 +1,6 @@
-import Foundation
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 /// Cases of linear layers, frozen and trainable.
 package enum LinearCases {

@@ -1,6 +1,6 @@
-import Foundation
 import GraftOps
 package import GraftRuntime
+import GraftSystem
 
 /// Times of repeated runs.
 package struct Timing: Sendable {

@@ -1,6 +1,6 @@
-import Foundation
 import GraftOps
 package import GraftRuntime
+import GraftSystem
 
 extension OperationCase {
   /// Compares the device with the oracle: outputs in both modes, every gradient, the same bits on repetition.

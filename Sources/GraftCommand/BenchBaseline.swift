@@ -1,6 +1,6 @@
 import ArgumentParser
-import Foundation
 import Graft
+import GraftSystem
 
 /// An earlier run of `graft bench --json`, to compare with.
 struct BenchBaseline {
@@ -11,13 +11,14 @@ struct BenchBaseline {
   /// Reads the lines that `graft bench --json` printed.
   ///
   /// - Throws: `ValidationError` when the file is none of it.
-  init(path: String) throws {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-      throw ValidationError("--baseline \(path) cannot be read.")
+  init(path: FilePath) throws {
+    let bytes: [UInt8]
+    do { bytes = try RegularFile.read(path, atMost: 1 << 28) } catch {
+      throw ValidationError("--baseline \(printable(path)) cannot be read: \(error).")
     }
-    let lines = try text.split(separator: "\n").map { line in
-      guard let fields = try? JSONDecoder().decode(JSONValue.self, from: Data(line.utf8)).objectValue else {
-        throw ValidationError("--baseline \(path) is not what graft bench --json prints.")
+    let lines = try bytes.split(separator: UInt8(ascii: "\n")).map { line in
+      guard let fields = try? JSON.value(JSONValue.self, of: Array(line)).objectValue else {
+        throw ValidationError("--baseline \(printable(path)) is not what graft bench --json prints.")
       }
       return fields
     }
@@ -25,7 +26,9 @@ struct BenchBaseline {
     for fields in lines {
       if let median = fields["median_seconds"]?.doubleValue, median > 0 { medians[Self.key(fields)] = median }
     }
-    guard !medians.isEmpty else { throw ValidationError("--baseline \(path) holds no measurement.") }
+    guard !medians.isEmpty else {
+      throw ValidationError("--baseline \(printable(path)) holds no measurement.")
+    }
   }
 
   /// How many times as fast as then a measurement is; `nil` when it was not measured.

@@ -29,7 +29,7 @@ struct BenchCommand: AsyncParsableCommand {
   @Argument(help: "Only operations whose description contains this.")
   var filter: String?
   @Option(help: "Time a whole model: a safetensors file or a timm architecture name.")
-  var backbone: String?
+  var backbone: FilePath?
   @Option(help: "Adapters for --backbone, separated by commas.")
   var adapter = "linear,ila,alore"
   @Option(help: "Images a batch, for --backbone.")
@@ -39,7 +39,7 @@ struct BenchCommand: AsyncParsableCommand {
   @Flag(help: "Print the device time of each kernel of a training step, for --backbone.")
   var profile = false
   @Option(help: "What graft bench --json printed before: adds how many times as fast it is now.")
-  var baseline: String?
+  var baseline: FilePath?
   @OptionGroup var memory: MemoryArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
@@ -112,7 +112,7 @@ struct BenchCommand: AsyncParsableCommand {
     }
     if !chosen.isEmpty {
       reporter.say(
-        pad("operation", 58) + " pass      median      min      max    GFLOP/s  of peak     GB/s  of copy")
+        "\(pad("operation", 58)) pass      median      min      max    GFLOP/s  of peak     GB/s  of copy")
     }
     var verified: [String: Bool] = [:]
     var failures = 0
@@ -163,26 +163,27 @@ struct BenchCommand: AsyncParsableCommand {
       fields["fraction_of_copy"] = .number(gigabytes / yardstick.gigabytes)
     }
     let comparison = yardstick.compare(&fields)
-    reporter.say(
+    let line =
       pad("\(operation)", 58) + " " + pad(pass, 8) + right(microseconds(timing.median), 10)
-        + right(microseconds(timing.range.lowerBound), 9) + right(microseconds(timing.range.upperBound), 9)
-        + right(column(gigaflops, format(gigaflops)), 10)
-        + right(column(gigaflops, format(100 * gigaflops / yardstick.gigaflops, 0) + " %"), 9)
-        + right(column(gigabytes, format(gigabytes)), 9)
-        + right(column(gigabytes, format(100 * gigabytes / yardstick.gigabytes, 0) + " %"), 9) + comparison)
+      + right(microseconds(timing.range.lowerBound), 9) + right(microseconds(timing.range.upperBound), 9)
+      + right(column(gigaflops, format(gigaflops)), 10)
+      + right(column(gigaflops, format(100 * gigaflops / yardstick.gigaflops, 0) + " %"), 9)
+      + right(column(gigabytes, format(gigabytes)), 9)
+      + right(column(gigabytes, format(100 * gigabytes / yardstick.gigabytes, 0) + " %"), 9) + comparison
+    reporter.say("\(line)")
     reporter.emit("operation", fields)
   }
 
   // MARK: Models
 
   private func benchmarkModels(
-    _ backbone: String, _ yardstick: Yardstick, on context: Context, _ reporter: Reporter
+    _ backbone: FilePath, _ yardstick: Yardstick, on context: Context, _ reporter: Reporter
   )
     throws
   {
     let shape = try backboneShape(backbone, imageSize: imageSize, heads: nil)
     let vit =
-      backbone.hasSuffix(".safetensors")
+      backbone.extension == "safetensors" || backbone.exists
       ? try VisionTransformer(path: backbone, options: .init(imageSize: shape.imageSize), on: context)
       : try VisionTransformer(randomly: shape, on: context)
     let side = shape.imageSize
@@ -214,7 +215,7 @@ struct BenchCommand: AsyncParsableCommand {
     let speed = Double(batchSize) / timing.median
     let gigaflops = gmac.map { 2 * $0 * speed }
     var fields: [String: JSONValue] = [
-      "backbone": .string(backbone ?? ""), "image_size": .integer(shape.imageSize),
+      "backbone": backbone.map { JSONValue($0) } ?? "", "image_size": .integer(shape.imageSize),
       "adapter": .string(name), "pass": .string(pass), "batch_size": .integer(batchSize),
       "precision": .string(precision.precision.value.rawValue),
       "images_per_second": .number(speed), "median_seconds": .number(timing.median),
@@ -226,13 +227,14 @@ struct BenchCommand: AsyncParsableCommand {
       fields["fraction_of_peak"] = .number(gigaflops / yardstick.gigaflops)
     }
     let comparison = yardstick.compare(&fields)
-    reporter.say(
+    let line =
       pad("\(name) \(pass), batch \(batchSize)", 34) + right(format(speed, 2), 9) + " images/s  "
-        + "(\(format(Double(batchSize) / timing.range.upperBound, 2)) to "
-        + "\(format(Double(batchSize) / timing.range.lowerBound, 2)))  "
-        + (gigaflops.map { "\(format($0)) GFLOP/s, \(format(100 * $0 / yardstick.gigaflops, 0)) % of peak  " }
-          ?? "")
-        + "peak memory \(formatBytes(context.memory.peakBytes))" + comparison)
+      + "(\(format(Double(batchSize) / timing.range.upperBound, 2)) to "
+      + "\(format(Double(batchSize) / timing.range.lowerBound, 2)))  "
+      + (gigaflops.map { "\(format($0)) GFLOP/s, \(format(100 * $0 / yardstick.gigaflops, 0)) % of peak  " }
+        ?? "")
+      + "peak memory \(formatBytes(context.memory.peakBytes))" + comparison
+    reporter.say("\(line)")
     reporter.emit("model", fields)
   }
 
@@ -245,9 +247,10 @@ struct BenchCommand: AsyncParsableCommand {
     try step()
     try context.finish()
     for entry in context.profiler.stop() {
-      reporter.say(
+      let line =
         "    " + pad(entry.kernel, 36) + right("\(entry.launches)", 5)
-          + right(microseconds(entry.seconds), 12))
+        + right(microseconds(entry.seconds), 12)
+      reporter.say("\(line)")
       reporter.emit(
         "kernel",
         [

@@ -1,9 +1,9 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftData
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 /// Options of every verb.
 struct OutputOptions: ParsableArguments {
@@ -54,7 +54,7 @@ struct PrecisionOptions: ParsableArguments {
 /// Options that say how a backbone is read.
 struct BackboneArguments: ParsableArguments {
   @Option(help: "A safetensors file with timm's names.")
-  var backbone: String
+  var backbone: FilePath
 
   @Option(help: "Side of the images in pixels; a multiple of the patch.")
   var imageSize: Int?
@@ -128,13 +128,26 @@ func makeAdapter(_ name: String, host: String? = nil, _ settings: [String]) thro
   }
 }
 
-/// The folder of images under `DIR/train` or `DIR/val`.
+/// A folder of class folders with images; what was left out of it is said.
 func imageFolder(
-  _ data: String, _ part: String, transform: ImageTransform, skipsBroken: Bool, reporter: Reporter
+  _ folder: FilePath, transform: ImageTransform, skipsBroken: Bool, reporter: Reporter
 ) throws -> ImageFolder {
-  try ImageFolder(
-    data + "/" + part, transform: transform,
+  let images = try ImageFolder(
+    folder, transform: transform,
     onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse)
+  if !images.leftOut.isEmpty {
+    let endings = images.leftOut.sorted { $0.key < $1.key }
+    let list = endings.map { "\($0.value) \($0.key.isEmpty ? "without an ending" : ".\($0.key)")" }
+    reporter.note(
+      """
+      Left out of \(folder): \(list.joined(separator: ", ")). Graft reads JPEG and PNG files; convert pictures of other \
+      kinds to PNG.
+      """)
+    reporter.emit(
+      "left_out",
+      ["folder": JSONValue(folder), "endings": .object(images.leftOut.mapValues { .integer($0) })])
+  }
+  return images
 }
 
 /// How images are prepared under a recipe.
@@ -145,27 +158,4 @@ func imageTransform(_ augmentation: TrainingRecipe.Augmentation, imageSize: Int)
   case .vtab: .timm(imageSize: imageSize, cropFraction: 1)
   case .fgvc: .timm(imageSize: imageSize, trainingCrop: .randomResized, flipProbability: 0.5)
   }
-}
-
-/// A model from a folder that `graft train` wrote or a file that `graft merge` wrote, and how its images are prepared.
-///
-/// A backbone that another model has loaded is shared if it is the same.
-func loadModel(
-  _ path: String, backbone: String?, sharing backbones: [VisionTransformer] = [], on context: Context
-) throws -> (GraftedModel, ImageTransform) {
-  var isFolder: ObjCBool = false
-  guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-    throw CheckpointError.missingFile(path: path)
-  }
-  let model: GraftedModel
-  let transform: JSONValue
-  if isFolder.boolValue {
-    transform = try AdapterFolder.transform(at: path)
-    model = try GraftedModel(path: path, backbonePath: backbone, sharing: backbones, on: context)
-  } else {
-    transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform
-    model = try GraftedModel(merged: path, on: context)
-  }
-  let decoded = try? transform.decoded(as: ImageTransform.self)
-  return (model, decoded ?? .squash(imageSize: model.backbone.shape.imageSize))
 }

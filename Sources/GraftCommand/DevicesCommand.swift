@@ -13,7 +13,7 @@ struct DevicesCommand: AsyncParsableCommand {
     try await reporter.run {
       let devices = try Device.all()
       for device in devices {
-        device.description.forEach(reporter.say)
+        for line in device.description { reporter.say("\(line)") }
         var fields = try JSONValue(encoding: device.traits).objectValue ?? [:]
         fields["index"] = .integer(device.index)
         fields["tuning"] = .string("\(Tuning.load(for: device.traits).origin)")

@@ -1,9 +1,9 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftCases
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -37,13 +37,14 @@ struct DoctorCommand: AsyncParsableCommand {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
       describeHost(reporter)
-      for device in try Device.all() { device.description.forEach(reporter.say) }
+      for device in try Device.all() { for line in device.description { reporter.say("\(line)") } }
       let context = try device.context()
       let cases = AllCases.checks(on: context.traits).filter { filter.map($0.operation.contains) ?? true }
       guard !cases.isEmpty else { throw ValidationError("No operation's name contains \"\(filter ?? "")\".") }
       reporter.say("Checking \(context.device.index): \(context.traits.name)")
       reporter.say(
-        "Compiled kernels: " + (context.kernels.cacheFolder ?? "kept by the driver, or not at all"))
+        "Compiled kernels: \(context.kernels.cacheFolder.map { "\($0)" as Message } ?? "kept by the driver, or not at all")"
+      )
       let wrong = try check(cases, on: context, reporter)
       var fields: [String: JSONValue] = [
         "device": try JSONValue(encoding: context.traits), "graft_version": .string(Graft.version),
@@ -68,14 +69,12 @@ struct DoctorCommand: AsyncParsableCommand {
   }
 
   private func describeHost(_ reporter: Reporter) {
-    let process = ProcessInfo.processInfo
     reporter.say(
       """
-      graft \(Graft.version), \(process.operatingSystemVersionString), \(process.processorCount) processors, \
-      \(formatBytes(Int(clamping: process.physicalMemory)))
+      graft \(Graft.version), \(Machine.system), \(processorCount) processors, \(formatBytes(Machine.memory))
       """)
-    let set = Self.variables.compactMap { name in process.environment[name].map { "\(name)=\($0)" } }
-    if !set.isEmpty { reporter.say("Environment: " + set.joined(separator: " ")) }
+    let set = Self.variables.compactMap { name in environment(name).map { "\(name)=\($0)" } }
+    if !set.isEmpty { reporter.say("Environment: \(set.joined(separator: " "))") }
   }
 
   /// Compares each operation with float64; returns how many cases were wrong.

@@ -1,8 +1,8 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftData
 import GraftRuntime
+import GraftSystem
 
 struct EvalCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -26,11 +26,10 @@ struct EvalCommand: AsyncParsableCommand {
       """)
 
   @Option(help: "A folder that graft train wrote, or a file that graft merge wrote.")
-  var model: String
+  var model: FilePath
   @Option(help: "Folder of images.")
-  var data: String
-  @Option(help: "The backbone's file, if it has moved since training.")
-  var backbone: String?
+  var data: FilePath
+  @OptionGroup var backbone: ModelArguments
   @Option(help: "Images at a time.")
   var batchSize = 32
   @Option(help: "Least confidence to leave at each early exit, separated by commas; or one for all.")
@@ -38,7 +37,7 @@ struct EvalCommand: AsyncParsableCommand {
   @Option(help: "Mean GMAC an image that the early exits may cost; finds the thresholds.")
   var budget: Double?
   @Option(help: "Folder of CLASS/ images for --budget, in place of one half of DATA's.")
-  var calibrate: String?
+  var calibrate: FilePath?
   @Flag(help: "Keep the thresholds of --budget in the model's folder.")
   var save = false
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.")
@@ -60,12 +59,12 @@ struct EvalCommand: AsyncParsableCommand {
       let numbers = try thresholds.map(numbers)
       let context = try device.context(precision.precision.value)
       let path = model
-      let (model, transform) = try loadModel(model, backbone: backbone, on: context)
+      let (model, transform) = try backbone.load(model, on: context)
       let chosen = try numbers.map(model.exitThresholds)
       if let budget { try model.checkExitBudget(budget) }
-      let hasParts = FileManager.default.fileExists(atPath: data + "/val")
+      let hasParts = (data / "val").exists
       var images = try imageFolder(
-        data, hasParts ? "val" : "", transform: transform, skipsBroken: skipBroken, reporter: reporter)
+        hasParts ? data / "val" : data, transform: transform, skipsBroken: skipBroken, reporter: reporter)
       func progress(_ images: ImageFolder, _ what: String) -> (Int) -> Void {
         { reporter.progress("\(bar($0, of: images.count)) \(what)\($0)/\(images.count)") }
       }
@@ -73,12 +72,13 @@ struct EvalCommand: AsyncParsableCommand {
         let held: ImageFolder
         if let calibrate {
           held = try imageFolder(
-            calibrate, "", transform: transform, skipsBroken: skipBroken, reporter: reporter)
+            calibrate, transform: transform, skipsBroken: skipBroken, reporter: reporter)
         } else {
           (held, images) = try images.halves()
         }
         model.calibration = try await model.calibrate(
-          on: held, budget: budget, named: calibrate ?? name(ofHalf: images), batchSize: batchSize,
+          on: held, budget: budget, named: calibrate.map { printable($0) } ?? name(ofHalf: images),
+          batchSize: batchSize,
           progress: progress(held, "calibrating "))
         reporter.endProgress()
         if budget >= model.summary.gmac {
@@ -115,7 +115,7 @@ struct EvalCommand: AsyncParsableCommand {
   ) {
     for (index, exit) in result.exits.enumerated() {
       let share = Double(exit.count) / Double(max(result.count, 1))
-      let accuracy =
+      let accuracy: Message =
         exit.count == 0 ? "" : ", top-1 \(format(100 * Double(exit.correct) / Double(exit.count))) %"
       reporter.say(
         "  after block \(exit.blocks), \(format(exit.gmac, 3)) GMAC: \(format(100 * share)) % of the images"
@@ -132,12 +132,12 @@ struct EvalCommand: AsyncParsableCommand {
 
   /// What the half of a folder is called that thresholds are found on.
   private func name(ofHalf images: ImageFolder) -> String {
-    "one half of \(URL(fileURLWithPath: images.directory).standardizedFileURL.path)"
+    "one half of \((images.directory.resolved ?? images.directory).escapedText)"
   }
 
   private func numbers(_ text: String) throws -> [Double] {
     try text.split(separator: ",", omittingEmptySubsequences: false).map {
-      guard let number = Double($0.trimmingCharacters(in: .whitespaces)) else {
+      guard let number = Double(String($0).trimmed) else {
         throw ValidationError("--thresholds \(text): write numbers separated by commas, such as 0.9,0.8,0.7.")
       }
       return number

@@ -1,6 +1,6 @@
 import ArgumentParser
-import Foundation
 import Graft
+import GraftSystem
 import Logging
 
 /// The `graft` command.
@@ -37,8 +37,8 @@ struct GraftCommand: AsyncParsableCommand {
         65  unusable data or files
         69  no such OpenCL device
         70  the device failed or has too little memory, or training diverged
-        73  output cannot be written
-        130 interrupted, and saved
+        73  output cannot be written; what can be saved is saved
+        130 interrupted (Ctrl-C, SIGTERM, SIGHUP), and saved
       """,
     version: Graft.version,
     subcommands: [
@@ -47,24 +47,37 @@ struct GraftCommand: AsyncParsableCommand {
       DoctorCommand.self,
     ])
 
-  /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.
+  /// As ArgumentParser's own, but with words as bytes, checked writing, and wrong arguments as a JSON line where `--json`
+  /// asks for lines.
   static func main() async {
-    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    StandardStream.prepare()
+    LoggingSystem.bootstrap { _ in StandardErrorLog() }
     pinDriverWorkers()
+    let words = Array(commandLineWords.dropFirst())
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(words)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
         try command.run()
       }
     } catch {
-      // A Reporter has told of everything that comes as a bare status.
-      let isUntold = !(error is ExitCode) && exitCode(for: error) != .success
-      if isUntold, CommandLine.arguments.contains("--json") {
-        Reporter(isJSON: true).emit("error", ["message": .string(message(for: error))])
-      }
-      exit(withError: error)
+      exit(withError: ExitCode(tell(error, isJSON: words.contains("--json"))))
     }
+  }
+
+  /// Says what ended the command and returns its status; a bare status was told of by a reporter.
+  private static func tell(_ error: any Error, isJSON: Bool) -> Int32 {
+    let status = exitCode(for: error)
+    guard !(error is ExitCode) else { return status.rawValue }
+    let reporter = Reporter(isJSON: isJSON)
+    guard status != .success else {
+      // Help or the version.
+      Reporter.put(fullMessage(for: error) + "\n")
+      return (reporter.outputFailure() ?? status).rawValue
+    }
+    reporter.emit("error", ["message": .string(message(for: error))])
+    reporter.note(Message(lines: fullMessage(for: error)))
+    return status.rawValue
   }
 }

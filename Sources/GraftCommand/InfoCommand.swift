@@ -1,7 +1,7 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftRuntime
+import GraftSystem
 
 struct InfoCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -29,7 +29,7 @@ struct InfoCommand: AsyncParsableCommand {
       """)
 
   @Option(help: "A safetensors file with timm's names, or a timm architecture name.")
-  var backbone: String?
+  var backbone: FilePath?
   @Option(help: "Side of the images in pixels.")
   var imageSize: Int?
   @Option(help: "Attention heads, where they are not 64 channels wide.")
@@ -90,8 +90,8 @@ struct InfoCommand: AsyncParsableCommand {
         """)
       if summary.exits.count > 1 {
         reporter.say(
-          "GMAC up to each exit   "
-            + summary.exits.map { "block \($0.blocks): \(format($0.gmac, 3))" }.joined(separator: ", "))
+          "GMAC up to each exit   \(summary.exits.map { "block \($0.blocks): \(format($0.gmac, 3))" }.joined(separator: ", "))"
+        )
       }
       var fields = try JSONValue(encoding: summary).objectValue ?? [:]
       fields["architecture"] = .string(shape.architectureName)
@@ -118,7 +118,9 @@ struct InfoCommand: AsyncParsableCommand {
       shape, adapter: adapter, classes: classes, batchSize: batchSize, on: context)
     let rows = zip(training.parts, use.parts).map { [$0.name, formatBytes($0.bytes), formatBytes($1.bytes)] }
     reporter.say(
-      "\n" + textTable(["Device memory, batches of \(batchSize)", "training", "use"], rows, numbers: [1, 2]))
+      Message(
+        plain: "\n"
+          + textTable(["Device memory, batches of \(batchSize)", "training", "use"], rows, numbers: [1, 2])))
     fields["training_memory"] = training.json
     fields["inference_memory"] = use.json
   }
@@ -134,14 +136,14 @@ struct InfoCommand: AsyncParsableCommand {
     ]
     for (quantity, title) in titles {
       let chosen = figures.filter { $0.quantity == quantity }
-      reporter.say(title)
+      reporter.say("\(title)")
       if quantity == .totalTrainableParameters {
         let classes = PublishedFigure.tenDatasets.map { "\($0.name) \($0.classes)" }.joined(separator: ", ")
         reporter.say("Classes: \(classes).")
       }
       let header = ["method", "adapter", "ours", "published", "", "where"]
       reporter.say(
-        textTable(header, chosen.map(\.cells), numbers: [2, 3]) + "\n")
+        Message(plain: textTable(header, chosen.map(\.cells), numbers: [2, 3]) + "\n"))
     }
     for figure in figures {
       var fields = try JSONValue(encoding: figure).objectValue ?? [:]
@@ -178,11 +180,11 @@ extension PublishedFigure {
 }
 
 /// The shape behind a file or an architecture's name.
-func backboneShape(_ backbone: String, imageSize: Int?, heads: Int?) throws -> VisionTransformerShape {
-  if backbone.hasSuffix(".safetensors") || FileManager.default.fileExists(atPath: backbone) {
+func backboneShape(_ backbone: FilePath, imageSize: Int?, heads: Int?) throws -> VisionTransformerShape {
+  if backbone.extension == "safetensors" || backbone.exists {
     let options = BackboneOptions(imageSize: imageSize, heads: heads)
     return try VisionTransformerShape(path: backbone, options: options)
   }
-  let shape = try VisionTransformerShape(architecture: backbone)
+  let shape = try VisionTransformerShape(architecture: backbone.escapedText)
   return try imageSize.map(shape.resized(to:)) ?? shape
 }

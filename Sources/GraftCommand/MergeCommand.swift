@@ -1,7 +1,7 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftRuntime
+import GraftSystem
 
 struct MergeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -17,11 +17,10 @@ struct MergeCommand: AsyncParsableCommand {
       """)
 
   @Option(help: "A folder that graft train wrote.")
-  var model: String
+  var model: FilePath
   @Option(help: "The safetensors file to write.")
-  var out: String
-  @Option(help: "The backbone's file, if it has moved since training.")
-  var backbone: String?
+  var out: FilePath
+  @OptionGroup var backbone: ModelArguments
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
@@ -30,19 +29,19 @@ struct MergeCommand: AsyncParsableCommand {
     try await reporter.run {
       let context = try device.context()
       let transform = try AdapterFolder.transform(at: model)
-      let original = try GraftedModel(path: model, backbonePath: backbone, on: context)
+      let original = try backbone.load(model, on: context).0
       try original.merge(to: out, transform: transform)
       let merged = try GraftedModel(merged: out, on: context)
       let difference = try original.relativeDifference(from: merged)
       guard difference <= 1e-4 else {
-        try? FileManager.default.removeItem(atPath: out)
+        try? out.remove()
         throw GraftError.notMergeable(
           adapter: original.adapter.name,
           reason: "the merged model's logits differ by \(difference) of their size; the file was removed.")
       }
       reporter.say(
         "Merged into \(out); logits differ by \(difference) of their size on a random image.")
-      reporter.emit("done", ["out": .string(out), "relative_difference": .number(difference)])
+      reporter.emit("done", ["out": JSONValue(out), "relative_difference": .number(difference)])
     }
   }
 }

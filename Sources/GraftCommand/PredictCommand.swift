@@ -2,6 +2,7 @@ import ArgumentParser
 import Graft
 import GraftData
 import GraftRuntime
+import GraftSystem
 
 struct PredictCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -14,7 +15,8 @@ struct PredictCommand: AsyncParsableCommand {
         graft predict --model runs/flowers --model runs/birds photo.jpg
 
       Several models each have their say on every picture; those that were
-      trained on the same backbone share it in memory.
+      trained on the same backbone share it in memory. A picture that cannot be
+      read is named, the others are answered, and the verb ends with status 65.
       """)
 
   @Option(
@@ -22,13 +24,12 @@ struct PredictCommand: AsyncParsableCommand {
     help: ArgumentHelp(
       "A folder that graft train wrote, or a file that graft merge wrote; may be repeated.",
       valueName: "dir|file"))
-  var models: [String]
+  var models: [FilePath]
   @Argument(help: "JPEG or PNG files.")
-  var images: [String]
+  var images: [FilePath]
   @Option(help: "Classes to name for each picture.")
   var top = 3
-  @Option(help: "The backbone's file, if it has moved since training.")
-  var backbone: String?
+  @OptionGroup var backbone: ModelArguments
   @Option(help: "Pictures at a time.")
   var batchSize = 16
   @OptionGroup var precision: PrecisionOptions
@@ -42,46 +43,98 @@ struct PredictCommand: AsyncParsableCommand {
         throw ValidationError("--top and --batch-size must be at least 1.")
       }
       let context = try device.context(precision.precision.value)
-      var loaded: [(path: String, model: GraftedModel, transform: ImageTransform)] = []
+      var loaded: [LoadedModel] = []
       for path in models {
-        let (model, transform) = try loadModel(
-          path, backbone: backbone, sharing: loaded.map(\.model.backbone), on: context)
-        loaded.append((path, model, transform))
+        let (model, transform) = try backbone.load(path, sharing: loaded.map(\.model.backbone), on: context)
+        loaded.append(LoadedModel(path: path, model: model, transform: transform))
       }
-      for start in stride(from: 0, to: images.count, by: batchSize) {
+      var faults: [DataError] = []
+      for start in stride(from: 0, to: images.count, by: batchSize) where Reporter.isHeard {
         let paths = Array(images[start..<min(start + batchSize, images.count)])
-        // Models that want the pictures alike share them too.
-        var batches: [Preparation: ImageBatch] = [:]
-        let decisions = try loaded.map { _, model, transform in
-          let preparation = Preparation(transform: transform, imageSize: model.backbone.shape.imageSize)
-          let batch = try batches[preparation] ?? preparation.batch(paths)
-          batches[preparation] = batch
-          return try model.decide(batch)
-        }
-        for (index, image) in paths.enumerated() {
-          for (source, decisions) in zip(loaded, decisions) {
-            try show(source.model, source.path, image, decisions[index], reporter)
-          }
-        }
+        faults += try predict(paths, loaded, reporter)
       }
-      reporter.emit(
-        "done", ["images": .integer(images.count), "models": .integer(models.count)])
+      let answered = images.count - faults.count
+      if let first = faults.first {
+        let others = "\(faults.count) of \(images.count) pictures cannot be read; the others are answered."
+        let summary = images.count == 1 ? "\(first)" : "\(others) The first: \(first)"
+        if images.count > 1 { reporter.note("Error: \(others)") }
+        reporter.emit(
+          "error",
+          [
+            "message": .string(summary), "images": .integer(answered), "broken": .integer(faults.count),
+            "models": .integer(models.count),
+          ])
+        throw ExitCode(EX_DATAERR)
+      }
+      reporter.emit("done", ["images": .integer(answered), "models": .integer(models.count)])
     }
   }
 
+  /// Answers for the pictures that can be read, in order, and names the others; returns their faults.
+  private func predict(_ paths: [FilePath], _ loaded: [LoadedModel], _ reporter: Reporter) throws
+    -> [DataError]
+  {
+    // Models that want the pictures alike share them too.
+    let preparations = Set(loaded.map(\.preparation))
+    for preparation in preparations { try preparation.check() }
+    var faults: [Int: DataError] = [:]
+    var pixels: [Preparation: [UInt8]] = [:]
+    for (index, path) in paths.enumerated() {
+      do {
+        let crops = try preparations.map { ($0, try $0.pixels(of: path)) }
+        for (preparation, crop) in crops { pixels[preparation, default: []] += crop }
+      } catch let fault as DataError {
+        faults[index] = fault
+      }
+    }
+    let good = paths.indices.filter { faults[$0] == nil }
+    let decisions = try loaded.map { source in
+      good.isEmpty
+        ? []
+        : try source.model.decide(
+          ImageBatch(
+            count: good.count, imageSize: source.preparation.imageSize,
+            pixels: pixels[source.preparation] ?? []))
+    }
+    var row = 0
+    for (index, image) in paths.enumerated() {
+      if let fault = faults[index] {
+        reporter.note("Error: \(fault)")
+        reporter.emit("broken", ["image": JSONValue(image), "message": .string("\(fault)")])
+        continue
+      }
+      for (source, decisions) in zip(loaded, decisions) { try show(source, image, decisions[row], reporter) }
+      row += 1
+    }
+    return faults.sorted { $0.key < $1.key }.map(\.value)
+  }
+
   private func show(
-    _ model: GraftedModel, _ path: String, _ image: String, _ decision: Decision, _ reporter: Reporter
+    _ source: LoadedModel, _ image: FilePath, _ decision: Decision, _ reporter: Reporter
   ) throws {
-    let best = model.predictions(decision.logits).prefix(top)
+    let best = source.model.predictions(decision.logits).prefix(top)
     let names = best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }
-    reporter.say("\(image)\(models.count > 1 ? " (\(path))" : ""): \(names.joined(separator: ", "))")
+    let origin: Message = models.count > 1 ? " (\(source.path))" : ""
+    reporter.say("\(image)\(origin): \(names.joined(separator: ", "))")
     reporter.emit(
       "prediction",
       [
-        "model": .string(path), "image": .string(image), "predictions": try JSONValue(encoding: Array(best)),
+        "model": JSONValue(source.path), "image": JSONValue(image),
+        "predictions": try JSONValue(encoding: Array(best)),
         "logits": .array(decision.logits.map { .number(Double($0)) }),
-        "blocks": .integer(model.summary.exits[decision.exit].blocks),
+        "blocks": .integer(source.model.summary.exits[decision.exit].blocks),
       ])
+  }
+}
+
+/// A model, where it came from, and how its pictures are prepared.
+private struct LoadedModel {
+  let path: FilePath
+  let model: GraftedModel
+  let transform: ImageTransform
+
+  var preparation: Preparation {
+    Preparation(transform: transform, imageSize: model.backbone.shape.imageSize)
   }
 }
 
@@ -90,9 +143,10 @@ private struct Preparation: Hashable {
   let transform: ImageTransform
   let imageSize: Int
 
-  func batch(_ paths: [String]) throws -> ImageBatch {
-    ImageBatch(
-      count: paths.count, imageSize: imageSize,
-      pixels: try paths.flatMap { try loadImage($0, transform: transform, imageSize: imageSize) })
+  /// - Throws: `DataError.badTransform`: the fault of no picture.
+  func check() throws { try transform.check(imageSize: imageSize) }
+
+  func pixels(of path: FilePath) throws -> [UInt8] {
+    try loadImage(path, transform: transform, imageSize: imageSize)
   }
 }

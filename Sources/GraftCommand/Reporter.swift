@@ -1,57 +1,70 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftData
 import GraftOps
 import GraftRuntime
+import GraftSystem
+import Synchronization
 
 /// Says what happens: text for people, or JSON lines for scripts.
+///
+/// What standard error does not take is dropped. What standard output does not take is remembered: work goes on to
+/// where everything is saved, and the verb ends with status 73.
 struct Reporter: Sendable {
   let isJSON: Bool
   /// A progress bar makes sense only where someone watches.
-  var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+  var isTerminal: Bool { StandardStream.error.isTerminal }
+
+  /// Why standard output failed; nil while it takes everything.
+  private static let outputFault = Mutex<Errno?>(nil)
+
+  /// False once standard output has failed: whatever is still to be said, nobody will read it.
+  static var isHeard: Bool { outputFault.withLock { $0 == nil } }
+
+  /// Whether the reader of standard output has gone away.
+  static var isLeft: Bool { outputFault.withLock { $0 == .brokenPipe } }
 
   /// Text for people; on standard error when standard output carries JSON.
-  func say(_ text: String) {
-    guard !isJSON else { return note(text) }
-    print(text)
-    // A pipe or a file gets whole blocks otherwise: long work would show nothing until its end.
-    fflush(nil)
+  func say(_ message: Message) {
+    if isJSON { note(message) } else { Self.put(message.text + "\n") }
   }
 
   /// A remark on standard error.
-  func note(_ text: String) { write(text + "\n") }
+  func note(_ message: Message) { whisper(message.text + "\n") }
 
   /// One JSON object a line; nothing without `--json`.
   func emit(_ event: String, _ fields: [String: JSONValue]) {
     guard isJSON else { return }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let data = try? encoder.encode(JSONValue.object(fields.merging(["event": .string(event)]) { $1 }))
-    else { return }
-    FileHandle.standardOutput.write(data + Data("\n".utf8))
+    Self.put(JSONValue.object(fields.merging(["event": .string(event)]) { $1 }).text + "\n")
   }
 
   /// A line that replaces the one before it on a terminal; nothing elsewhere.
-  func progress(_ text: String) {
-    guard isTerminal else { return }
-    write("\r\u{1B}[2K" + text)
+  func progress(_ message: Message) {
+    if isTerminal { whisper("\r\u{1B}[2K" + message.text) }
   }
 
   /// Ends the line that ``progress(_:)`` writes.
   func endProgress() {
-    guard isTerminal else { return }
-    write("\r\u{1B}[2K")
+    if isTerminal { whisper("\r\u{1B}[2K") }
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func whisper(_ text: String) { try? StandardStream.error.write(text) }
+
+  /// Writes to standard output until that fails.
+  static func put(_ text: String) {
+    outputFault.withLock { fault in
+      guard fault == nil else { return }
+      do throws(Errno) { try StandardStream.output.write(text) } catch { fault = error }
+    }
+  }
 
   /// Runs a verb and turns its errors into a message and an exit status.
   func run(_ body: () async throws -> Void) async throws {
     do {
       try await body()
     } catch let error as ExitCode {
-      throw error
+      // Whoever stopped the work by a signal is told that, whatever became of the output.
+      throw StopSignal.isRaised ? error : outputFailure() ?? error
     } catch let error as ValidationError {
       throw error
     } catch {
@@ -60,6 +73,15 @@ struct Reporter: Sendable {
       emit("error", ["message": .string("\(error)")])
       throw exitCode(for: error)
     }
+    if let failure = outputFailure() { throw failure }
+  }
+
+  /// The status of a verb whose result could not be written; nil where it was.
+  func outputFailure() -> ExitCode? {
+    guard let fault = Self.outputFault.withLock({ $0 }) else { return nil }
+    endProgress()
+    note("Error: standard output cannot be written: \(fault.description).")
+    return ExitCode(EX_CANTCREAT)
   }
 }
 
@@ -85,7 +107,11 @@ func bar(_ done: Int, of total: Int, width: Int = 24) -> String {
 
 /// A number with so many decimals.
 func format(_ value: Double, _ decimals: Int = 1) -> String {
-  String(format: "%.\(decimals)f", value)
+  withVaList([Int32(decimals), value]) { arguments in
+    var text = [CChar](repeating: 0, count: 400)
+    let length = vsnprintf(&text, text.count, "%.*f", arguments)
+    return String(decoding: text.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
 }
 
 /// `1234567` as `1,234,567`.

@@ -1,8 +1,8 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftData
 import GraftRuntime
+import GraftSystem
 
 struct TrainCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -29,7 +29,7 @@ struct TrainCommand: AsyncParsableCommand {
   @OptionGroup var data: DataArguments
   @OptionGroup var adapter: AdapterArguments
   @Option(help: "Folder for the results.")
-  var out: String
+  var out: FilePath
   @Option(help: "\(TrainingRecipe.presetNames.joined(separator: ", ")).")
   var preset = "quick"
   @OptionGroup var changes: RecipeArguments
@@ -85,7 +85,7 @@ struct TrainCommand: AsyncParsableCommand {
     StopSignal.install()
     let result = try await trainer.run(
       training: training, validation: validation, evaluatesEvery: evaluateEvery, resumes: resume,
-      shouldStop: { StopSignal.isRaised }
+      shouldStop: { StopSignal.isWanted }
     ) { event in show(event, reporter) }
     reporter.endProgress()
 
@@ -112,7 +112,7 @@ struct TrainCommand: AsyncParsableCommand {
         "inference_images_per_second": .number(result.validation?.imagesPerSecond ?? 0),
         "peak_device_bytes": .integer(result.peakDeviceBytes), "steps": .integer(result.steps),
         "image_size": .integer(shape.imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
-        "out": .string(out),
+        "out": JSONValue(out),
       ])
   }
 
@@ -141,7 +141,7 @@ struct TrainCommand: AsyncParsableCommand {
   private func refuseToOverwrite() throws {
     guard !resume else { return }
     for name in [Trainer.checkpointName, AdapterFolder.manifestName]
-    where FileManager.default.fileExists(atPath: out + "/" + name) {
+    where (out / name).exists {
       throw GraftError.badOutput(
         folder: out, reason: "it holds a run already. Continue it with --resume, or choose another folder.")
     }
@@ -163,7 +163,7 @@ struct TrainCommand: AsyncParsableCommand {
         ])
     case .epoch(let epoch, let epochs, let loss, let validation):
       reporter.endProgress()
-      var text = "epoch \(epoch)/\(epochs)  training loss \(format(loss, 3))"
+      var text: Message = "epoch \(epoch)/\(epochs)  training loss \(format(loss, 3))"
       var fields: [String: JSONValue] = [
         "epoch": .integer(epoch), "epochs": .integer(epochs), "training_loss": .number(loss),
       ]

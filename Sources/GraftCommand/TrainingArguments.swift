@@ -1,7 +1,7 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftData
+import GraftSystem
 
 /// Options that change a recipe; what is not given stays as the preset has it.
 struct RecipeArguments: ParsableArguments {
@@ -51,21 +51,21 @@ struct RecipeArguments: ParsableArguments {
 /// Options that say what to train on.
 struct DataArguments: ParsableArguments {
   @Option(help: "Folder with train/CLASS/ and val/CLASS/ images.")
-  var data: String
+  var data: FilePath
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.") var skipBroken = false
 
   typealias Folders = (training: ImageFolder, validation: ImageFolder)
 
   /// The task's name: the folder's own.
-  var taskName: String { URL(fileURLWithPath: data).standardizedFileURL.lastPathComponent }
+  var taskName: String { printable((data.resolved ?? data).lastComponent ?? "data") }
 
   /// The images to learn from and to judge by, prepared as a recipe wants it.
   func folders(_ recipe: TrainingRecipe, imageSize: Int, _ reporter: Reporter) throws -> Folders {
     let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
-    let training = try imageFolder(
-      data, "train", transform: transform, skipsBroken: skipBroken, reporter: reporter)
-    let validation = try imageFolder(
-      data, "val", transform: transform, skipsBroken: skipBroken, reporter: reporter)
+    func images(_ part: String) throws -> ImageFolder {
+      try imageFolder(data / part, transform: transform, skipsBroken: skipBroken, reporter: reporter)
+    }
+    let (training, validation) = (try images("train"), try images("val"))
     try checkSameClasses(train: training, val: validation)
     return (training, validation)
   }
@@ -97,7 +97,7 @@ struct FeatureArguments: ParsableArguments {
     return switch cacheFeatures {
     case "off": .none
     case "memory": limit.map { .memory(limit: $0) } ?? .standard
-    default: .folder(cacheFeatures, limit: limit ?? 8 << 30)
+    default: FilePath(escapedText: cacheFeatures).map { .folder($0, limit: limit ?? 8 << 30) } ?? .none
     }
   }
 }

@@ -1,8 +1,8 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 struct TuneCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -28,7 +28,7 @@ struct TuneCommand: AsyncParsableCommand {
       """)
 
   @Option(help: "A safetensors file, or a timm architecture name.")
-  var backbone = "vit_base_patch16_224"
+  var backbone: FilePath = "vit_base_patch16_224"
   @Option(help: "Side of the images in pixels.")
   var imageSize: Int?
   @Option(help: "Images a batch.")
@@ -64,12 +64,12 @@ struct TuneCommand: AsyncParsableCommand {
       reporter.emit(
         "start",
         [
-          "device": .string(context.traits.identity), "backbone": .string(backbone),
+          "device": .string(context.traits.identity), "backbone": JSONValue(backbone),
           "image_size": .integer(shape.imageSize), "batch_size": .integer(batchSize),
           "time_limit": .number(timeLimit),
         ])
       let outcome = try measure(shape, on: context, reporter)
-      if !outcome.findings.isEmpty { reporter.say(table(outcome.findings)) }
+      if !outcome.findings.isEmpty { reporter.say(Message(plain: table(outcome.findings))) }
       for finding in outcome.findings {
         for trial in finding.trials {
           guard let reason = trial.rejection else { continue }
@@ -93,19 +93,19 @@ struct TuneCommand: AsyncParsableCommand {
       reporter.emit(
         "done",
         [
-          "device": .string(file.device), "path": target.map { .string($0) } ?? .null,
+          "device": .string(file.device), "path": target.map { JSONValue($0) } ?? .null,
           "cut_short": .bool(outcome.isCutShort), "tuning": try JSONValue(encoding: outcome.tuning),
         ])
     }
   }
 
   /// The folder for the result, which can be written to; `nil` where none is wanted.
-  private func folderForResult() throws -> URL? {
+  private func folderForResult() throws -> FilePath? {
     guard !dryRun else { return nil }
     guard let folder = TuningFile.folder else {
       throw ValidationError("GRAFT_TUNING=off leaves nowhere to remember: unset it, or say --dry-run.")
     }
-    try AtomicFile.requireWritable(folder: folder.path)
+    try AtomicFile.requireWritable(folder: folder)
     return folder
   }
 
@@ -114,7 +114,7 @@ struct TuneCommand: AsyncParsableCommand {
   ) throws -> Tuner.Outcome {
     let steps = TuningStep.all(for: shape, batchSize: batchSize)
     let tuner = Tuner(
-      on: context, steps: steps, timeLimit: .seconds(timeLimit), shouldStop: { StopSignal.isRaised })
+      on: context, steps: steps, timeLimit: .seconds(timeLimit), shouldStop: { StopSignal.isWanted })
     defer { reporter.endProgress() }
     do {
       return try tuner.run { event in

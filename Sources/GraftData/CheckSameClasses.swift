@@ -1,16 +1,12 @@
 public import Graft
 
-/// Checks that training and validation mean the same classes by the same labels.
+/// Checks that training and validation have the same classes; names are equal in any spelling of Unicode, in any order.
 ///
-/// - Throws: ``DataError/classesDiffer(onlyInTraining:onlyInValidation:)``, naming the classes, or
-///   ``DataError/classOrderDiffers(training:validation:)``.
+/// - Throws: ``DataError/classesDiffer(onlyInTraining:onlyInValidation:)``, naming the classes.
 public func checkSameClasses(train: some BatchSource, val: some BatchSource) throws(DataError) {
-  let (training, validation) = (train.classNames, val.classNames)
-  if training == validation { return }
-  let onlyInTraining = training.filter { !validation.contains($0) }
-  let onlyInValidation = validation.filter { !training.contains($0) }
-  if onlyInTraining.isEmpty && onlyInValidation.isEmpty {
-    throw .classOrderDiffers(training: training, validation: validation)
-  }
-  throw .classesDiffer(onlyInTraining: onlyInTraining, onlyInValidation: onlyInValidation)
+  let (training, validation) = (Set(train.classNames), Set(val.classNames))
+  guard training != validation else { return }
+  throw .classesDiffer(
+    onlyInTraining: train.classNames.filter { !validation.contains($0) },
+    onlyInValidation: val.classNames.filter { !training.contains($0) })
 }

@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// The geometry of one crop, decided before a pixel is touched.
 struct CropPlan: Equatable {

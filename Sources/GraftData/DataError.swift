@@ -1,27 +1,34 @@
+import GraftSystem
+public import SystemPackage
+
 /// What can be wrong with images, folders of images and their transforms.
 public enum DataError: Error, CustomStringConvertible, Equatable {
   /// The path is no folder that can be read.
-  case missingFolder(String)
+  case missingFolder(FilePath)
   /// The folder holds no sub-folder, so there are no classes.
-  case emptyFolder(String)
+  case emptyFolder(FilePath)
   /// A class's folder holds no JPEG or PNG file.
-  case emptyClass(String)
+  case emptyClass(FilePath)
   /// There is a single class: nothing can be learnt from it.
   case oneClass(source: String, name: String)
   /// A folder cannot be halved: no class has two pictures.
-  case tooFewToHalve(String)
+  case tooFewToHalve(FilePath)
   /// Training and validation do not have the same classes.
   case classesDiffer(onlyInTraining: [String], onlyInValidation: [String])
-  /// Training and validation have the same classes in another order, so that labels mean different things.
-  case classOrderDiffers(training: [String], validation: [String])
+  /// Two class folders spell one name in two ways (an accent as one character, or as two).
+  case sameClass(FilePath, FilePath)
+  /// A class folder's name is not UTF-8, and so no name that a model could be saved with.
+  case nameNotText(FilePath)
+  /// A folder, or a link to one, cannot be followed.
+  case unreadableFolder(FilePath, reason: String)
   /// The file cannot be read.
-  case unreadableFile(String, reason: String)
+  case unreadableFile(FilePath, reason: String)
   /// The file's content is neither JPEG nor PNG, whatever its name says.
-  case notAnImage(String)
+  case notAnImage(FilePath)
   /// The file is a JPEG or PNG that cannot be decoded.
-  case corruptImage(String, reason: String)
+  case corruptImage(FilePath, reason: String)
   /// The image, or its file, is larger than the limit allows.
-  case imageTooLarge(String, size: String, limit: String)
+  case imageTooLarge(FilePath, size: String, limit: String)
   /// Every image was broken and skipped.
   case noReadableImage(count: Int)
   /// Pixels or labels that an app handed over do not fit together.
@@ -33,33 +40,37 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   public var description: String {
     switch self {
     case .missingFolder(let path):
-      "\(path) is not a folder that can be read. Give a folder with one sub-folder a class, "
-        + "as in \(path)/CLASS/picture.jpg."
+      "\(printable(path)) is not a folder that can be read. Give a folder with one sub-folder a class, "
+        + "as in \(printable(path))/CLASS/picture.jpg."
     case .emptyFolder(let path):
-      "\(path) has no class folders. Put the pictures into one sub-folder a class, "
-        + "as in \(path)/CLASS/picture.jpg."
+      "\(printable(path)) has no class folders. Put the pictures into one sub-folder a class, "
+        + "as in \(printable(path))/CLASS/picture.jpg."
     case .emptyClass(let path):
-      "The class folder \(path) has no .jpg, .jpeg or .png file. Add pictures, or remove the folder."
+      "The class folder \(printable(path)) has no .jpg, .jpeg or .png file. Add pictures, or remove the folder."
     case .oneClass(let source, let name):
       "\(source) has only one class, '\(name)'. A classifier needs at least two: add a folder for each class."
     case .tooFewToHalve(let folder):
-      "No class of \(folder) has two pictures, so it cannot be halved. Add pictures."
+      "No class of \(printable(folder)) has two pictures, so it cannot be halved. Add pictures."
     case .classesDiffer(let onlyInTraining, let onlyInValidation):
       "The classes for training and validation differ."
         + Self.sentence(" Only in training: ", onlyInTraining)
         + Self.sentence(" Only in validation: ", onlyInValidation)
         + " Give both the same class folders."
-    case .classOrderDiffers(let training, let validation):
-      "Training and validation name the same classes in another order (\(Self.list(training)); "
-        + "\(Self.list(validation))). Sort both lists the same way."
+    case .sameClass(let first, let second):
+      "\(spelt(first)) and \(spelt(second)) spell the same name in two ways. Put the pictures into one of them."
+    case .nameNotText(let folder):
+      "The class folder \(printable(folder)) has a name that is not UTF-8, as from an old zip archive. Rename it, for "
+        + "example with: convmv -f latin1 -t utf8 --notest -r FOLDER"
+    case .unreadableFolder(let path, let reason):
+      "\(printable(path)) cannot be followed: \(reason). Mend it or remove it: leaving it out could lose a class."
     case .unreadableFile(let file, let reason):
-      "\(file) cannot be read: \(reason). Check that it is there, and its permissions."
+      "\(printable(file)) cannot be read: \(reason). Check that it is there, and its permissions."
     case .notAnImage(let file):
-      "\(file) is neither a JPEG nor a PNG image, by its first bytes. Convert it, or remove it."
+      "\(printable(file)) is neither a JPEG nor a PNG image, by its first bytes. Convert it, or remove it."
     case .corruptImage(let file, let reason):
-      "\(file) cannot be decoded: \(reason). Replace it, remove it, or have broken images skipped."
+      "\(printable(file)) cannot be decoded: \(reason). Replace it, remove it, or have broken images skipped."
     case .imageTooLarge(let file, let size, let limit):
-      "\(file) is \(size); the limit is \(limit). Scale it down, or raise the limit."
+      "\(printable(file)) is \(size); the limit is \(limit). Scale it down, or raise the limit."
     case .noReadableImage(let count):
       "None of the \(count) images can be read. Look at what was reported about each of them."
     case .badPixels(let reason):
@@ -75,7 +86,13 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
 
   /// At most ten names: a wrong folder should not fill the screen.
   private static func list(_ names: [String]) -> String {
-    let shown = names.prefix(10).map { "'\($0)'" }.joined(separator: ", ")
+    let shown = names.prefix(10).map { "'\(printable($0))'" }.joined(separator: ", ")
     return names.count > 10 ? shown + " and \(names.count - 10) more" : shown
   }
+}
+
+/// A path whose letters beyond ASCII are written as escapes: spellings that look alike can be told apart.
+private func spelt(_ path: FilePath) -> String {
+  printable(path).unicodeScalars.map { $0.isASCII ? String($0) : "\\u{\(String($0.value, radix: 16))}" }
+    .joined()
 }

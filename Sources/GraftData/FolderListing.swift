@@ -1,68 +1,91 @@
-import Foundation
+import GraftSystem
 
 /// What torchvision's ImageFolder finds in a folder: classes sorted by name, and each one's files, sorted.
 ///
-/// Links are followed; a link back to a folder above itself is not. Hidden files and folders are left out.
+/// Names are the bytes that the file system has. Links are followed; a link back to a folder above itself is not.
+/// Hidden files and folders are left out. What cannot be followed is an error: a class never disappears.
 struct FolderListing {
   var classNames: [String] = []
-  var files: [(path: String, label: Int32)] = []
+  var files: [(path: FilePath, label: Int32)] = []
+  /// Files that no decoder reads, by ending in lower case; empty for those that have none.
+  var leftOut: [String: Int] = [:]
 
-  static let extensions: Set<String> = ["jpg", "jpeg", "png"]
+  static let extensions: Set<String> = ["jpg", "jpeg", "jpe", "jfif", "png"]
 
-  init(_ directory: String) throws(DataError) {
-    guard Self.isDirectory(directory) else { throw .missingFolder(directory) }
-    for name in try Self.children(directory) where Self.isDirectory(directory + "/" + name) {
-      classNames.append(name)
+  init(_ directory: FilePath) throws(DataError) {
+    guard Self.kind(of: directory) == .directory else { throw .missingFolder(directory) }
+    var folders: [FilePath.Component] = []
+    for name in try Self.children(directory) where try Self.isFolder(directory / name) {
+      folders.append(name)
     }
-    guard !classNames.isEmpty else { throw .emptyFolder(directory) }
-    for (label, name) in classNames.enumerated() {
-      var folders: [(path: String, files: [String])] = []
-      try Self.walk(directory + "/" + name, above: [Self.resolved(directory)], into: &folders)
-      folders.sort { Self.isBefore($0.path, $1.path) }
-      let paths = folders.flatMap { folder in folder.files.map { folder.path + "/" + $0 } }
-      guard !paths.isEmpty else { throw .emptyClass(directory + "/" + name) }
+    guard !folders.isEmpty else { throw .emptyFolder(directory) }
+    let identity = Self.identity(directory)
+    for (label, name) in folders.enumerated() {
+      guard let className = name.text else { throw .nameNotText(directory / name) }
+      // Two spellings of one name are equal as text, and different as folders.
+      if let before = classNames.firstIndex(of: className) {
+        throw .sameClass(directory / folders[before], directory / name)
+      }
+      classNames.append(className)
+      var found: [(path: FilePath, files: [FilePath.Component])] = []
+      try walk(directory / name, above: [identity], into: &found)
+      found.sort { Self.isBefore($0.path.bytes, $1.path.bytes) }
+      let paths = found.flatMap { folder in folder.files.map { folder.path / $0 } }
+      guard !paths.isEmpty else { throw .emptyClass(directory / name) }
       files += paths.map { ($0, Int32(label)) }
     }
-    if classNames.count == 1 { throw .oneClass(source: directory, name: classNames[0]) }
+    if classNames.count == 1 { throw .oneClass(source: printable(directory), name: printable(classNames[0])) }
   }
 
-  private static func walk(
-    _ directory: String, above: Set<String>, into folders: inout [(path: String, files: [String])]
+  private mutating func walk(
+    _ directory: FilePath, above: Set<Identity?>,
+    into folders: inout [(path: FilePath, files: [FilePath.Component])]
   ) throws(DataError) {
-    let real = resolved(directory)
-    guard !above.contains(real) else { return }
-    var files: [String] = []
-    for name in try children(directory) {
-      let path = directory + "/" + name
-      if isDirectory(path) {
-        try walk(path, above: above.union([real]), into: &folders)
-      } else if extensions.contains((name as NSString).pathExtension.lowercased()) {
+    let identity = Self.identity(directory)
+    guard !above.contains(identity) else { return }
+    var files: [FilePath.Component] = []
+    for name in try Self.children(directory) {
+      let path = directory / name
+      let ending = name.extension?.lowercased() ?? ""
+      // A picture that is a dead link is a broken picture; whoever reads it says so.
+      if Self.extensions.contains(ending), Self.kind(of: path) != .directory {
         files.append(name)
+      } else if try Self.isFolder(path) {
+        try walk(path, above: above.union([identity]), into: &folders)
+      } else {
+        leftOut[ending, default: 0] += 1
       }
     }
     folders.append((directory, files))
   }
 
-  private static func children(_ directory: String) throws(DataError) -> [String] {
+  /// Names that are not hidden, in the order of their bytes: Python's order of strings. Swift's own is by grapheme.
+  private static func children(_ directory: FilePath) throws(DataError) -> [FilePath.Component] {
     do {
-      return try FileManager.default.contentsOfDirectory(atPath: directory)
-        .filter { !$0.hasPrefix(".") }.sorted(by: isBefore)
+      return try Folder.names(in: directory).filter { !$0.isHidden }.sorted { isBefore($0.bytes, $1.bytes) }
     } catch {
-      throw .missingFolder(directory)
+      throw .unreadableFolder(directory, reason: error.description)
     }
   }
 
-  private static func isDirectory(_ path: String) -> Bool {
-    var isDirectory: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
+  private static func kind(of path: FilePath) -> FileType? { (try? path.status())?.type }
+
+  private static func isFolder(_ path: FilePath) throws(DataError) -> Bool {
+    do { return try path.status().type == .directory } catch {
+      throw .unreadableFolder(
+        path, reason: error == .noSuchFileOrDirectory ? "it is a link to nothing" : error.description)
+    }
   }
 
-  private static func resolved(_ path: String) -> String {
-    URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+  /// Tells folders apart, whatever links lead to them; nil for what is not there.
+  private struct Identity: Hashable {
+    let device: DeviceID
+    let inode: Inode
   }
 
-  /// Python's order of strings, by code point; Swift's own order is by grapheme.
-  private static func isBefore(_ a: String, _ b: String) -> Bool {
-    a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
+  private static func identity(_ path: FilePath) -> Identity? {
+    (try? path.status()).map { Identity(device: $0.deviceID, inode: $0.inode) }
   }
+
+  private static func isBefore(_ a: [UInt8], _ b: [UInt8]) -> Bool { a.lexicographicallyPrecedes(b) }
 }

@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// Reads image files that may be anything: the format is told by the first bytes, never by the name.
 struct ImageDecoder: Sendable {
@@ -9,11 +9,11 @@ struct ImageDecoder: Sendable {
   /// Largest file that is read into memory, in bytes.
   static let maximumFileBytes = 256 << 20
 
-  func decode(file: String) throws(DataError) -> RGBImage {
+  func decode(file: FilePath) throws(DataError) -> RGBImage {
     try decode(try Self.read(file), file: file)
   }
 
-  func decode(_ bytes: [UInt8], file: String) throws(DataError) -> RGBImage {
+  func decode(_ bytes: [UInt8], file: FilePath) throws(DataError) -> RGBImage {
     if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {
       return try JPEGDecoder(file: file, decoder: self).decode(bytes)
     }
@@ -24,7 +24,7 @@ struct ImageDecoder: Sendable {
   }
 
   /// Checks the size that a header claims, before anything is allocated for it.
-  func check(width: Int, height: Int, file: String) throws(DataError) {
+  func check(width: Int, height: Int, file: FilePath) throws(DataError) {
     guard width > 0, height > 0 else {
       throw .corruptImage(file, reason: "its header says \(width) by \(height) pixels")
     }
@@ -35,24 +35,13 @@ struct ImageDecoder: Sendable {
     }
   }
 
-  private static func read(_ file: String) throws(DataError) -> [UInt8] {
-    let path = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
+  private static func read(_ file: FilePath) throws(DataError) -> [UInt8] {
     do {
-      let attributes = try FileManager.default.attributesOfItem(atPath: path)
-      // Opening a pipe or a device could wait for ever.
-      guard attributes[.type] as? FileAttributeType == .typeRegular else {
-        throw DataError.unreadableFile(file, reason: "it is not a regular file")
-      }
-      let size = (attributes[.size] as? NSNumber)?.intValue ?? 0
-      guard size <= maximumFileBytes else {
-        throw DataError.imageTooLarge(file, size: "\(size) bytes", limit: "\(maximumFileBytes) bytes")
-      }
-      return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-    } catch let error as DataError {
-      throw error
+      return try RegularFile.read(file, atMost: maximumFileBytes)
+    } catch .tooLarge(let size, let limit) {
+      throw .imageTooLarge(file, size: "\(size) bytes", limit: "\(limit) bytes")
     } catch {
-      let missing = !FileManager.default.fileExists(atPath: path)
-      throw .unreadableFile(file, reason: missing ? "there is no such file" : "the system refuses to read it")
+      throw .unreadableFile(file, reason: "\(error)")
     }
   }
 }

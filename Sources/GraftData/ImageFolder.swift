@@ -1,6 +1,7 @@
-import Foundation
 public import Graft
+import GraftSystem
 import Synchronization
+public import SystemPackage
 
 /// A folder of pictures, one sub-folder a class, as torchvision's ImageFolder: `DIR/CLASS/picture.jpg`.
 ///
@@ -13,17 +14,20 @@ public struct ImageFolder: BatchSource {
   /// One picture of the folder.
   public struct Sample: Sendable, Hashable {
     /// Where the picture is.
-    public let path: String
+    public let path: FilePath
     /// Index of its class.
     public let label: Int32
   }
 
   /// The folder.
-  public let directory: String
+  public let directory: FilePath
   /// Names of the classes, sorted; a label is an index into this list.
   public let classNames: [String]
   /// The pictures in the order of evaluation: by class, then by path.
   public private(set) var samples: [Sample]
+  /// How many files of class folders were left out because no decoder reads them, by ending in lower case; an empty
+  /// ending stands for none. Hidden files do not count.
+  public let leftOut: [String: Int]
   /// How pictures become crops.
   public let transform: ImageTransform
 
@@ -34,9 +38,8 @@ public struct ImageFolder: BatchSource {
   public var fingerprint: String {
     var hash = FNV1a()
     for sample in samples {
-      hash.add(sample.path.dropFirst(directory.count).utf8)
-      let attributes = try? FileManager.default.attributesOfItem(atPath: sample.path)
-      hash.add((attributes?[.size] as? NSNumber)?.intValue ?? -1)
+      hash.add(sample.path.bytes.dropFirst(directory.bytes.count))
+      hash.add((try? sample.path.status()).map { Int($0.size) } ?? -1)
       hash.add(Int(sample.label))
     }
     return hash.hexadecimal
@@ -53,9 +56,10 @@ public struct ImageFolder: BatchSource {
   ///   - transform: How pictures become crops.
   ///   - onBrokenImage: What happens when a picture cannot be decoded.
   ///   - options: How much of the machine to use.
-  /// - Throws: ``DataError`` when the folder is missing or empty, a class has no pictures, or there is one class.
+  /// - Throws: ``DataError`` when the folder is missing or empty, a class has no pictures, there is one class, two folders
+  ///   spell one name in two ways, a name is no UTF-8, or something in the folder cannot be followed.
   public init(
-    _ directory: String, transform: ImageTransform, onBrokenImage: BrokenImagePolicy = .refuse,
+    _ directory: FilePath, transform: ImageTransform, onBrokenImage: BrokenImagePolicy = .refuse,
     options: LoadingOptions = LoadingOptions()
   ) throws(DataError) {
     let listing = try FolderListing(directory)
@@ -64,6 +68,7 @@ public struct ImageFolder: BatchSource {
     self.onBrokenImage = onBrokenImage
     self.options = options
     classNames = listing.classNames
+    leftOut = listing.leftOut
     samples = listing.files.map { Sample(path: $0.path, label: $0.label) }
   }
 

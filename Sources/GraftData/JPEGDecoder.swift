@@ -1,11 +1,12 @@
 import CTurboJPEG
+import GraftSystem
 
 /// JPEG by TurboJPEG, with the accurate transform and smooth up-sampling: the pixels Pillow gives.
 ///
 /// The EXIF orientation is ignored, as torchvision and timm ignore it: training and prediction see the pixels as
 /// they are stored.
 struct JPEGDecoder {
-  let file: String
+  let file: FilePath
   let decoder: ImageDecoder
 
   func decode(_ bytes: [UInt8]) throws(DataError) -> RGBImage {

@@ -1,3 +1,5 @@
+public import SystemPackage
+
 /// Decodes one picture and crops it as evaluation does, for prediction.
 ///
 /// - Parameters:
@@ -8,7 +10,7 @@
 /// - Returns: `imageSize * imageSize * 3` bytes in the order row, column, channel.
 /// - Throws: ``DataError``, naming the file.
 public func loadImage(
-  _ path: String, transform: ImageTransform, imageSize: Int, maximumPixels: Int = 50_000_000
+  _ path: FilePath, transform: ImageTransform, imageSize: Int, maximumPixels: Int = 50_000_000
 ) throws(DataError) -> [UInt8] {
   try transform.check(imageSize: imageSize)
   let image = try ImageDecoder(maximumPixels: maximumPixels).decode(file: path)

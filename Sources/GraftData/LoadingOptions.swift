@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// How much a data source may use of the machine.
 public struct LoadingOptions: Sendable, Hashable {
@@ -11,7 +11,7 @@ public struct LoadingOptions: Sendable, Hashable {
 
   /// Creates options; the default uses every core but one, two batches ahead, and 50 megapixels an image.
   public init(workers: Int? = nil, prefetchedBatches: Int = 2, maximumPixels: Int = 50_000_000) {
-    self.workers = max(1, workers ?? ProcessInfo.processInfo.activeProcessorCount - 1)
+    self.workers = max(1, workers ?? processorCount - 1)
     self.prefetchedBatches = max(1, prefetchedBatches)
     self.maximumPixels = maximumPixels
   }

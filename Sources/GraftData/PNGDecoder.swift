@@ -1,4 +1,5 @@
 import CPNG
+import GraftSystem
 
 /// PNG by libpng's simplified interface, arranged so that the pixels equal those of Pillow's `convert("RGB")`.
 ///
@@ -11,7 +12,7 @@ import CPNG
 struct PNGDecoder {
   static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 
-  let file: String
+  let file: FilePath
   let decoder: ImageDecoder
 
   func decode(_ bytes: [UInt8]) throws(DataError) -> RGBImage {

@@ -1,5 +1,5 @@
-import Foundation
 public import GraftRuntime
+import GraftSystem
 
 extension MatmulVariant {
   /// The variant to use on a device.
@@ -14,7 +14,7 @@ extension MatmulVariant {
     _ asked: MatmulVariant?, on context: Context, precision: StoragePrecision = .fp32
   ) throws -> MatmulVariant {
     var choice = asked
-    if choice == nil, let name = ProcessInfo.processInfo.environment["GRAFT_MATMUL"], !name.isEmpty {
+    if choice == nil, let name = environment("GRAFT_MATMUL"), !name.isEmpty {
       guard let named = MatmulVariant(rawValue: name) else { throw MatmulError.unknownVariant(name) }
       choice = named
     }

@@ -1,4 +1,5 @@
 import COpenCL
+import GraftSystem
 import Synchronization
 
 /// An OpenCL device that is present on this machine.

@@ -1,5 +1,5 @@
 import COpenCL
-import Foundation
+import GraftSystem
 
 extension DeviceTraits {
   /// Asks the driver.
@@ -90,7 +90,6 @@ extension DeviceTraits {
 }
 
 private func string(_ bytes: [UInt8]) -> String {
-  String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).trimmingCharacters(in: .whitespaces)
+  let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+  return String(text.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
 }
-
-func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }

@@ -1,4 +1,5 @@
 import COpenCL
+package import GraftSystem
 import Synchronization
 
 /// Names a kernel: the file it stands in, its function, and the macros it is compiled with.
@@ -62,7 +63,7 @@ package final class KernelLibrary: Sendable {
   private let device: Device
   private let cache: ProgramCache
   /// Where compiled programs are kept; `nil` where the driver keeps them itself, or nobody does.
-  package var cacheFolder: String? { cache.folder?.path }
+  package var cacheFolder: FilePath? { cache.folder }
   private let state = Mutex(State())
 
   init(context: Handle, device: Device) {

@@ -1,5 +1,5 @@
 import COpenCL
-import Foundation
+import GraftSystem
 
 /// Compiled programs on disk, for drivers that keep none themselves.
 ///
@@ -8,19 +8,18 @@ import Foundation
 /// names another folder, or `off`.
 struct ProgramCache: Sendable {
   private static let magic = "graft program 1\n"
-  let folder: URL?
+  /// Binaries are far smaller.
+  private static let mostBytes = 256 << 20
+  let folder: FilePath?
 
-  init(folder: URL?) { self.folder = folder }
+  init(folder: FilePath?) { self.folder = folder }
 
   init(traits: DeviceTraits) {
     let asked = environment("GRAFT_PROGRAM_CACHE")
     if asked == "off" || (asked == nil && traits.quirks.contains(.cachesPrograms)) {
       folder = nil
-    } else if let asked {
-      folder = URL(fileURLWithPath: asked, isDirectory: true)
     } else {
-      folder = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first?
-        .appendingPathComponent("graft/programs", isDirectory: true)
+      folder = environmentPath("GRAFT_PROGRAM_CACHE") ?? userCaches.map { $0 / "graft/programs" }
     }
   }
 
@@ -29,10 +28,10 @@ struct ProgramCache: Sendable {
     source: String, options: String, context: Handle, device: Device, build: () throws -> Handle
   ) throws -> Handle {
     guard let folder else { return try build() }
-    let key = Data(
+    let key = Array(
       [Self.magic, device.traits.identity, device.traits.version, options, source]
         .joined(separator: "\0").utf8)
-    let file = folder.appendingPathComponent(String(fnv1a(key), radix: 16) + ".bin")
+    let file = folder / (String(fnv1a(key), radix: 16) + ".bin")
     if let program = load(file, key: key, options: options, context: context, device: device) {
       return program
     }
@@ -42,11 +41,13 @@ struct ProgramCache: Sendable {
   }
 
   /// A file is the key, then the binary.
-  private func load(_ file: URL, key: Data, options: String, context: Handle, device: Device) -> Handle? {
-    guard let data = try? Data(contentsOf: file), data.count > key.count, data.prefix(key.count) == key else {
-      return nil
-    }
-    let binary = [UInt8](data.dropFirst(key.count))
+  private func load(_ file: FilePath, key: [UInt8], options: String, context: Handle, device: Device)
+    -> Handle?
+  {
+    guard let bytes = try? RegularFile.read(file, atMost: Self.mostBytes), bytes.count > key.count,
+      bytes.starts(with: key)
+    else { return nil }
+    let binary = Array(bytes.dropFirst(key.count))
     return try? binary.withUnsafeBufferPointer { bytes -> Handle? in
       var id: cl_device_id? = device.handle.pointer
       var length = bytes.count
@@ -60,13 +61,14 @@ struct ProgramCache: Sendable {
     }
   }
 
-  private func store(_ program: Handle, in file: URL, key: Data) {
+  private func store(_ program: Handle, in file: FilePath, key: [UInt8]) {
     guard let binary = try? binary(of: program), !binary.isEmpty else { return }
     // The folder is the user's own: a cached binary is code.
-    try? FileManager.default.createDirectory(
-      at: file.deletingLastPathComponent(), withIntermediateDirectories: true,
-      attributes: [.posixPermissions: 0o700])
-    try? (key + Data(binary)).write(to: file, options: .atomic)
+    try? Folder.make(file.folder, 0o700)
+    try? AtomicWrite.write(to: file) { output in
+      try output.writeAll(key)
+      try output.writeAll(binary)
+    }
   }
 
   private func binary(of program: Handle) throws -> [UInt8] {
@@ -89,6 +91,6 @@ struct ProgramCache: Sendable {
 }
 
 /// A short number for a file's name; what it stands for is compared in full.
-func fnv1a(_ data: Data) -> UInt64 {
-  data.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+func fnv1a(_ bytes: [UInt8]) -> UInt64 {
+  bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }

@@ -40,13 +40,13 @@ struct CrashTests {
         inWrites += task.isWriting(name) ? 1 : 0
         // What is there is whole.
         if folder.exists(name + "/checkpoint.safetensors") {
-          let file = try SafetensorsFile(path: folder.path + "/\(name)/checkpoint.safetensors")
+          let file = try SafetensorsFile(path: FilePath(folder.path + "/\(name)/checkpoint.safetensors"))
           for tensor in file.names { _ = try file.floats(tensor, requireFinite: true) }
         } else {
           before += 1
         }
         for adapter in [name, name + "/best"] where folder.exists(adapter + "/adapter_config.json") {
-          let adapter = try AdapterFolder(path: folder.path + "/" + adapter)
+          let adapter = try AdapterFolder(path: FilePath(folder.path + "/" + adapter))
           for tensor in adapter.weights.names { _ = try adapter.weights.floats(tensor, requireFinite: true) }
         }
         if isOver { break }
@@ -103,7 +103,7 @@ struct CrashTests {
     }
     #expect(late.status == 73 && late.isError("disk/late"), "\(late.errors)")
     #expect(try Self.contents(folder.path + "/disk/run") == before)
-    let kept = try SafetensorsFile(path: folder.path + "/disk/late/checkpoint.safetensors")
+    let kept = try SafetensorsFile(path: FilePath(folder.path + "/disk/late/checkpoint.safetensors"))
     for tensor in kept.names { _ = try kept.floats(tensor, requireFinite: true) }
     // With room again it goes on.
     try FileManager.default.removeItem(atPath: folder.path + "/disk/fill")
@@ -287,6 +287,6 @@ enum TinyBackbone {
         }
         let isScale = name.contains("norm") && name.hasSuffix("weight")
         return .init(name: name, shape: shape, values: isScale ? values.map { 1 + $0 } : values)
-      }, metadata: [:], to: path)
+      }, metadata: [:], to: FilePath(path))
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Graft
+import GraftSystem
 import Synchronization
 import Testing
 
@@ -145,7 +146,7 @@ import Testing
         try await collect(
           self.stream(samples: 40, batchSize: 4, workers: workers) { sample, _ in
             if sample == 6 { Thread.sleep(forTimeInterval: 0.002) }
-            if sample >= 6 { throw DataError.notAnImage("\(sample)") }
+            if sample >= 6 { throw DataError.notAnImage(FilePath("\(sample)")) }
             return [0, 0, 0]
           })
       }

@@ -1,4 +1,5 @@
 import Foundation
+import GraftSystem
 import Testing
 
 @testable import GraftData
@@ -23,12 +24,12 @@ import Testing
   func truncation(_ golden: Fixtures.Cases.Decode) throws {
     let bytes = try Fixtures.bytes(golden.file)
     for length in stride(from: 0, to: bytes.count, by: 97) {
-      let file = "cut-at-\(length)"
+      let file = FilePath("cut-at-\(length)")
       do {
         _ = try decoder.decode(Array(bytes.prefix(length)), file: file)
         Issue.record("\(golden.file) cut at \(length) of \(bytes.count) was taken for a whole picture")
       } catch {
-        #expect(error.description.hasPrefix(file))
+        #expect(error.description.hasPrefix(file.string))
       }
     }
   }
@@ -95,24 +96,25 @@ import Testing
   func wrongExtension() throws {
     let folder = try TemporaryFolder()
     try folder.write(Fixtures.bytes("rgb.jpg"), to: "really-jpeg.png")
-    let image = try decoder.decode(file: folder.path + "/really-jpeg.png")
+    let image = try decoder.decode(file: folder.path / "really-jpeg.png")
     #expect(try image.pixels == Fixtures.bytes("rgb.jpg.rgb"))
     try folder.write(Array("GIF89a".utf8), to: "gif.jpg")
-    #expect(throws: DataError.notAnImage(folder.path + "/gif.jpg")) {
-      try decoder.decode(file: folder.path + "/gif.jpg")
+    #expect(throws: DataError.notAnImage(folder.path / "gif.jpg")) {
+      try decoder.decode(file: folder.path / "gif.jpg")
     }
     try folder.write([], to: "empty.png")
-    #expect(throws: DataError.corruptImage(folder.path + "/empty.png", reason: "the file is empty")) {
-      try decoder.decode(file: folder.path + "/empty.png")
+    #expect(throws: DataError.corruptImage(folder.path / "empty.png", reason: "the file is empty")) {
+      try decoder.decode(file: folder.path / "empty.png")
     }
-    #expect(throws: DataError.unreadableFile(folder.path + "/none.png", reason: "there is no such file")) {
-      try decoder.decode(file: folder.path + "/none.png")
+    #expect(throws: DataError.unreadableFile(folder.path / "none.png", reason: "there is no such file")) {
+      try decoder.decode(file: folder.path / "none.png")
     }
     try folder.makeFolder("folder.png")
     #expect(
-      throws: DataError.unreadableFile(folder.path + "/folder.png", reason: "it is not a regular file")
+      throws: DataError.unreadableFile(
+        folder.path / "folder.png", reason: "it is a folder, not a regular file")
     ) {
-      try decoder.decode(file: folder.path + "/folder.png")
+      try decoder.decode(file: folder.path / "folder.png")
     }
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Graft
+import GraftSystem
 import Testing
 
 @testable import GraftData
@@ -48,7 +49,7 @@ enum Fixtures {
     }
   }()
 
-  static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+  static func path(_ name: String) -> FilePath { FilePath(folder.path) / name }
 
   static func bytes(_ name: String) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: folder.appendingPathComponent(name)))
@@ -62,27 +63,26 @@ enum Fixtures {
 
 /// A folder of the test's own, removed with it.
 final class TemporaryFolder {
-  let path: String
+  let path: FilePath
 
   init() throws {
-    path = NSTemporaryDirectory() + "graft-data-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    path = FilePath(NSTemporaryDirectory()) / ("graft-data-" + UUID().uuidString)
+    try Folder.make(path)
   }
 
   deinit {
-    try? FileManager.default.removeItem(atPath: path)
+    try? FileManager.default.removeItem(atPath: path.string)
   }
 
   func write(_ bytes: [UInt8], to name: String) throws {
-    let url = URL(fileURLWithPath: path + "/" + name)
+    let url = URL(fileURLWithPath: (path / name).string)
     try FileManager.default.createDirectory(
       at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
     try Data(bytes).write(to: url)
   }
 
   func makeFolder(_ name: String) throws {
-    try FileManager.default.createDirectory(
-      atPath: path + "/" + name, withIntermediateDirectories: true)
+    try Folder.make(path / name)
   }
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Graft
+import GraftSystem
 import Synchronization
 import Testing
 
@@ -23,7 +24,7 @@ import Testing
     let images = try ImageFolder(folder.path, transform: transform)
     #expect(images.classNames == ["B", "a", "b"])
     #expect(
-      images.samples.map { $0.path.dropFirst(folder.path.count + 1) } == [
+      images.samples.map { $0.path.string.dropFirst(folder.path.string.count + 1) } == [
         "B/f.png", "B/é.png", "a/z.png", "b/10.jpg", "b/2.PNG", "b/deep-1/y.png", "b/deep/er/x.JpEg",
       ])
     #expect(images.samples.map(\.label) == [0, 0, 1, 2, 2, 2, 2])
@@ -49,10 +50,12 @@ import Testing
   func links() throws {
     let folder = try filled(["a/1.png", "b/1.png", "elsewhere/more/2.png"])
     let manager = FileManager.default
-    try manager.createSymbolicLink(atPath: folder.path + "/a/loop", withDestinationPath: folder.path)
-    try manager.createSymbolicLink(atPath: folder.path + "/a/self", withDestinationPath: folder.path + "/a")
     try manager.createSymbolicLink(
-      atPath: folder.path + "/b/link", withDestinationPath: folder.path + "/elsewhere/more")
+      atPath: (folder.path / "a/loop").string, withDestinationPath: folder.path.string)
+    try manager.createSymbolicLink(
+      atPath: (folder.path / "a/self").string, withDestinationPath: (folder.path / "a").string)
+    try manager.createSymbolicLink(
+      atPath: (folder.path / "b/link").string, withDestinationPath: (folder.path / "elsewhere/more").string)
     let images = try ImageFolder(folder.path, transform: transform)
     #expect(images.samples.map(\.label) == [0, 1, 1, 2])
   }
@@ -61,18 +64,18 @@ import Testing
   func badFolders() throws {
     let folder = try TemporaryFolder()
     let path = folder.path
-    #expect(throws: DataError.missingFolder(path + "/none")) {
-      try ImageFolder(path + "/none", transform: transform)
+    #expect(throws: DataError.missingFolder(path / "none")) {
+      try ImageFolder(path / "none", transform: transform)
     }
     #expect(throws: DataError.emptyFolder(path)) { try ImageFolder(path, transform: transform) }
     try folder.write(Fixtures.bytes("rgb.png"), to: "a/1.png")
-    #expect(throws: DataError.oneClass(source: path, name: "a")) {
+    #expect(throws: DataError.oneClass(source: path.string, name: "a")) {
       try ImageFolder(path, transform: transform)
     }
     try folder.makeFolder("b")
-    #expect(throws: DataError.emptyClass(path + "/b")) { try ImageFolder(path, transform: transform) }
-    #expect(throws: DataError.missingFolder(path + "/a/1.png")) {
-      try ImageFolder(path + "/a/1.png", transform: transform)
+    #expect(throws: DataError.emptyClass(path / "b")) { try ImageFolder(path, transform: transform) }
+    #expect(throws: DataError.missingFolder(path / "a/1.png")) {
+      try ImageFolder(path / "a/1.png", transform: transform)
     }
   }
 
@@ -90,9 +93,7 @@ import Testing
     let pixels = try RGBImage(width: 1, height: 1, pixels: [1, 2, 3])
     let turned = try InMemoryImages(
       [pixels], labels: [0], classNames: ["c", "b", "a"], transform: transform)
-    #expect(
-      throws: DataError.classOrderDiffers(training: ["a", "b", "c"], validation: ["c", "b", "a"])
-    ) {
+    #expect(throws: Never.self, "labels are matched by name") {
       try checkSameClasses(train: one, val: turned)
     }
   }
@@ -144,8 +145,8 @@ import Testing
     }
     #expect(
       reports.all.sorted() == [
-        DataError.corruptImage(folder.path + "/a/3.jpg", reason: "the file is empty").description,
-        DataError.notAnImage(folder.path + "/b/4.png").description,
+        DataError.corruptImage(folder.path / "a/3.jpg", reason: "the file is empty").description,
+        DataError.notAnImage(folder.path / "b/4.png").description,
       ])
   }
 

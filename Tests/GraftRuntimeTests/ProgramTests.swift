@@ -1,4 +1,5 @@
 import Foundation
+import GraftSystem
 import Testing
 
 @testable import GraftRuntime
@@ -85,10 +86,10 @@ import Testing
   @Test func buildsOnceForASourceAndItsOptions() throws {
     let context = try Context(Device.select())
     try withFolder { folder in
-      let cache = ProgramCache(folder: folder)
+      let cache = ProgramCache(folder: FilePath(folder.path))
       #expect(try builds(cache, context) == 1)
       #expect(try builds(cache, context) == 0)
-      #expect(try builds(ProgramCache(folder: folder), context) == 0)
+      #expect(try builds(ProgramCache(folder: FilePath(folder.path)), context) == 0)
       #expect(try builds(cache, context, options: "-DVALUE=2.0f") == 1)
       #expect(try builds(cache, context, source: source + "\n") == 1)
       let mode = try FileManager.default.attributesOfItem(atPath: folder.path)[.posixPermissions] as? Int
@@ -99,7 +100,7 @@ import Testing
   @Test func damagedFilesAreBuiltAnew() throws {
     let context = try Context(Device.select())
     try withFolder { folder in
-      let cache = ProgramCache(folder: folder)
+      let cache = ProgramCache(folder: FilePath(folder.path))
       #expect(try builds(cache, context) == 1)
       let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
       let file = folder.appendingPathComponent(try #require(names.first))
@@ -122,7 +123,7 @@ import Testing
     try watch {
       let context = try Context(Device.select())
       try withFolder { folder in
-        let cache = ProgramCache(folder: folder)
+        let cache = ProgramCache(folder: FilePath(folder.path))
         let first = next == 0 ? try builds(cache, context) : 1
         watch.arm(.init(function, occurrence: 1, status: Int32(status)))
         let second = try builds(cache, context)
@@ -137,6 +138,6 @@ import Testing
   @Test func worksWithoutAFolder() throws {
     let context = try Context(Device.select())
     #expect(try builds(ProgramCache(folder: nil), context) == 1)
-    #expect(try builds(ProgramCache(folder: URL(fileURLWithPath: "/dev/null/cache")), context) == 1)
+    #expect(try builds(ProgramCache(folder: "/dev/null/cache"), context) == 1)
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import GraftSystem
 import Testing
 
 @testable import GraftRuntime
@@ -88,11 +89,11 @@ import Testing
 
   // MARK: The file
 
-  private func withFolder(_ body: (URL) throws -> Void) throws {
+  private func withFolder(_ body: (FilePath) throws -> Void) throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID())")
     defer { try? FileManager.default.removeItem(at: folder) }
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    try body(folder)
+    try body(FilePath(folder.path))
   }
 
   private func changed(_ traits: DeviceTraits) -> Tuning {
@@ -106,8 +107,8 @@ import Testing
       let tuning = changed(Self.narrow)
       #expect(Tuning.load(for: Self.narrow, from: folder).origin == .standard)
       let path = TuningFile.path(for: Self.narrow, in: folder)
-      let file = TuningFile(tuning, for: Self.narrow, date: Date(timeIntervalSince1970: 0))
-      try file.text().write(toFile: path, atomically: true, encoding: .utf8)
+      let file = TuningFile(tuning, for: Self.narrow, date: "1970-01-01T00:00:00Z")
+      try file.text().write(toFile: path.string, atomically: true, encoding: .utf8)
       let loaded = Tuning.load(for: Self.narrow, from: folder)
       #expect(loaded.tuning == tuning)
       #expect(loaded.origin == .file(path: path, date: "1970-01-01T00:00:00Z"))
@@ -121,11 +122,11 @@ import Testing
   }
 
   @Test func namesAreSafeAndTellDevicesApart() {
-    let folder = URL(fileURLWithPath: "/f")
+    let folder = FilePath("/f")
     let names = ["../../etc/passwd", "a b", "a/b", "\u{1B}[2J", String(repeating: "ü", count: 900), ""]
     let paths = names.map { TuningFile.path(for: Self.traits(.gpu, "v", $0), in: folder) }
     #expect(Set(paths).count == names.count)
-    for path in paths {
+    for path in paths.map(\.string) {
       let name = path.dropFirst(3)
       #expect(path.hasPrefix("/f/") && name.count < 140 && !name.hasPrefix("."))
       #expect(name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".") })
@@ -138,7 +139,7 @@ import Testing
       let path = TuningFile.path(for: traits, in: folder)
       let good = try TuningFile(.default(for: traits), for: traits).text()
       func expect(_ words: String, _ text: String, line: SourceLocation = #_sourceLocation) throws {
-        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        try text.write(toFile: path.string, atomically: true, encoding: .utf8)
         let (tuning, origin) = Tuning.load(for: traits, from: folder)
         #expect(tuning == .default(for: traits), sourceLocation: line)
         #expect("\(origin)".hasPrefix("default; \(path) is ignored: "), "\(origin)", sourceLocation: line)
@@ -159,7 +160,7 @@ import Testing
       let dated = try JSONDecoder().decode([String: AnyJSON].self, from: Data(good.utf8))["date"]?.text ?? "?"
       try expect("no date", good.replacingOccurrences(of: dated, with: "\\u001b[2J"))
       let steering = good.replacingOccurrences(of: dated, with: dated + "\\u001b[2J")
-      try steering.write(toFile: path, atomically: true, encoding: .utf8)
+      try steering.write(toFile: path.string, atomically: true, encoding: .utf8)
       #expect(!"\(Tuning.load(for: traits, from: folder).origin)".contains("\u{1B}"))
       for (name, change) in Self.faults {
         var tuning = Tuning.default(for: traits)
@@ -170,11 +171,11 @@ import Testing
         try expect("no clblast", good.replacingOccurrences(of: "localMemoryTiled", with: "clblast"))
       }
       // Neither a folder nor a pipe, which nobody writes to, is waited for.
-      try FileManager.default.removeItem(atPath: path)
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+      try FileManager.default.removeItem(atPath: path.string)
+      try FileManager.default.createDirectory(atPath: path.string, withIntermediateDirectories: false)
       #expect("\(Tuning.load(for: traits, from: folder).origin)".contains("not a regular file"))
-      try FileManager.default.removeItem(atPath: path)
-      #expect(mkfifo(path, 0o600) == 0)
+      try FileManager.default.removeItem(atPath: path.string)
+      #expect(mkfifo(path.string, 0o600) == 0)
       #expect("\(Tuning.load(for: traits, from: folder).origin)".contains("not a regular file"))
     }
   }

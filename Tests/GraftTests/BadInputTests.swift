@@ -3,6 +3,7 @@
 import Foundation
 import GraftData
 import GraftOps
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -11,7 +12,7 @@ import Testing
 @Suite(.serialized) struct BadInputTests {
   /// Writes the small ViT again with changes.
   private func write(
-    _ path: String, changing change: (inout [String: (shape: [Int], values: [Float])]) -> Void
+    _ path: FilePath, changing change: (inout [String: (shape: [Int], values: [Float])]) -> Void
   ) throws {
     let file = try SafetensorsFile(path: Fixtures.smallPath)
     var tensors = try Dictionary(
@@ -25,7 +26,7 @@ import Testing
       }, metadata: [:], to: path)
   }
 
-  private func load(_ path: String, heads: Int? = 4, size: Int? = nil) throws -> VisionTransformer {
+  private func load(_ path: FilePath, heads: Int? = 4, size: Int? = nil) throws -> VisionTransformer {
     try VisionTransformer(
       path: path, options: .init(imageSize: size, heads: heads), on: Fixtures.context.get())
   }
@@ -34,10 +35,10 @@ import Testing
 
   @Test func truncatedBackbone() async throws {
     try await Fixtures.withFolder { folder in
-      let bytes = try Data(contentsOf: URL(fileURLWithPath: Fixtures.smallPath))
+      let bytes = try Data(contentsOf: URL(fileURLWithPath: Fixtures.smallPath.string))
       for count in [0, 7, 100, bytes.count / 2, bytes.count - 1] {
-        let path = folder + "/cut.safetensors"
-        try bytes.prefix(count).write(to: URL(fileURLWithPath: path))
+        let path = folder / "cut.safetensors"
+        try bytes.prefix(count).write(to: URL(fileURLWithPath: path.string))
         let error = #expect(throws: CheckpointError.self) { try load(path) }
         #expect(error!.description.contains("cut.safetensors"), "\(count) bytes")
       }
@@ -46,7 +47,7 @@ import Testing
 
   @Test func backboneWithOddTensors() async throws {
     try await Fixtures.withFolder { folder in
-      let path = folder + "/odd.safetensors"
+      let path = folder / "odd.safetensors"
       let changes: [(String, (inout [String: (shape: [Int], values: [Float])]) -> Void)] = [
         ("blocks.2.norm1.weight", { $0["blocks.2.norm1.weight"] = nil }),
         (
@@ -87,7 +88,7 @@ import Testing
 
   @Test func backboneWithNaN() async throws {
     try await Fixtures.withFolder { folder in
-      let path = folder + "/nan.safetensors"
+      let path = folder / "nan.safetensors"
       try write(path) { $0["blocks.4.mlp.fc2.bias"]!.values[3] = .nan }
       #expect(throws: CheckpointError.nonFinite(path: path, tensor: "blocks.4.mlp.fc2.bias", index: 3)) {
         try load(path)
@@ -99,7 +100,7 @@ import Testing
     for path in [
       "adapters/ila.safetensors", "optimizers.json", "images/rgb.png", "images", "nothing.safetensors",
     ] {
-      #expect(throws: CheckpointError.self, "\(path)") { try load(Fixtures.folder + "/" + path) }
+      #expect(throws: CheckpointError.self, "\(path)") { try load(Fixtures.folder / path) }
     }
   }
 
@@ -142,35 +143,36 @@ import Testing
 
   @Test func adapterForAnotherBackbone() async throws {
     try await Fixtures.withFolder { folder in
-      try GraftedModel.small("alore").save(to: folder + "/run")
-      let other = folder + "/other.safetensors"
+      try GraftedModel.small("alore").save(to: folder / "run")
+      let other = folder / "other.safetensors"
       try write(other) { $0["norm.bias"]!.values[0] += 1 }
       let context = try Fixtures.context.get()
       let error = #expect(throws: CheckpointError.self) {
-        try GraftedModel(path: folder + "/run", backbonePath: other, on: context)
+        try GraftedModel(path: folder / "run", backbonePath: other, on: context)
       }
       guard case .wrongBackbone = error else {
         Issue.record("\(String(describing: error))")
         return
       }
       // Where it has only moved, it is the same backbone.
-      try FileManager.default.copyItem(atPath: Fixtures.smallPath, toPath: folder + "/moved.safetensors")
-      _ = try GraftedModel(path: folder + "/run", backbonePath: folder + "/moved.safetensors", on: context)
+      try FileManager.default.copyItem(
+        atPath: Fixtures.smallPath.string, toPath: (folder / "moved.safetensors").string)
+      _ = try GraftedModel(path: folder / "run", backbonePath: folder / "moved.safetensors", on: context)
     }
   }
 
   @Test func adapterForAnotherWidth() async throws {
     try await Fixtures.withFolder { folder in
-      try GraftedModel.small("ila").save(to: folder + "/run")
+      try GraftedModel.small("ila").save(to: folder / "run")
       let shape = VisionTransformerShape(imageSize: 48, patchSize: 8, width: 32, depth: 6, heads: 4)
       let weights = RandomWeights(seed: 1)
       try Safetensors.write(
         shape.tensorShapes.sorted { $0.key < $1.key }.map {
           .init(name: $0.key, shape: $0.value, values: weights.floats($0.key, $0.value))
-        }, metadata: [:], to: folder + "/narrow.safetensors")
-      #expect(throws: CheckpointError.wrongWidth(path: folder + "/run", expected: 64, actual: 32)) {
+        }, metadata: [:], to: folder / "narrow.safetensors")
+      #expect(throws: CheckpointError.wrongWidth(path: folder / "run", expected: 64, actual: 32)) {
         try GraftedModel(
-          path: folder + "/run", backbonePath: folder + "/narrow.safetensors", on: Fixtures.context.get())
+          path: folder / "run", backbonePath: folder / "narrow.safetensors", on: Fixtures.context.get())
       }
     }
   }
@@ -179,7 +181,7 @@ import Testing
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small("alore")
       let context = try Fixtures.context.get()
-      let weights = folder + "/adapter_model.safetensors"
+      let weights = folder / "adapter_model.safetensors"
       func refuse(_ change: () throws -> Void, sourceLocation: SourceLocation = #_sourceLocation) throws {
         try model.save(to: folder)
         try change()
@@ -195,8 +197,8 @@ import Testing
         try Safetensors.write(tensors, metadata: [:], to: weights)
       }
       func edit(_ old: String, _ new: String) throws {
-        let path = folder + "/adapter_config.json"
-        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let path = folder / "adapter_config.json"
+        let text = try text(path)
         try #require(text.contains(old), "\(old) in \(text)")
         try AtomicFile.write(text.replacingOccurrences(of: old, with: new), to: path)
       }
@@ -218,8 +220,8 @@ import Testing
       try refuse { try edit("\"backbone_heads\" : 4", "\"backbone_heads\" : 0") }
       try refuse { try edit("\"rank\" : 4", "\"rank\" : \"four\"") }
       try refuse { try edit("\"format_version\" : 1", "\"format_version\" : 2") }
-      try refuse { try FileManager.default.removeItem(atPath: weights) }
-      try refuse { try AtomicFile.write("{", to: folder + "/adapter_config.json") }
+      try refuse { try FileManager.default.removeItem(atPath: weights.string) }
+      try refuse { try AtomicFile.write("{", to: folder / "adapter_config.json") }
     }
   }
 
@@ -285,16 +287,16 @@ import Testing
   // MARK: The examples
 
   @Test func readmeShowsTheServer() throws {
-    let readme = try String(contentsOfFile: Fixtures.checkout + "/README.md", encoding: .utf8)
-    let file = Fixtures.checkout + "/Sources/Example/Classifier.swift"
-    let code = try String(contentsOfFile: file, encoding: .utf8)
+    let readme = try text(Fixtures.checkout / "README.md")
+    let file = Fixtures.checkout / "Sources/Example/Classifier.swift"
+    let code = try text(file)
     #expect(readme.contains("<!-- server -->\n```swift\n" + code + "```"))
   }
 
   @Test func readmeShowsTheExample() throws {
-    let readme = try String(contentsOfFile: Fixtures.checkout + "/README.md", encoding: .utf8)
+    let readme = try text(Fixtures.checkout / "README.md")
     let example = try String(
-      contentsOfFile: Fixtures.checkout + "/Sources/Example/main.swift", encoding: .utf8)
+      contentsOfFile: (Fixtures.checkout / "Sources/Example/main.swift").string, encoding: .utf8)
     let parts = readme.components(separatedBy: "<!-- example -->\n```swift\n")
     try #require(parts.count == 2, "README.md has one example, after the line <!-- example -->")
     let block = try #require(parts[1].range(of: "\n```")).lowerBound

@@ -1,13 +1,13 @@
 import Foundation
+import GraftSystem
 
 @testable import Graft
 
 /// Files under Tests/Fixtures and the device that the model tests run on.
 enum Fixtures {
-  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .appendingPathComponent("Fixtures").path
-  static let checkout = URL(fileURLWithPath: folder).deletingLastPathComponent().deletingLastPathComponent()
-    .path
+  static let checkout = FilePath(#filePath).removingLastComponent().removingLastComponent()
+    .removingLastComponent()
+  static let folder = checkout / "Tests/Fixtures"
 
   static let context = Result { try Context(Device.select()) }
 
@@ -17,11 +17,11 @@ enum Fixtures {
   static let timesKernels = !quirks.contains(.timesNoKernels)
 
   static func open(_ name: String) throws -> SafetensorsFile {
-    try SafetensorsFile(path: "\(folder)/\(name).safetensors")
+    try SafetensorsFile(path: folder / "\(name).safetensors")
   }
 
   /// The small timm ViT: width 64, 6 blocks, 4 heads, patch 8, 48 pixels.
-  static let smallPath = folder + "/vit/vit_w64_d6.safetensors"
+  static let smallPath = folder / "vit/vit_w64_d6.safetensors"
 
   static func smallViT(imageSize: Int? = nil, resampling: PositionResampling = .bicubicAntialias) throws
     -> VisionTransformer
@@ -32,8 +32,8 @@ enum Fixtures {
   }
 
   /// The DINOv2 ViT-S/14 that `tools/weights.py` fetches; tests that need it are skipped without it.
-  static let dinov2Path = checkout + "/.cache/graft/dinov2_small.safetensors"
-  static var hasDINOv2: Bool { FileManager.default.fileExists(atPath: dinov2Path) }
+  static let dinov2Path = checkout / ".cache/graft/dinov2_small.safetensors"
+  static var hasDINOv2: Bool { dinov2Path.exists }
 
   static func dinov2(imageSize: Int) throws -> VisionTransformer {
     try VisionTransformer(path: dinov2Path, options: .init(imageSize: imageSize), on: context.get())
@@ -48,14 +48,22 @@ enum Fixtures {
   }
 
   /// A fresh folder that is removed at the end of `body`.
-  static func withFolder<Value>(_ body: (String) async throws -> Value) async throws -> Value {
-    let path = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID().uuidString)")
-      .path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: path) }
+  static func withFolder<Value>(_ body: (FilePath) async throws -> Value) async throws -> Value {
+    let path = temporaryPath()
+    try Folder.make(path)
+    defer { try? FileManager.default.removeItem(atPath: path.string) }
     return try await body(path)
   }
 }
+
+/// A path in the system's folder for such, where nothing is yet.
+func temporaryPath() -> FilePath { FilePath(NSTemporaryDirectory()) / "graft-\(UUID().uuidString)" }
+
+/// The text of a file.
+func text(_ path: FilePath) throws -> String { String(decoding: try bytes(path), as: UTF8.self) }
+
+/// The bytes of a file.
+func bytes(_ path: FilePath) throws -> [UInt8] { try RegularFile.read(path, atMost: .max) }
 
 /// Euclidean norm of a difference over the norm of what is expected.
 func relativeError(_ actual: [Float], _ expected: [Float]) -> Double {

@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// The adapters by their names on the command line.
 public enum AdapterCatalog {
@@ -38,7 +38,7 @@ public enum AdapterCatalog {
         let list = known.isEmpty ? "none" : known.joined(separator: ", ")
         throw GraftError.badSetting(name: name, value: value, reason: "the adapter's settings are: \(list).")
       }
-      let parsed = try? JSONDecoder().decode(JSONValue.self, from: Data(value.utf8))
+      let parsed = try? JSON.value(JSONValue.self, of: value)
       let path = name.split(separator: ".", maxSplits: 1).map(String.init)
       if path.count == 2, var inner = settings[path[0]]?.objectValue {
         inner[path[1]] = parsed ?? .string(value)

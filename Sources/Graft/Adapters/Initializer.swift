@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// How a trainable tensor starts.
 public enum Initializer: Sendable, Hashable {

@@ -1,5 +1,6 @@
 package import GraftOps
 public import GraftRuntime
+public import SystemPackage
 
 /// A frozen Vision Transformer on a device, its weights prepared once for that device.
 ///
@@ -35,7 +36,7 @@ public final class VisionTransformer {
   ///   - context: the device.
   /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors; ``GraftError`` for an image size that
   ///   does not fit; `RuntimeError` when the device has no memory.
-  public convenience init(path: String, options: BackboneOptions = .init(), on context: Context) throws {
+  public convenience init(path: FilePath, options: BackboneOptions = .init(), on context: Context) throws {
     let file = try SafetensorsFile(path: path)
     let shape = try VisionTransformerShape(reading: file, options: options)
     try self.init(shape, weights: file, file: file, resampling: options.positionResampling, on: context)

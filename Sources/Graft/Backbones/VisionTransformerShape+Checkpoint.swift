@@ -1,3 +1,5 @@
+public import SystemPackage
+
 /// What a checkpoint's tensors cannot tell.
 public struct BackboneOptions: Sendable, Hashable {
   /// Side of the images to prepare for; by default the size of the stored position embedding.
@@ -22,13 +24,23 @@ public struct BackboneOptions: Sendable, Hashable {
     self.normalization = normalization
     self.positionResampling = positionResampling
   }
+
+  /// These options, but for what others say about a file.
+  func replacing(by others: BackboneOptions) -> BackboneOptions {
+    var options = self
+    options.imageSize = others.imageSize ?? imageSize
+    options.heads = others.heads ?? heads
+    options.epsilon = others.epsilon ?? epsilon
+    options.normalization = others.normalization ?? normalization
+    return options
+  }
 }
 
 extension VisionTransformerShape {
   /// Reads the shape off a checkpoint's header; no weight is loaded.
   ///
   /// - Throws: `CheckpointError` when the file is damaged or of another kind of model.
-  public init(path: String, options: BackboneOptions = .init()) throws {
+  public init(path: FilePath, options: BackboneOptions = .init()) throws {
     try self.init(reading: SafetensorsFile(path: path), options: options)
   }
 

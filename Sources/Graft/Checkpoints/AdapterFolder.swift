@@ -1,4 +1,5 @@
-import Foundation
+import GraftSystem
+public import SystemPackage
 
 /// A trained adapter on disk: `adapter_config.json` beside `adapter_model.safetensors`, as the PEFT library
 /// does it.
@@ -11,7 +12,7 @@ public struct AdapterFolder: Sendable {
   static let maximumManifestBytes = 1 << 20
 
   /// Where the folder is.
-  public let path: String
+  public let path: FilePath
   /// Which adapter this is, and for which backbone.
   public let manifest: AdapterManifest
   /// The adapter's and the head's weights.
@@ -21,10 +22,10 @@ public struct AdapterFolder: Sendable {
   ///
   /// - Throws: ``CheckpointError``: a file is missing, the manifest is malformed or of an unknown format, the
   ///   weights are not a sound safetensors file.
-  public init(path: String) throws(CheckpointError) {
+  public init(path: FilePath) throws(CheckpointError) {
     self.path = path
-    manifest = try Self.readManifest(path + "/" + Self.manifestName)
-    weights = try SafetensorsFile(path: path + "/" + Self.weightsName)
+    manifest = try Self.readManifest(path / Self.manifestName)
+    weights = try SafetensorsFile(path: path / Self.weightsName)
   }
 
   /// What stands before each tensor's name in the file: nothing, or what the PEFT library puts there.
@@ -63,51 +64,53 @@ public struct AdapterFolder: Sendable {
   /// - Throws: ``CheckpointError/cannotWrite(path:reason:)``, or
   ///   ``CheckpointError/malformedManifest(path:detail:)`` for one that could not be read back.
   public static func write(
-    _ manifest: AdapterManifest, tensors: [Safetensors.TensorData], to path: String,
+    _ manifest: AdapterManifest, tensors: [Safetensors.TensorData], to path: FilePath,
     others: [String: JSONValue] = [:]
   ) throws(CheckpointError) {
-    let manifestPath = path + "/" + manifestName
+    let manifestPath = path / manifestName
     let bytes = try encoded(manifest, others, path: manifestPath)
     try AtomicFile.createFolder(path)
     let isSame = (try? RegularFile.read(manifestPath, atMost: maximumManifestBytes)) == bytes
-    if !isSame, unlink(manifestPath) != 0, errno != ENOENT {
-      throw .cannotWrite(path: manifestPath, reason: systemErrorText())
+    if !isSame {
+      do {
+        try manifestPath.remove()
+      } catch .noSuchFileOrDirectory {
+      } catch {
+        throw .cannotWrite(path: manifestPath, reason: error.description)
+      }
     }
-    try Safetensors.write(tensors, metadata: ["format": "pt"], to: path + "/" + weightsName)
+    try Safetensors.write(tensors, metadata: ["format": "pt"], to: path / weightsName)
     if !isSame { try AtomicFile.write(bytes, to: manifestPath) }
   }
 
   private static func encoded(
-    _ manifest: AdapterManifest, _ others: [String: JSONValue], path: String
+    _ manifest: AdapterManifest, _ others: [String: JSONValue], path: FilePath
   ) throws(CheckpointError) -> [UInt8] {
     if let fault = manifest.fault { throw .malformedManifest(path: path, detail: fault) }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    guard let own = try? encoder.encode(manifest),
-      let entries = try? JSONDecoder().decode([String: JSONValue].self, from: own),
-      let data = try? encoder.encode(others.merging(entries) { $1 })
+    guard let own = try? JSON.bytes(of: manifest),
+      let entries = try? JSON.value([String: JSONValue].self, of: own),
+      let bytes = try? JSON.bytes(of: others.merging(entries) { $1 }, .pretty)
     else {
       throw .malformedManifest(path: path, detail: "a number in it is infinite or not a number")
     }
-    guard data.count < maximumManifestBytes else {
+    guard bytes.count < maximumManifestBytes else {
       throw .malformedManifest(path: path, detail: "it would have more than \(maximumManifestBytes) bytes")
     }
-    return Array(data) + [0x0a]
+    return bytes + [0x0a]
   }
 
-  private static func readManifest(_ path: String) throws(CheckpointError) -> AdapterManifest {
-    let data = Data(try RegularFile.read(path, atMost: maximumManifestBytes))
+  private static func readManifest(_ path: FilePath) throws(CheckpointError) -> AdapterManifest {
+    let bytes = try RegularFile.checkpointBytes(path, atMost: maximumManifestBytes)
     struct Version: Decodable {
       var format_version: Int
     }
-    let decoder = JSONDecoder()
     do {
-      let version = try decoder.decode(Version.self, from: data).format_version
+      let version = try JSON.value(Version.self, of: bytes).format_version
       guard version == AdapterManifest.currentFormatVersion else {
         throw CheckpointError.unsupportedFormat(
           path: path, version: version, supported: AdapterManifest.currentFormatVersion)
       }
-      let manifest = try decoder.decode(AdapterManifest.self, from: data)
+      let manifest = try JSON.value(AdapterManifest.self, of: bytes)
       if let fault = manifest.fault { throw CheckpointError.malformedManifest(path: path, detail: fault) }
       return manifest
     } catch let error as CheckpointError {

@@ -1,33 +1,39 @@
+import GraftSystem
+public import SystemPackage
+
 /// What can go wrong with a checkpoint's files, said so that a person can act on it.
 ///
 /// ``description`` says what happened, where, and what to try.
 public enum CheckpointError: Error, Equatable, Sendable {
   /// There is no such file or folder.
-  case missingFile(path: String)
+  case missingFile(path: FilePath)
   /// The file is there and cannot be read; `reason` holds the system's own words.
-  case unreadable(path: String, reason: String)
+  case unreadable(path: FilePath, reason: String)
   /// The file is not in the safetensors format at all.
-  case notSafetensors(path: String, reason: String)
+  case notSafetensors(path: FilePath, reason: String)
   /// The file ends before what its header promises; sizes in bytes.
-  case truncated(path: String, neededBytes: Int, actualBytes: Int)
+  case truncated(path: FilePath, neededBytes: Int, actualBytes: Int)
   /// The safetensors header breaks a rule of the format or contradicts the file.
-  case malformedHeader(path: String, detail: String)
+  case malformedHeader(path: FilePath, detail: String)
   /// The tensors are not the expected ones.
-  case tensorMismatch(path: String, missing: [String], unexpected: [String], misshapen: [Misshapen])
+  case tensorMismatch(path: FilePath, missing: [String], unexpected: [String], misshapen: [Misshapen])
   /// A tensor's element type cannot be read as what was asked for.
-  case unsupportedType(path: String, tensor: String, type: String, wanted: String)
+  case unsupportedType(path: FilePath, tensor: String, type: String, wanted: String)
   /// A tensor holds an infinity or a NaN.
-  case nonFinite(path: String, tensor: String, index: Int)
+  case nonFinite(path: FilePath, tensor: String, index: Int)
+  /// The backbone of an adapter's folder is not where it was in training, nor beside the folder; `recorded` is nil where
+  /// the folder does not say which it is.
+  case missingBackbone(path: FilePath, recorded: FilePath?)
   /// The adapter was trained on another backbone; the hashes are those of ``SafetensorsFile/contentHash``.
-  case wrongBackbone(path: String, expectedHash: String, actualHash: String)
+  case wrongBackbone(path: FilePath, expectedHash: String, actualHash: String)
   /// The adapter was trained on a backbone of another width.
-  case wrongWidth(path: String, expected: Int, actual: Int)
+  case wrongWidth(path: FilePath, expected: Int, actual: Int)
   /// `adapter_config.json` breaks a rule of its format.
-  case malformedManifest(path: String, detail: String)
+  case malformedManifest(path: FilePath, detail: String)
   /// `adapter_config.json` is of a format that this version does not know.
-  case unsupportedFormat(path: String, version: Int, supported: Int)
+  case unsupportedFormat(path: FilePath, version: Int, supported: Int)
   /// The file cannot be written; `reason` holds the system's own words. Nothing is left behind.
-  case cannotWrite(path: String, reason: String)
+  case cannotWrite(path: FilePath, reason: String)
 
   /// A tensor whose shape is not the expected one.
   public struct Misshapen: Equatable, Sendable {
@@ -65,8 +71,8 @@ extension CheckpointError: CustomStringConvertible {
         + "Download the file again, or save it with an up-to-date safetensors library."
     case .tensorMismatch(let path, let missing, let unexpected, let misshapen):
       var parts: [String] = []
-      if !missing.isEmpty { parts.append("missing: \(listed(missing.map(printable)))") }
-      if !unexpected.isEmpty { parts.append("unexpected: \(listed(unexpected.map(printable)))") }
+      if !missing.isEmpty { parts.append("missing: \(listed(missing.map { printable($0) }))") }
+      if !unexpected.isEmpty { parts.append("unexpected: \(listed(unexpected.map { printable($0) }))") }
       if !misshapen.isEmpty {
         let shapes = misshapen.map { "\(printable($0.name)) is \($0.actual), expected \($0.expected)" }
         parts.append("misshapen: \(listed(shapes))")
@@ -80,13 +86,19 @@ extension CheckpointError: CustomStringConvertible {
       return "\(printable(path)): tensor \(printable(tensor)) holds an infinity or a NaN "
         + "at element \(index). The weights are damaged or their training diverged: "
         + "use an earlier checkpoint."
+    case .missingBackbone(let path, let recorded?):
+      return
+        "\(printable(path)): its backbone, \(printable(recorded)), is not there, and neither in the folder nor "
+        + "beside it. Say --backbone FILE with a copy of it, wherever it is: its contents are checked."
+    case .missingBackbone(let path, nil):
+      return "\(printable(path)): the folder does not say which backbone it belongs to. Say --backbone FILE."
     case .wrongBackbone(let path, let expected, let actual):
       return "\(printable(path)): this adapter belongs to another backbone: it was trained on "
         + "\(printable(expected)), the given one is \(printable(actual)). "
-        + "Give the backbone it was trained on."
+        + "Say --backbone FILE with the one it was trained on."
     case .wrongWidth(let path, let expected, let actual):
       return "\(printable(path)): this adapter is for a backbone of width \(expected), "
-        + "the given one has width \(actual). Give the backbone it was trained on."
+        + "the given one has width \(actual). Say --backbone FILE with the one it was trained on."
     case .malformedManifest(let path, let detail):
       return "\(printable(path)): refused: \(detail)."
     case .unsupportedFormat(let path, let version, let supported):
@@ -97,23 +109,6 @@ extension CheckpointError: CustomStringConvertible {
         + "Choose a folder that you may write to and that has enough free space."
     }
   }
-}
-
-/// Text from a file, safe to print: control characters are escaped and long text is cut.
-///
-/// A name in a hostile file may hold terminal escapes.
-func printable(_ text: String) -> String {
-  let limit = 400
-  var result = ""
-  for (index, scalar) in text.unicodeScalars.enumerated() {
-    if index == limit { return result + "…" }
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator:
-      result += "\\u{\(String(scalar.value, radix: 16))}"
-    default: result.unicodeScalars.append(scalar)
-    }
-  }
-  return result
 }
 
 /// The first items of a list, and how many more there are.

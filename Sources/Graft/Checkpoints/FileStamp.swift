@@ -1,15 +1,14 @@
-import Foundation
+import GraftSystem
 
 /// Which file stands under a name: writers rename a new file over the old one.
 struct FileStamp: Equatable {
-  private let device: UInt64
-  private let inode: UInt64
+  private let device: DeviceID
+  private let inode: Inode
 
   /// `nil` where there is no file.
-  init?(_ path: String?) {
-    var status = stat()
-    guard let path, stat(path, &status) == 0 else { return nil }
-    device = UInt64(truncatingIfNeeded: status.st_dev)
-    inode = UInt64(status.st_ino)
+  init?(_ path: FilePath?) {
+    guard let status = try? path?.status() else { return nil }
+    device = status.deviceID
+    inode = status.inode
   }
 }

@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// Any JSON value: settings whose fields only their owner knows.
 ///
@@ -22,9 +22,7 @@ public enum JSONValue: Sendable {
 
   /// The value as JSON in one line, names sorted.
   package var text: String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+    (try? JSON.text(of: self)) ?? "null"
   }
 
   /// The boolean, where it is one.

@@ -1,3 +1,5 @@
+import GraftSystem
+
 /// An adapter whose folder the PEFT library can read.
 protocol PEFTAdapter: Adapter {
   /// PEFT's entries of `adapter_config.json`; `nil` where the settings are none that it has.
@@ -38,7 +40,7 @@ enum PEFTConfiguration {
   ///
   /// - Throws: ``CheckpointError/malformedManifest(path:detail:)`` naming an option that is not plain LoRA.
   static func adapter(
-    _ entries: [String: JSONValue], path: String
+    _ entries: [String: JSONValue], path: FilePath
   ) throws(CheckpointError) -> LoRA {
     func refused(_ detail: String) -> CheckpointError { .malformedManifest(path: path, detail: detail) }
     guard entries["peft_type"] == "LORA" else { throw refused("of PEFT's adapters Graft reads LORA only") }

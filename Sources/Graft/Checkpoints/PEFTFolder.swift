@@ -1,4 +1,5 @@
-import Foundation
+import GraftSystem
+public import SystemPackage
 
 /// A LoRA adapter with a classification head that the PEFT library saved for a ViT of timm or HuggingFace's transformers.
 ///
@@ -7,7 +8,7 @@ import Foundation
 /// `transform`, and in `settings` `backbone_heads` and `backbone_epsilon`.
 public struct PEFTFolder: Sendable {
   /// Where the folder is.
-  public let path: String
+  public let path: FilePath
   /// The adapter.
   ///
   /// Rank-stabilised scaling is part of its alpha.
@@ -26,7 +27,7 @@ public struct PEFTFolder: Sendable {
   /// Whether a folder was saved by PEFT and not by Graft.
   ///
   /// - Throws: ``CheckpointError`` when there is no manifest or it cannot be read.
-  public static func isAt(_ path: String) throws(CheckpointError) -> Bool {
+  public static func isAt(_ path: FilePath) throws(CheckpointError) -> Bool {
     let entries = try manifest(path)
     return entries["peft_type"] != nil && entries["adapter"] == nil && entries["format_version"] == nil
   }
@@ -34,14 +35,14 @@ public struct PEFTFolder: Sendable {
   /// Opens a folder and checks what it says.
   ///
   /// - Throws: ``CheckpointError``: a file is missing or damaged, an option is not plain LoRA, there is no head.
-  public init(path: String) throws(CheckpointError) {
-    let manifestPath = path + "/" + AdapterFolder.manifestName
+  public init(path: FilePath) throws(CheckpointError) {
+    let manifestPath = path / AdapterFolder.manifestName
     func refused(_ detail: String) -> CheckpointError {
       .malformedManifest(path: manifestPath, detail: detail)
     }
     let entries = try Self.manifest(path)
     var adapter = try PEFTConfiguration.adapter(entries, path: manifestPath)
-    weights = try SafetensorsFile(path: path + "/" + AdapterFolder.weightsName)
+    weights = try SafetensorsFile(path: path / AdapterFolder.weightsName)
     var names: [String: String] = [:]
     var targets: Set<LoRA.Target> = []
     var unexpected: [String] = []
@@ -77,10 +78,10 @@ public struct PEFTFolder: Sendable {
     self.names = names
   }
 
-  private static func manifest(_ path: String) throws(CheckpointError) -> [String: JSONValue] {
-    let file = path + "/" + AdapterFolder.manifestName
-    let bytes = try RegularFile.read(file, atMost: AdapterFolder.maximumManifestBytes)
-    let value = try? JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+  private static func manifest(_ path: FilePath) throws(CheckpointError) -> [String: JSONValue] {
+    let file = path / AdapterFolder.manifestName
+    let bytes = try RegularFile.checkpointBytes(file, atMost: AdapterFolder.maximumManifestBytes)
+    let value = try? JSON.value(JSONValue.self, of: bytes)
     // What is no object is no folder of PEFT's; whoever reads it next says what is wrong with it.
     return value?.objectValue ?? [:]
   }

@@ -1,5 +1,6 @@
 import Dispatch
 import Synchronization
+public import SystemPackage
 
 /// A safetensors file, open for reading.
 ///
@@ -10,7 +11,7 @@ import Synchronization
 /// another over it is harmless, and is how ``AtomicFile`` and ``Safetensors`` write.
 public final class SafetensorsFile: Sendable {
   /// Where the file was found.
-  public let path: String
+  public let path: FilePath
   /// What the header says about each tensor.
   public let tensors: [String: Safetensors.TensorInfo]
   /// The tensors' names, in the order of their UTF-8 bytes.
@@ -25,7 +26,7 @@ public final class SafetensorsFile: Sendable {
   /// Opens a file and checks its header against the format's rules and the file's size.
   ///
   /// - Throws: ``CheckpointError``: missing or unreadable file, not safetensors, truncated, malformed header.
-  public init(path: String) throws(CheckpointError) {
+  public init(path: FilePath) throws(CheckpointError) {
     let file = try MappedFile(path)
     let (header, dataStart) = try file.withBytes { (bytes) throws(CheckpointError) in
       try Self.header(of: bytes, path: path)
@@ -39,7 +40,7 @@ public final class SafetensorsFile: Sendable {
   }
 
   private static func header(
-    of bytes: UnsafeRawBufferPointer, path: String
+    of bytes: UnsafeRawBufferPointer, path: FilePath
   ) throws(CheckpointError) -> (SafetensorsHeader, dataStart: Int) {
     if let other = otherFormat(bytes) { throw .notSafetensors(path: path, reason: other) }
     guard bytes.count >= 8 else {

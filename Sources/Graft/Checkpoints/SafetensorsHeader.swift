@@ -1,3 +1,5 @@
+import GraftSystem
+
 /// A safetensors header, read from bytes that are hostile until checked.
 ///
 /// A general JSON decoder keeps one of two equal keys and says nothing, so this fixed format has its own
@@ -14,7 +16,7 @@ struct SafetensorsHeader {
   ///   - bytes: The header without its length.
   ///   - dataBytes: Number of bytes that follow it in the file.
   ///   - path: The file's path, for errors.
-  init(parsing bytes: UnsafeRawBufferPointer, dataBytes: Int, path: String) throws(CheckpointError) {
+  init(parsing bytes: UnsafeRawBufferPointer, dataBytes: Int, path: FilePath) throws(CheckpointError) {
     guard bytes.first == UInt8(ascii: "{") else {
       throw .notSafetensors(path: path, reason: "its header does not start with {")
     }
@@ -91,7 +93,7 @@ struct SafetensorsHeader {
 
   /// Checks that the tensors fill the data from its first byte to its last, without a hole or an overlap.
   private static func checkLayout(
-    _ tensors: [String: Safetensors.TensorInfo], dataBytes: Int, headerBytes: Int, path: String
+    _ tensors: [String: Safetensors.TensorInfo], dataBytes: Int, headerBytes: Int, path: FilePath
   ) throws(CheckpointError) {
     let sorted = tensors.sorted {
       let (first, second) = ($0.value.byteRange, $1.value.byteRange)
@@ -119,10 +121,10 @@ struct SafetensorsHeader {
 /// Reads the few forms of JSON that a safetensors header may hold.
 private struct HeaderScanner {
   let bytes: UnsafeRawBufferPointer
-  let path: String
+  let path: FilePath
   var position = 0
 
-  init(bytes: UnsafeRawBufferPointer, path: String) {
+  init(bytes: UnsafeRawBufferPointer, path: FilePath) {
     self.bytes = bytes
     self.path = path
   }

@@ -1,3 +1,6 @@
+import GraftSystem
+public import SystemPackage
+
 extension Safetensors {
   /// A tensor on its way into a file.
   public struct TensorData: Sendable {
@@ -97,7 +100,7 @@ extension Safetensors {
   /// - Throws: ``CheckpointError/cannotWrite(path:reason:)``.
   public static func write(
     _ tensors: [(name: String, shape: [Int], values: [Float])], metadata: [String: String] = [:],
-    to path: String
+    to path: FilePath
   ) throws(CheckpointError) {
     try write(
       tensors.map { TensorData(name: $0.name, shape: $0.shape, values: $0.values) }, metadata: metadata,
@@ -115,7 +118,7 @@ extension Safetensors {
   /// - Throws: ``CheckpointError/cannotWrite(path:reason:)``: what the system says, or names that the
   ///   format does not allow.
   public static func write(
-    _ tensors: [TensorData], metadata: [String: String] = [:], to path: String
+    _ tensors: [TensorData], metadata: [String: String] = [:], to path: FilePath
   ) throws(CheckpointError) {
     let sorted = tensors.sorted {
       $0.type.size == $1.type.size ? precedes($0.name, $1.name) : $0.type.size > $1.type.size
@@ -131,7 +134,7 @@ extension Safetensors {
 
   /// The length and the header, padded with spaces to a multiple of 8 bytes.
   private static func headerBytes(
-    _ tensors: [TensorData], metadata: [String: String], path: String
+    _ tensors: [TensorData], metadata: [String: String], path: FilePath
   ) throws(CheckpointError) -> [UInt8] {
     var entries: [String] = []
     if !metadata.isEmpty {

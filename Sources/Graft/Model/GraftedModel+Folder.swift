@@ -1,5 +1,6 @@
-import Foundation
 public import GraftRuntime
+import GraftSystem
+public import SystemPackage
 
 extension GraftedModel {
   /// Saves adapter and head as a folder with `adapter_config.json` and `adapter_model.safetensors`.
@@ -10,7 +11,7 @@ extension GraftedModel {
   ///   - path: the folder; made if need be.
   ///   - transform: how images are prepared, kept for whoever loads the folder.
   /// - Throws: `CheckpointError` when it cannot be written.
-  public func save(to path: String, transform: JSONValue = .object([:])) throws {
+  public func save(to path: FilePath, transform: JSONValue = .object([:])) throws {
     let peft = (adapter as? any PEFTAdapter)?.peftEntries
     let prefix = peft == nil ? "" : PEFTConfiguration.tensorPrefix
     try AdapterFolder.write(
@@ -38,7 +39,7 @@ extension GraftedModel {
           source: stored.source)
       } catch {
         throw CheckpointError.malformedManifest(
-          path: folder.path + "/" + AdapterFolder.manifestName, detail: "exit_calibration: \(error)")
+          path: folder.path / AdapterFolder.manifestName, detail: "exit_calibration: \(error)")
       }
     }
   }
@@ -68,18 +69,22 @@ extension GraftedModel {
   ///
   /// - Parameters:
   ///   - path: the folder.
-  ///   - backbonePath: the backbone's file; by default where it was in training.
+  ///   - backbonePath: the backbone's file; by default where it was in training, or else a file of that name in the
+  ///     adapter's folder or beside it. Its contents are checked, wherever it is.
+  ///   - options: how the backbone of one of PEFT's folders is read, where the folder does not say it; Graft's own folders
+  ///     record it.
   ///   - backbones: backbones in memory that may be shared.
   ///   - context: the device.
   /// - Throws: `CheckpointError` when files are missing, damaged or no pair.
   public convenience init(
-    path: String, backbonePath: String? = nil, sharing backbones: [VisionTransformer] = [],
+    path: FilePath, backbonePath: FilePath? = nil, options: BackboneOptions = .init(),
+    sharing backbones: [VisionTransformer] = [],
     on context: Context
   ) throws {
     if try PEFTFolder.isAt(path) {
       let folder = try PEFTFolder(path: path)
-      guard let backbonePath else { throw AdapterFolder.missingBackbone }
-      let options = folder.backboneOptions
+      guard let backbonePath else { throw CheckpointError.missingBackbone(path: path, recorded: nil) }
+      let options = folder.backboneOptions.replacing(by: options)
       // The folder does not know its backbone: it is whichever file is named.
       let file = try SafetensorsFile(path: backbonePath)
       let shape = try VisionTransformerShape(reading: file, options: options)
@@ -96,14 +101,16 @@ extension GraftedModel {
       try self.init(folder, on: backbone)
       return
     }
-    let (file, options) = try folder.backbone(override: backbonePath)
-    try self.init(folder, on: VisionTransformer(path: file, options: options, on: context))
+    try self.init(
+      folder,
+      on: VisionTransformer(
+        path: backbonePath ?? folder.backboneFile(), options: folder.manifest.backboneOptions, on: context))
   }
 
   func manifest(transform: JSONValue) throws -> AdapterManifest {
     let shape = backbone.shape
     var settings = try JSONValue(encoding: adapter).objectValue ?? [:]
-    settings["backbone_path"] = .string(backbone.file?.path ?? "")
+    settings["backbone_path"] = backbone.file.map { JSONValue($0.path.absolute) } ?? ""
     settings["backbone_heads"] = .integer(shape.heads)
     settings["backbone_epsilon"] = .number(Double(shape.epsilon))
     settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
@@ -119,22 +126,34 @@ extension GraftedModel {
 }
 
 extension AdapterFolder {
-  /// The backbone's file and the options it was prepared with.
-  func backbone(override: String?) throws -> (path: String, options: BackboneOptions) {
-    let recorded = manifest.settings["backbone_path"]?.stringValue ?? ""
-    let file = override ?? recorded
-    guard !file.isEmpty else { throw Self.missingBackbone }
-    return (file, manifest.backboneOptions)
-  }
-
-  static var missingBackbone: CheckpointError {
-    .missingFile(path: "the backbone's file (say --backbone)")
+  /// The backbone's file: where it was in training, or else one of that name in this folder or beside it, as after a
+  /// folder was moved together with its backbone.
+  ///
+  /// - Throws: ``CheckpointError/missingBackbone(path:recorded:)``.
+  func backboneFile() throws(CheckpointError) -> FilePath {
+    let recorded = manifest.settings["backbone_path"]?.pathValue
+    guard let recorded, let name = recorded.lastComponent else {
+      throw .missingBackbone(path: path, recorded: nil)
+    }
+    var found: [(file: FilePath, stamp: FileStamp)] = []
+    for file in [recorded, path / name, path / ".." / name] {
+      if let stamp = FileStamp(file), !found.contains(where: { $0.stamp == stamp }) {
+        found.append((file, stamp))
+      }
+    }
+    guard let first = found.first?.file else { throw .missingBackbone(path: path, recorded: recorded) }
+    // Whoever loads it checks it: only a choice is made here.
+    guard found.count > 1 else { return first }
+    let right = found.first { file, _ in
+      (try? SafetensorsFile(path: file).contentHash) == manifest.backbone.contentHash
+    }
+    return right?.file ?? first
   }
 
   /// How images are prepared for the model in a folder, of Graft's or of the PEFT library's.
   ///
   /// - Throws: `CheckpointError` when files are missing or damaged.
-  public static func transform(at path: String) throws(CheckpointError) -> JSONValue {
+  public static func transform(at path: FilePath) throws(CheckpointError) -> JSONValue {
     try PEFTFolder.isAt(path)
       ? PEFTFolder(path: path).transform : AdapterFolder(path: path).manifest.transform
   }
@@ -170,7 +189,7 @@ extension AdapterCatalog {
     do {
       return try decoded(named(manifest.adapter))
     } catch let error as DecodingError {
-      throw CheckpointError.malformedManifest(path: AdapterFolder.manifestName, detail: "\(error)")
+      throw CheckpointError.malformedManifest(path: FilePath(AdapterFolder.manifestName), detail: "\(error)")
     }
   }
 }
@@ -180,17 +199,13 @@ extension JSONValue {
   ///
   /// - Throws: `EncodingError` for a value that JSON cannot hold.
   public init(encoding value: some Encodable) throws {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    self = try JSONDecoder().decode(JSONValue.self, from: encoder.encode(value))
+    self = try JSON.value(of: JSON.bytes(of: value, snakeCase: true))
   }
 
   /// The value that ``init(encoding:)`` encoded.
   ///
   /// - Throws: `DecodingError` when it is another kind of value.
   public func decoded<Value: Decodable>(as type: Value.Type) throws -> Value {
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    return try decoder.decode(type, from: JSONEncoder().encode(self))
+    try JSON.value(of: JSON.bytes(of: self), snakeCase: true)
   }
 }

@@ -1,6 +1,6 @@
-import Foundation
 package import GraftOps
 import GraftRuntime
+import GraftSystem
 
 /// A frozen backbone with an adapter grafted onto it and its classification heads: one, or several at growing depth.
 ///

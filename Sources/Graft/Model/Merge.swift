@@ -1,6 +1,7 @@
-import Foundation
 import GraftOps
 public import GraftRuntime
+import GraftSystem
+public import SystemPackage
 
 /// An adapter that is linear at inference and can be folded into the weights behind it.
 protocol MergeableAdapter: Adapter {
@@ -35,7 +36,7 @@ extension GraftedModel {
   ///   tokens or has several heads,
   ///   ``GraftError/notFinite(tensor:step:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file;
   ///   `CheckpointError` when the file cannot be written.
-  public func merge(to path: String, transform: JSONValue = .object([:])) throws {
+  public func merge(to path: FilePath, transform: JSONValue = .object([:])) throws {
     let name = adapter.name
     guard let mergeable = adapter as? any MergeableAdapter else {
       let others = AdapterCatalog.all.filter { $0 is any MergeableAdapter }.map(\.name)
@@ -76,11 +77,9 @@ extension GraftedModel {
     ] {
       tensors.append(.init(name: name, shape: shape, values: try trained(name)))
     }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    let description = try encoder.encode(manifest(transform: transform))
+    let description = try JSON.text(of: manifest(transform: transform))
     try Safetensors.write(
-      tensors, metadata: ["format": "pt", Self.mergedKey: String(decoding: description, as: UTF8.self)],
+      tensors, metadata: ["format": "pt", Self.mergedKey: description],
       to: path)
   }
 
@@ -93,7 +92,7 @@ extension GraftedModel {
   ///   - path: what ``merge(to:transform:)`` wrote.
   ///   - context: the device.
   /// - Throws: `CheckpointError` when the file is damaged or was not written by Graft.
-  public convenience init(merged path: String, on context: Context) throws {
+  public convenience init(merged path: FilePath, on context: Context) throws {
     let file = try SafetensorsFile(path: path)
     let manifest = try Self.manifest(ofMerged: file)
     try self.init(
@@ -113,7 +112,7 @@ extension GraftedModel {
   /// - Throws: `CheckpointError` when there is none.
   public static func manifest(ofMerged file: SafetensorsFile) throws -> AdapterManifest {
     guard let text = file.metadata[mergedKey],
-      let manifest = try? JSONDecoder().decode(AdapterManifest.self, from: Data(text.utf8))
+      let manifest = try? JSON.value(AdapterManifest.self, of: text)
     else {
       throw CheckpointError.malformedManifest(
         path: file.path,
@@ -142,9 +141,8 @@ extension GraftedModel {
 }
 
 /// Whether two paths lead to one file, by links too.
-private func isSameFile(_ first: String, _ second: String) -> Bool {
-  var (a, b) = (stat(), stat())
-  return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
+private func isSameFile(_ first: FilePath, _ second: FilePath) -> Bool {
+  FileStamp(first).map { $0 == FileStamp(second) } ?? false
 }
 
 extension Adapter {

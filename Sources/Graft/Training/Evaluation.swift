@@ -1,6 +1,6 @@
-import Foundation
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 /// What a pass over labelled images showed.
 public struct Evaluation: Codable, Sendable, Hashable {
@@ -40,7 +40,7 @@ extension GraftedModel {
   /// Classifies labelled images.
   ///
   /// - Parameters:
-  ///   - source: images with labels; its classes must be the model's.
+  ///   - source: images with labels; its classes must be the model's, in any order.
   ///   - batchSize: images at a time.
   ///   - thresholds: where images may leave early; see ``decide(_:thresholds:)``.
   ///   - progress: called with the number of images done.
@@ -59,9 +59,7 @@ extension GraftedModel {
     _ source: any BatchSource, batchSize: Int, thresholds: [Double]? = nil, cache: FeatureCache?,
     progress: (Int) -> Void = { _ in }
   ) async throws -> Evaluation {
-    guard source.classNames == classes else {
-      throw GraftError.wrongClasses(model: classes, data: source.classNames)
-    }
+    let labels = try LabelMap(from: source, to: classes)
     var exits = summary.exits.map { Evaluation.Exit(blocks: $0.blocks, gmac: $0.gmac, count: 0, correct: 0) }
     var loss = 0.0
     var count = 0
@@ -94,7 +92,7 @@ extension GraftedModel {
       }
       // The device works on this batch while the host settles the one before.
       try settle()
-      pending = (decisions, batch.labels)
+      pending = (decisions, labels.matched(batch).labels)
       // The clock of the images after the first batch starts when nothing of theirs is done yet.
       if count == 0 { try settle() }
     }

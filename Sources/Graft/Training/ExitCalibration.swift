@@ -1,6 +1,6 @@
-import Foundation
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 /// Confidence thresholds that keep the mean cost of an image within a budget, and what they were found on.
 public struct ExitCalibration: Codable, Sendable, Hashable {

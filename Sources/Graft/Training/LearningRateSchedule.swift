@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// How the learning rate moves over the steps of a run.
 public enum LearningRateSchedule: Codable, Sendable, Hashable {

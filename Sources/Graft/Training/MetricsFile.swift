@@ -1,31 +1,31 @@
-import Foundation
+import GraftSystem
 
 /// The run's `metrics.jsonl`: one JSON object a line for every step and every pass.
 final class MetricsFile {
-  private let handle: FileHandle?
-  private let path: String
+  private let file: FileDescriptor?
+  private let path: FilePath
 
   /// Opens the file of a run; lines past the step that the run continues from are dropped.
-  init(folder: String?, keepingStepsThrough step: Int) throws {
+  init(folder: FilePath?, keepingStepsThrough step: Int) throws {
     guard let folder else {
-      handle = nil
+      file = nil
       path = ""
       return
     }
-    path = folder + "/metrics.jsonl"
-    let kept = (try? String(contentsOfFile: path, encoding: .utf8)).map { text in
-      text.split(separator: "\n").filter { line in
-        let object = try? JSONDecoder().decode(Line.self, from: Data(line.utf8))
-        return object.map { $0.step <= step } ?? false
-      }
+    path = folder / "metrics.jsonl"
+    let before = step == 0 ? [] : (try? RegularFile.read(path, atMost: .max)) ?? []
+    let kept = before.split(separator: UInt8(ascii: "\n")).filter { line in
+      (try? JSON.value(Line.self, of: Array(line))).map { $0.step <= step } ?? false
     }
-    let text = step == 0 ? "" : (kept ?? []).map { $0 + "\n" }.joined()
-    try AtomicFile.write(text, to: path)
-    handle = FileHandle(forWritingAtPath: path)
-    _ = try? handle?.seekToEnd()
+    try AtomicFile.write(kept.flatMap { $0 + [UInt8(ascii: "\n")] }, to: path)
+    do {
+      file = try FileDescriptor.open(path, .writeOnly, options: [.append, .closeOnExec])
+    } catch {
+      throw CheckpointError.cannotWrite(path: path, reason: Errno(any: error).description)
+    }
   }
 
-  deinit { try? handle?.close() }
+  deinit { try? file?.close() }
 
   private struct Line: Codable {
     var event: String
@@ -44,7 +44,7 @@ final class MetricsFile {
   private var lastStep = 0
 
   func write(_ event: Trainer.Event) throws {
-    guard let handle else { return }
+    guard let file else { return }
     let line: Line
     switch event {
     case .step(let epoch, let step, _, let loss, let rate, _):
@@ -54,12 +54,11 @@ final class MetricsFile {
       line = Line(
         event: "epoch", epoch: epoch, step: lastStep, loss: loss, learningRate: nil, top1: validation?.top1)
     }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys]
+    let bytes = try JSON.bytes(of: line, .escapedLine) + [UInt8(ascii: "\n")]
     do {
-      try handle.write(contentsOf: encoder.encode(line) + Data("\n".utf8))
+      try file.writeAll(bytes)
     } catch {
-      throw CheckpointError.cannotWrite(path: path, reason: error.localizedDescription)
+      throw CheckpointError.cannotWrite(path: path, reason: Errno(any: error).description)
     }
   }
 }

@@ -1,6 +1,6 @@
-import Foundation
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 extension Trainer {
   /// What a run keeps of the blocks below its adapter.
@@ -62,15 +62,13 @@ extension Trainer {
     let tensors: [[Int]]
   }
 
-  private func featureKey(_ path: String) throws -> String {
+  private func featureKey(_ path: FilePath) throws -> String {
     let backbone = model.backbone
     guard let file = backbone.file else {
       throw GraftError.badSetting(
-        name: "features", value: path,
+        name: "features", value: printable(path),
         reason: "only the features of a backbone from a file are kept in a folder.")
     }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
     let key = FeatureKey(
       version: Graft.version, device: backbone.context.traits.identity, backbone: file.contentHash,
       shape: backbone.shape, positionResampling: backbone.positionResampling,
@@ -78,6 +76,6 @@ extension Trainer {
       matmul: try .choose(nil, on: backbone.context, precision: backbone.context.precision),
       tuning: backbone.context.tuning.arithmetic(on: backbone.context.traits), blocks: model.prefix.blocks,
       tensors: model.prefix.shapes)
-    return String(decoding: try encoder.encode(key), as: UTF8.self)
+    return try JSON.text(of: key, .escapedLine)
   }
 }

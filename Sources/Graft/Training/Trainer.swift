@@ -1,5 +1,6 @@
-import Foundation
 package import GraftOps
+import GraftSystem
+public import SystemPackage
 
 /// Trains a model's adapter and head; the backbone never changes.
 ///
@@ -35,7 +36,7 @@ public final class Trainer {
   let model: GraftedModel
   let recipe: TrainingRecipe
   private let seed: UInt64
-  private let output: String?
+  private let output: FilePath?
   private let transform: JSONValue
   let recomputation: Recomputation
   private let optimizer: any Optimizer
@@ -63,7 +64,7 @@ public final class Trainer {
   /// - Throws: ``GraftError`` for a bad recipe; `CheckpointError` when the folder cannot be written: now, not after
   ///   hours of training.
   public init(
-    _ model: GraftedModel, recipe: TrainingRecipe, seed: UInt64 = 0, output: String? = nil,
+    _ model: GraftedModel, recipe: TrainingRecipe, seed: UInt64 = 0, output: FilePath? = nil,
     transform: JSONValue = .object([:]), recomputation: Recomputation = .norms,
     features: FeatureStorage = .standard
   ) throws {
@@ -106,10 +107,10 @@ public final class Trainer {
   ///   - seed: of the run.
   /// - Throws: ``GraftError/cannotResume(folder:reason:)``; `CheckpointError` for a damaged file.
   public static func checkCheckpoint(
-    in output: String, adapter: any Adapter, recipe: TrainingRecipe, seed: UInt64
+    in output: FilePath, adapter: any Adapter, recipe: TrainingRecipe, seed: UInt64
   ) throws {
-    let path = output + "/" + checkpointName
-    guard FileManager.default.fileExists(atPath: path) else { return }
+    let path = output / checkpointName
+    guard path.exists else { return }
     let identity = try TrainingState.stored(in: SafetensorsFile(path: path)).identity
     var expected = identity
     (expected.adapter, expected.recipe, expected.seed) = (try JSONValue(encoding: adapter), recipe, seed)
@@ -144,9 +145,7 @@ public final class Trainer {
       throw GraftError.badSetting(
         name: "evaluation interval", value: "\(evaluatesEvery)", reason: "it must be at least 1.")
     }
-    for source in [training, validation] where source.classNames != model.classes {
-      throw GraftError.wrongClasses(model: model.classes, data: source.classNames)
-    }
+    for source in [training, validation] { _ = try LabelMap(from: source, to: model.classes) }
     try model.requireWhole()
     let lock = try output.map { try FolderLock($0) }
     defer { withExtendedLifetime(lock) {} }
@@ -155,7 +154,7 @@ public final class Trainer {
         throw GraftError.badOutput(
           folder: output, reason: "another run has trained into it meanwhile. Choose another folder.")
       }
-      for folder in [output, output + "/best"] { AtomicFile.removeLeftovers(in: folder) }
+      for folder in [output, output / "best"] { AtomicWrite.removeLeftovers(in: folder) }
     }
     try requireMemory(trainingImages: training.count, validationImages: validation.count)
     restorePoint = try RestorePoint(model, optimizer, step: 0)
@@ -178,17 +177,18 @@ public final class Trainer {
     shouldStop: @Sendable () -> Bool, onEvent: (Event) throws -> Void
   ) async throws -> Result {
     let context = model.backbone.context
+    let labels = try LabelMap(from: training, to: model.classes)
     let products = try MatmulVariant.choose(nil, on: context, precision: context.precision)
     let identity = TrainingState.Identity(
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
       backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
       positionResampling: model.backbone.positionResampling,
       precision: context.precision, classes: model.classes,
-      trainingImages: training.count, trainingData: output == nil ? "" : training.fingerprint,
+      trainingImages: training.count, trainingData: output == nil ? "" : labels.fingerprint(of: training),
       tuning: context.tuning.arithmetic(on: context.traits),
       products: products == .cpuDotProduct ? products : nil)
     var state = TrainingState(identity: identity)
-    if resumes, let checkpoint, FileManager.default.fileExists(atPath: checkpoint) {
+    if resumes, let checkpoint, checkpoint.exists {
       state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)
       restorePoint = try RestorePoint(model, optimizer, step: state.step)
     }
@@ -257,7 +257,8 @@ public final class Trainer {
         let groupSize = min(recipe.accumulation, batches - group)
         micro.append(
           try accumulate(
-            batch, share: 1 / Float(groupSize), state: state, part: position - group, cache: caches.training))
+            labels.matched(batch), share: 1 / Float(groupSize), state: state, part: position - group,
+            cache: caches.training))
         images += batch.count
         guard position - group == groupSize - 1 else { continue }
         try finishStep()
@@ -286,7 +287,7 @@ public final class Trainer {
         evaluation = result
         lastValidation = result
         if let output, result.top1 > state.bestTop1 {
-          try model.save(to: output + "/best", transform: transform)
+          try model.save(to: output / "best", transform: transform)
         }
         state.bestTop1 = max(state.bestTop1, result.top1)
       }
@@ -325,11 +326,11 @@ public final class Trainer {
     let learningRate: Double
   }
 
-  private var checkpoint: String? { output.map { $0 + "/" + Self.checkpointName } }
+  private var checkpoint: FilePath? { output.map { $0 / Self.checkpointName } }
 
   /// The checkpoint, if one has been written.
-  private var keptCheckpoint: String? {
-    checkpoint.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
+  private var keptCheckpoint: FilePath? {
+    checkpoint.flatMap { $0.exists ? $0 : nil }
   }
 
   private func save(_ state: TrainingState) throws {

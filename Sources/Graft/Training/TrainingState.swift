@@ -1,6 +1,6 @@
-import Foundation
 import GraftOps
 import GraftRuntime
+import GraftSystem
 
 /// Where a run stands; with the model's and the optimiser's tensors it is enough to go on to the same bits.
 struct TrainingState: Codable, Equatable {
@@ -40,17 +40,15 @@ extension TrainingState {
   private static let key = "graft_training_state"
 
   /// Writes state, model and optimiser as one file: a crash leaves the old one or the new one.
-  func write(_ point: RestorePoint, to path: String) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
-    let text = String(decoding: try encoder.encode(self), as: UTF8.self)
+  func write(_ point: RestorePoint, to path: FilePath) throws {
+    let text = try JSON.text(of: self, .escapedLine)
     try Safetensors.write(
       point.tensors, metadata: point.metadata.merging([Self.key: text]) { $1 }, to: path)
   }
 
   /// Reads a state back into a model and an optimiser that were made from the same settings.
   static func read(
-    from path: String, expecting identity: Identity, into model: GraftedModel, _ optimizer: any Optimizer
+    from path: FilePath, expecting identity: Identity, into model: GraftedModel, _ optimizer: any Optimizer
   ) throws -> TrainingState {
     let file = try SafetensorsFile(path: path)
     let state = try stored(in: file)
@@ -72,12 +70,12 @@ extension TrainingState {
   /// Where the run stands that a file was written by; its tensors are not looked at.
   static func stored(in file: SafetensorsFile) throws -> TrainingState {
     guard let text = file.metadata[key],
-      let state = try? JSONDecoder().decode(TrainingState.self, from: Data(text.utf8))
+      let state = try? JSON.value(TrainingState.self, of: text)
     else { throw noCheckpoint(file.path) }
     return state
   }
 
-  private static func noCheckpoint(_ path: String) -> GraftError {
+  private static func noCheckpoint(_ path: FilePath) -> GraftError {
     .cannotResume(folder: path, reason: "the file is not a training checkpoint.")
   }
 }

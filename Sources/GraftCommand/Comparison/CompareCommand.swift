@@ -1,7 +1,7 @@
 import ArgumentParser
-import Foundation
 import Graft
 import GraftRuntime
+import GraftSystem
 
 struct CompareCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -35,7 +35,7 @@ struct CompareCommand: AsyncParsableCommand {
       "What to compare: \(AdapterCatalog.names.joined(separator: ", ")), or all.", valueName: "list"))
   var adapters: String
   @Option(help: "Folder for the results.")
-  var out: String
+  var out: FilePath
   @Option(
     help: ArgumentHelp(
       "Seeds, separated by commas; each adapter is trained once with each.", valueName: "list"))
@@ -73,7 +73,7 @@ struct CompareCommand: AsyncParsableCommand {
     var failures: [String] = []
     var shared: (options: BackboneOptions, backbone: VisionTransformer)?
     for (index, run) in waiting {
-      guard !StopSignal.isRaised else { throw interrupted(file, reporter) }
+      guard !StopSignal.isWanted else { throw interrupted(file, reporter) }
       // Runs that prepare the backbone alike share it; only one is in memory at a time.
       if shared?.options != run.options {
         shared = nil
@@ -90,9 +90,11 @@ struct CompareCommand: AsyncParsableCommand {
         try file.append(result)
         try ComparisonReport(file.results).write(to: out)
         reporter.say(
-          "  top-1 \(format(100 * result.top1)) %, training \(result.trainImagesPerSecond.map { format($0) } ?? "?") images/s, "
-            + "inference \(format(result.inferenceImagesPerSecond)) images/s, peak device memory "
-            + formatBytes(result.peakDeviceBytes))
+          """
+            top-1 \(format(100 * result.top1)) %, training \(result.trainImagesPerSecond.map { format($0) } ?? "?") \
+          images/s, inference \(format(result.inferenceImagesPerSecond)) images/s, peak device memory \
+          \(formatBytes(result.peakDeviceBytes))
+          """)
         reporter.emit("result", try JSONValue(encoding: result).objectValue ?? [:])
       } catch let error as GraftError where error.concernsOneRun {
         reporter.endProgress()
@@ -108,15 +110,15 @@ struct CompareCommand: AsyncParsableCommand {
     if !file.results.isEmpty {
       let report = try ComparisonReport(file.results)
       try report.write(to: out)
-      reporter.say("\n" + report.text)
-      reporter.say("Report: \(out)/\(ComparisonReport.pageName)")
+      reporter.say(Message(plain: "\n" + report.text))
+      reporter.say("Report: \(out / ComparisonReport.pageName)")
     }
     reporter.emit(
       "done",
       [
         "runs": .integer(runs.count), "skipped": .integer(runs.count - waiting.count),
-        "failed": .integer(failures.count), "out": .string(out),
-        "report": .string("\(out)/\(ComparisonReport.pageName)"),
+        "failed": .integer(failures.count), "out": JSONValue(out),
+        "report": JSONValue(out / ComparisonReport.pageName),
       ])
     if !failures.isEmpty {
       reporter.note("Failed: \(failures.joined(separator: "; ")). The same command tries them again.")
@@ -155,7 +157,7 @@ struct CompareCommand: AsyncParsableCommand {
   }
 
   private func parsedSeeds() throws -> [Int] {
-    let parsed = seeds.split(separator: ",").map { Int($0.trimmingCharacters(in: .whitespaces)) ?? -1 }
+    let parsed = seeds.split(separator: ",").map { Int(String($0).trimmed) ?? -1 }
     guard !parsed.isEmpty, parsed.allSatisfy({ $0 >= 0 }), Set(parsed).count == parsed.count else {
       throw ValidationError("--seeds \(seeds): write different whole numbers from 0, such as 1,2,3.")
     }
@@ -173,26 +175,28 @@ struct CompareCommand: AsyncParsableCommand {
       transform: JSONValue(encoding: run.training.transform))
     let result = try await trainer.run(
       training: run.training, validation: run.validation, evaluatesEvery: evaluateEvery ?? run.recipe.epochs,
-      resumes: true, shouldStop: { StopSignal.isRaised }
+      resumes: true, shouldStop: { StopSignal.isWanted }
     ) { progress.show($0) }
     return result.wasInterrupted
       ? nil : try run.result(result, device: backbone.context.traits.name, command: commandLine)
   }
 
-  private func folder(_ run: ComparisonRun) -> String { "\(out)/runs/\(run.folderName)" }
+  private func folder(_ run: ComparisonRun) -> FilePath { out / "runs" / run.folderName }
 
   private func interrupted(_ file: ResultsFile, _ reporter: Reporter) -> ExitCode {
     reporter.note("Interrupted and saved. The same command goes on from here.")
-    reporter.emit("interrupted", ["finished": .integer(file.results.count), "out": .string(out)])
+    reporter.emit("interrupted", ["finished": .integer(file.results.count), "out": JSONValue(out)])
     return ExitCode(130)
   }
 }
 
 /// The command as it was typed, quoted for a shell.
 private var commandLine: String {
-  (["graft"] + CommandLine.arguments.dropFirst()).map { word in
+  (["graft"] + commandLineWords.dropFirst()).map { word in
     let plain = word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "+-_./:=,@%".contains($0)) }
-    return plain && !word.isEmpty ? word : "'" + word.replacingOccurrences(of: "'", with: "'\\''") + "'"
+    if plain, !word.isEmpty { return word }
+    let quoted = word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+    return "'" + quoted + "'"
   }.joined(separator: " ")
 }
 

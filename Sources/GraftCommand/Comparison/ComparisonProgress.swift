@@ -1,5 +1,5 @@
-import Foundation
 import Graft
+import GraftSystem
 
 /// Where a whole comparison stands and how long it may still take.
 struct ComparisonProgress {
@@ -64,7 +64,7 @@ struct ComparisonProgress {
           "loss": .number(loss), "learning_rate": .number(rate), "images_per_second": .number(speed),
         ])
     case .epoch(let epoch, let epochs, let loss, let validation):
-      var text = "  epoch \(epoch)/\(epochs)  training loss \(format(loss, 3))"
+      var text: Message = "  epoch \(epoch)/\(epochs)  training loss \(format(loss, 3))"
       var more: [String: JSONValue] = [
         "epoch": .integer(epoch), "epochs": .integer(epochs), "training_loss": .number(loss),
       ]

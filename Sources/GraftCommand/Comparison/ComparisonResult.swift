@@ -1,5 +1,5 @@
-import Foundation
 import Graft
+import GraftSystem
 
 /// One finished run of a comparison: a line of `results.jsonl`.
 struct ComparisonResult: Codable, Sendable {
@@ -66,29 +66,26 @@ struct ComparisonResult: Codable, Sendable {
 struct ResultsFile {
   static let name = "results.jsonl"
 
-  let path: String
+  let path: FilePath
   private(set) var results: [ComparisonResult] = []
 
   /// Reads a folder's results; there may be none yet.
   ///
   /// - Throws: `CheckpointError` naming the line that is no result.
-  init(folder: String) throws {
-    path = folder + "/" + Self.name
-    guard FileManager.default.fileExists(atPath: path) else { return }
-    let text: String
-    do {
-      text = try String(contentsOfFile: path, encoding: .utf8)
+  init(folder: FilePath) throws {
+    path = folder / Self.name
+    let bytes: [UInt8]
+    do { bytes = try RegularFile.read(path, atMost: 1 << 30) } catch FileFault.missing {
+      return
     } catch {
-      throw CheckpointError.unreadable(path: path, reason: error.localizedDescription)
+      throw CheckpointError.unreadable(path: path, reason: "\(error)")
     }
-    for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
-    where !line.isEmpty {
-      do {
-        let value = try JSONDecoder().decode(JSONValue.self, from: Data(line.utf8))
-        let result = try value.decoded(as: ComparisonResult.self)
-        guard result.isPlausible else { throw CocoaError(.coderInvalidValue) }
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for (number, line) in lines.enumerated() where !line.isEmpty {
+      let result = try? JSON.value(JSONValue.self, of: Array(line)).decoded(as: ComparisonResult.self)
+      if let result, result.isPlausible {
         results.append(result)
-      } catch {
+      } else {
         throw CheckpointError.malformedManifest(
           path: path, detail: "line \(number + 1) is no result of graft compare; remove it to run it again")
       }

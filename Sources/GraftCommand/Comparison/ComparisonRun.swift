@@ -1,6 +1,6 @@
-import Foundation
 import Graft
 import GraftData
+import GraftSystem
 
 /// One run of a comparison, checked as far as possible before any training begins.
 struct ComparisonRun {
@@ -17,10 +17,14 @@ struct ComparisonRun {
 
   /// Name of the run's folder: the label, with what file names do not take in percent-encoding.
   var folderName: String {
-    let plain = CharacterSet(
-      charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-._=,:")
-    let name = label.addingPercentEncoding(withAllowedCharacters: plain) ?? label
-    return "\(name)-seed\(seed)"
+    let name = label.utf8.map { byte in
+      let character = Character(Unicode.Scalar(byte))
+      let isPlain =
+        character.isASCII && (character.isLetter || character.isNumber || "+-._=,:".contains(character))
+      return isPlain
+        ? String(character) : "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+    }
+    return "\(name.joined())-seed\(seed)"
   }
 
   /// Images that training passes over; the unit of progress.
@@ -36,6 +40,6 @@ struct ComparisonRun {
       trainImagesPerSecond: outcome.trainingImagesPerSecond > 0 ? outcome.trainingImagesPerSecond : nil,
       inferenceImagesPerSecond: outcome.validation?.imagesPerSecond ?? 0,
       peakDeviceBytes: outcome.peakDeviceBytes, device: device, graftVersion: Graft.version,
-      date: Date.now.ISO8601Format(), command: command)
+      date: Timestamp.now, command: command)
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Graft
+import GraftSystem
 
 struct ReportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -16,9 +17,9 @@ struct ReportCommand: AsyncParsableCommand {
       """)
 
   @Argument(help: ArgumentHelp("Folders that graft compare wrote.", valueName: "dir"))
-  var folders: [String]
+  var folders: [FilePath]
   @Option(help: "Folder for report.html and report.md.")
-  var out: String?
+  var out: FilePath?
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
@@ -29,17 +30,18 @@ struct ReportCommand: AsyncParsableCommand {
       }
       let results = try folders.flatMap { folder in
         let results = try ResultsFile(folder: folder).results
-        if results.isEmpty { throw CheckpointError.missingFile(path: folder + "/" + ResultsFile.name) }
+        if results.isEmpty { throw CheckpointError.missingFile(path: folder / ResultsFile.name) }
         return results
       }
       let report = try ComparisonReport(results)
       try AtomicFile.createFolder(out)
       try report.write(to: out)
-      reporter.say(report.text)
-      reporter.say("Report: \(out)/\(ComparisonReport.pageName)")
+      reporter.say(Message(plain: report.text))
+      let page = out / ComparisonReport.pageName
+      reporter.say("Report: \(page)")
       reporter.emit(
         "done",
-        ["runs": .integer(results.count), "report": .string("\(out)/\(ComparisonReport.pageName)")])
+        ["runs": .integer(results.count), "report": JSONValue(page)])
     }
   }
 }

@@ -1,5 +1,5 @@
-import Foundation
 import Graft
+import GraftSystem
 
 /// Finished runs, put in order for people: a section a task, a row a method.
 struct ComparisonReport {
@@ -81,9 +81,9 @@ struct ComparisonReport {
   }
 
   /// Writes `report.html` and `report.md`.
-  func write(to folder: String) throws {
-    try AtomicFile.write(ReportPage(self).html, to: "\(folder)/\(Self.pageName)")
-    try AtomicFile.write(markdown, to: "\(folder)/report.md")
+  func write(to folder: FilePath) throws {
+    try AtomicFile.write(ReportPage(self).html, to: folder / Self.pageName)
+    try AtomicFile.write(markdown, to: folder / "report.md")
   }
 }
 

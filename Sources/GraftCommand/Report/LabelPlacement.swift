@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// Places labels beside the markers of a scatter plot so that nothing covers anything, where there is room.
 ///

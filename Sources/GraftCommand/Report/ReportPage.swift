@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// The report as one HTML file that needs nothing beside it.
 struct ReportPage {

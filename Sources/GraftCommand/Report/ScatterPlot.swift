@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// The papers' plot: accuracy over multiply-accumulates, a marker's area for the trainable parameters.
 struct ScatterPlot {

@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// A table for a terminal: columns as wide as their widest cell, `numbers` flush right.
 func textTable(_ header: [String], _ rows: [[String]], numbers: Set<Int>) -> String {

@@ -1,5 +1,5 @@
-import Foundation
 import GraftRuntime
+import GraftSystem
 
 /// Adam with decoupled weight decay, as `torch.optim.AdamW` computes it.
 public final class AdamW: Optimizer {

@@ -1,4 +1,5 @@
 import Foundation
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -32,9 +33,9 @@ struct CheckpointAdapterFolderTests {
     #expect(adapter.manifest.settings["sites"]?.arrayValue?.map(\.intValue) == [4, 7])
     #expect(try adapter.weights.floats("head.weight") == [1, 2])
     #expect(
-      try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+      try FileManager.default.contentsOfDirectory(atPath: path.string).sorted()
         == ["adapter_config.json", "adapter_model.safetensors"])
-    let data = try Data(contentsOf: URL(fileURLWithPath: path + "/adapter_config.json"))
+    let data = try Data(contentsOf: URL(fileURLWithPath: (path / "adapter_config.json").string))
     let json = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
     #expect(
       Set(json.keys) == [
@@ -68,14 +69,14 @@ struct CheckpointAdapterFolderTests {
     let path = folder.file("adapter")
     try AdapterFolder.write(manifest(), tensors: tensors, to: path)
     // Weights cannot be replaced: a folder that is not empty is in their place.
-    try FileManager.default.removeItem(atPath: path + "/adapter_model.safetensors")
-    try AtomicFile.createFolder(path + "/adapter_model.safetensors/x")
+    try FileManager.default.removeItem(atPath: (path / "adapter_model.safetensors").string)
+    try AtomicFile.createFolder(path / "adapter_model.safetensors/x")
     #expect(throws: CheckpointError.self) {
       try AdapterFolder.write(manifest(adapter: "alore"), tensors: tensors, to: path)
     }
     #expect(
       checkpointError { _ = try AdapterFolder(path: path) }
-        == .missingFile(path: path + "/adapter_config.json"))
+        == .missingFile(path: path / "adapter_config.json"))
   }
 
   @Test("Missing files are named")
@@ -85,7 +86,7 @@ struct CheckpointAdapterFolderTests {
       checkpointError { _ = try AdapterFolder(path: folder.path) }
         == .missingFile(path: folder.file("adapter_config.json")))
     try AdapterFolder.write(manifest(), tensors: tensors, to: folder.path)
-    try FileManager.default.removeItem(atPath: folder.file("adapter_model.safetensors"))
+    try FileManager.default.removeItem(atPath: folder.file("adapter_model.safetensors").string)
     #expect(
       checkpointError { _ = try AdapterFolder(path: folder.path) }
         == .missingFile(path: folder.file("adapter_model.safetensors")))
@@ -115,7 +116,7 @@ struct CheckpointAdapterFolderTests {
     let folder = try TemporaryFolder()
     try AdapterFolder.write(manifest(), tensors: tensors, to: folder.path)
     let path = folder.file("adapter_config.json")
-    let text = try String(contentsOfFile: path, encoding: .utf8)
+    let text = try text(path)
     #expect(text.contains(original))
     try AtomicFile.write(text.replacingOccurrences(of: original, with: replacement), to: path)
     let error = checkpointError { _ = try AdapterFolder(path: folder.path) }

@@ -1,11 +1,12 @@
 import Foundation
+import GraftSystem
 import Testing
 
 @testable import Graft
 
 @Suite("Checkpoint atomic files")
 struct CheckpointAtomicFileTests {
-  private func read(_ path: String) throws -> String { try String(contentsOfFile: path, encoding: .utf8) }
+  private func read(_ path: FilePath) throws -> String { try text(path) }
 
   @Test("A file is written, replaced, and nothing lies beside it")
   func write() throws {
@@ -53,13 +54,13 @@ struct CheckpointAtomicFileTests {
     #expect(try read(folder.file("f")) == "x")
   }
 
-  @Test("A full disk is said", .enabled(if: FileManager.default.fileExists(atPath: "/dev/full")))
+  @Test("A full disk is said", .enabled(if: FilePath("/dev/full").exists))
   func full() throws {
-    let descriptor = open("/dev/full", O_WRONLY)
-    defer { close(descriptor) }
+    let file = try FileDescriptor.open("/dev/full", .writeOnly)
+    defer { try? file.close() }
     let error = checkpointError {
       try [UInt8(1)].withUnsafeBytes {
-        try AtomicFile.Output(descriptor: descriptor, path: "f").append($0)
+        try AtomicFile.Output(file: file, path: "f").append($0)
       }
     }
     #expect(error == .cannotWrite(path: "f", reason: String(cString: strerror(ENOSPC))))
@@ -84,7 +85,7 @@ struct CheckpointAtomicFileTests {
     let folder = try TemporaryFolder()
     try AtomicFile.requireWritable(folder: folder.file("out"), neededBytes: 1)
     #expect(try folder.contents == ["out"])
-    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("out")).isEmpty)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("out").string).isEmpty)
     let error = checkpointError {
       try AtomicFile.requireWritable(folder: folder.file("out"), neededBytes: .max)
     }

@@ -1,32 +1,31 @@
 import Foundation
+import GraftSystem
 
 @testable import Graft
 
 /// A folder of its own for each test that writes; removed with the value.
 final class TemporaryFolder {
-  let path: String
+  let path: FilePath
 
   init() throws {
-    path =
-      FileManager.default.temporaryDirectory
-      .appendingPathComponent("graft-tests-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    path = temporaryPath()
+    try Folder.make(path)
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: path) }
+  deinit { try? FileManager.default.removeItem(atPath: path.string) }
 
   /// The path of a file in the folder.
-  func file(_ name: String) -> String { "\(path)/\(name)" }
+  func file(_ name: String) -> FilePath { path / name }
 
   /// Writes bytes as they are, around the code under test.
-  func file(_ name: String, _ bytes: [UInt8]) throws -> String {
-    try Data(bytes).write(to: URL(fileURLWithPath: file(name)))
+  func file(_ name: String, _ bytes: [UInt8]) throws -> FilePath {
+    try Data(bytes).write(to: URL(fileURLWithPath: file(name).string))
     return file(name)
   }
 
   /// What lies in the folder, hidden files included.
   var contents: [String] {
-    get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+    get throws { try FileManager.default.contentsOfDirectory(atPath: path.string).sorted() }
   }
 }
 

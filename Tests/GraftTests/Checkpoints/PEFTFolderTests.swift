@@ -2,6 +2,7 @@
 
 import Foundation
 import GraftOps
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -10,7 +11,7 @@ import Testing
 @Suite(.serialized) struct PEFTFolderTests {
   static let folders = ["timm", "timm-rslora", "huggingface", "huggingface-old"]
 
-  private func path(_ name: String) -> String { "\(Fixtures.folder)/peft/\(name)" }
+  private func path(_ name: String) -> FilePath { Fixtures.folder / "peft" / name }
 
   @Test(arguments: folders)
   func givesTheSameLogits(_ name: String) throws {
@@ -57,12 +58,19 @@ import Testing
 
   /// A copy of a folder with some entries changed and some taken out.
   private func copy(
-    _ name: String, _ changes: [String: JSONValue] = [:], without: [String] = [], to folder: String
-  ) throws -> String {
-    let target = folder + "/copy"
-    try? FileManager.default.removeItem(atPath: target)
-    try FileManager.default.copyItem(atPath: name.hasPrefix("/") ? name : path(name), toPath: target)
-    let file = URL(fileURLWithPath: target + "/adapter_config.json")
+    _ name: String, _ changes: [String: JSONValue] = [:], to folder: FilePath
+  ) throws -> FilePath {
+    try copy(path(name), changes, to: folder)
+  }
+
+  private func copy(
+    _ source: FilePath, _ changes: [String: JSONValue] = [:], without: [String] = [], to folder: FilePath
+  ) throws -> FilePath {
+    let target = folder / "copy"
+    try? FileManager.default.removeItem(atPath: target.string)
+    try FileManager.default.copyItem(
+      atPath: source.string, toPath: target.string)
+    let file = URL(fileURLWithPath: (target / "adapter_config.json").string)
     var entries = try JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: file))
     for (key, value) in changes { entries[key] = value }
     for key in without { entries[key] = nil }
@@ -89,25 +97,25 @@ import Testing
   @Test func otherTensorsAreRefused() async throws {
     try await Fixtures.withFolder { folder in
       let vit = try Fixtures.smallViT()
-      let file = try SafetensorsFile(path: path("timm") + "/adapter_model.safetensors")
-      let weights = try copy("timm", to: folder) + "/adapter_model.safetensors"
+      let file = try SafetensorsFile(path: path("timm") / "adapter_model.safetensors")
+      let weights = try copy("timm", to: folder) / "adapter_model.safetensors"
       func write(_ tensors: [Safetensors.TensorData]) throws { try Safetensors.write(tensors, to: weights) }
       let all = try file.names.map { try Safetensors.TensorData(copying: $0, from: file) }
 
       let lost = "base_model.model.blocks.3.mlp.fc2.lora_B.weight"
       try write(all.filter { $0.name != lost })
       let error = #expect(throws: CheckpointError.self) {
-        try GraftedModel(PEFTFolder(path: folder + "/copy"), on: vit)
+        try GraftedModel(PEFTFolder(path: folder / "copy"), on: vit)
       }
       #expect("\(error!)".contains("blocks.3.mlp.fc2.lora_B"), "\(error!)")
 
       try write(all.filter { !$0.name.contains("head") })
-      let headless = #expect(throws: CheckpointError.self) { try PEFTFolder(path: folder + "/copy") }
+      let headless = #expect(throws: CheckpointError.self) { try PEFTFolder(path: folder / "copy") }
       #expect("\(headless!)".contains("modules_to_save"))
 
       let foreign = "base_model.model.blocks.0.attn.gate.lora_A.weight"
       try write(all + [.init(name: foreign, shape: [1], values: [Float(0)])])
-      let unexpected = #expect(throws: CheckpointError.self) { try PEFTFolder(path: folder + "/copy") }
+      let unexpected = #expect(throws: CheckpointError.self) { try PEFTFolder(path: folder / "copy") }
       #expect("\(unexpected!)".contains("attn.gate"))
 
       let wrongRank = try copy("timm", ["r": 3], to: folder)
@@ -144,13 +152,13 @@ import Testing
       let model = try GraftedModel.small("lora", ["targets": targets, "rank": "3", "alpha": "4.5"])
       try model.perturb()
       let images = Fixtures.noise(2)
-      try model.save(to: folder + "/own")
-      #expect(try !PEFTFolder.isAt(folder + "/own"))
+      try model.save(to: folder / "own")
+      #expect(try !PEFTFolder.isAt(folder / "own"))
       #expect(
-        try GraftedModel(AdapterFolder(path: folder + "/own"), on: model.backbone).logits(images)
+        try GraftedModel(AdapterFolder(path: folder / "own"), on: model.backbone).logits(images)
           == model.logits(images))
       let plain = try copy(
-        folder + "/own", without: ["adapter", "format_version", "graft_version", "backbone"], to: folder)
+        folder / "own", without: ["adapter", "format_version", "graft_version", "backbone"], to: folder)
       #expect(try PEFTFolder.isAt(plain))
       let loaded = try GraftedModel(PEFTFolder(path: plain), on: model.backbone)
       #expect(try loaded.logits(images) == model.logits(images))
@@ -163,9 +171,9 @@ import Testing
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small("lora", ["targets": "[\"q\", \"v\"]"])
       try model.save(to: folder)
-      let file = try SafetensorsFile(path: folder + "/adapter_model.safetensors")
+      let file = try SafetensorsFile(path: folder / "adapter_model.safetensors")
       #expect(file.names.contains("blocks.0.attn.q.lora_A.weight"))
-      let text = try String(contentsOfFile: folder + "/adapter_config.json", encoding: .utf8)
+      let text = try text(folder / "adapter_config.json")
       #expect(!text.contains("target_modules"))
     }
   }

@@ -18,9 +18,7 @@ struct CheckpointPositionEmbeddingTests {
       (Grid(height: 4, width: 4), Grid(height: 1, width: 1)),
     ])
   func golden(convention: PositionResampling, sizes: (old: Grid, new: Grid)) throws {
-    let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../Fixtures/position_embedding.safetensors").standardized.path
-    let file = try SafetensorsFile(path: path)
+    let file = try Fixtures.open("position_embedding")
     let (old, new) = sizes
     let name = "\(old.height)x\(old.width)-\(new.height)x\(new.width)"
     let input = try file.floats("\(name).input")

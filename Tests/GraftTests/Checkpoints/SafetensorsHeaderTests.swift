@@ -149,7 +149,7 @@ struct CheckpointSafetensorsHeaderTests {
     let error = checkpointError { _ = try SafetensorsFile(path: path) }
     let text = try #require(error).description
     #expect(text.contains(header.says), "\(text)")
-    #expect(text.contains(path))
+    #expect(text.contains(path.string))
   }
 
   @Test(
@@ -201,7 +201,7 @@ struct CheckpointSafetensorsHeaderTests {
     let path = folder.file("whole")
     try Safetensors.write(
       [("weight", [2, 2], [1, 2, 3, 4]), ("bias", [2], [5, 6])], metadata: ["format": "pt"], to: path)
-    let whole = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    let whole = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path.string)))
     for count in 0..<whole.count {
       let cut = try folder.file("cut", Array(whole.prefix(count)))
       let error = checkpointError { _ = try SafetensorsFile(path: cut) }
@@ -236,12 +236,12 @@ struct CheckpointSafetensorsHeaderTests {
     let folder = try TemporaryFolder()
     #expect(
       checkpointError { _ = try SafetensorsFile(path: folder.path) }
-        == .unreadable(path: folder.path, reason: "it is not a regular file"))
+        == .unreadable(path: folder.path, reason: "it is a folder, not a regular file"))
     #expect(
       checkpointError { _ = try SafetensorsFile(path: "/dev/zero") }
         == .unreadable(path: "/dev/zero", reason: "it is not a regular file"))
     let pipe = folder.file("pipe")
-    #expect(mkfifo(pipe, 0o600) == 0)
+    #expect(mkfifo(pipe.string, 0o600) == 0)
     #expect(
       checkpointError { _ = try SafetensorsFile(path: pipe) }
         == .unreadable(path: pipe, reason: "it is not a regular file"))

@@ -2,6 +2,7 @@
 
 import Foundation
 import GraftOps
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -252,7 +253,7 @@ import Testing
         var recipe = Fixtures.recipe
         recipe.epochs = 3
         let steps = Counter()
-        _ = try await Trainer(model, recipe: recipe, seed: 2, output: folder + "/" + name).run(
+        _ = try await Trainer(model, recipe: recipe, seed: 2, output: folder / name).run(
           training: Fixtures.coloured(24), validation: Fixtures.coloured(6), resumes: resumes,
           shouldStop: { limit.map { steps.next() >= $0 } ?? false })
         return try model.bits()
@@ -383,7 +384,7 @@ import Testing
   @Test func cannotBeMerged() async throws {
     try await Fixtures.withFolder { folder in
       let model = try Self.model()
-      #expect(throws: GraftError.self) { try model.merge(to: folder + "/merged.safetensors") }
+      #expect(throws: GraftError.self) { try model.merge(to: folder / "merged.safetensors") }
     }
   }
 }

@@ -1,6 +1,7 @@
 // swift-format-ignore-file: NeverForceUnwrap
 
 import Foundation
+import GraftSystem
 import Synchronization
 import Testing
 
@@ -105,8 +106,8 @@ import Testing
       #expect(colours.exits[0].count == 6)
 
       // A file from elsewhere with thresholds for another number of exits.
-      let path = folder + "/" + AdapterFolder.manifestName
-      let text = try String(contentsOfFile: path, encoding: .utf8)
+      let path = folder / AdapterFolder.manifestName
+      let text = try text(path)
       try AtomicFile.write(text.replacing("0.5,", with: ""), to: path)
       #expect(throws: CheckpointError.self) { try GraftedModel(path: folder, on: Fixtures.context.get()) }
     }

@@ -4,6 +4,7 @@ import Foundation
 import GraftData
 import GraftOps
 import GraftRuntime
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -19,15 +20,15 @@ import Testing
     private(set) var vit: VisionTransformer
     private(set) var model: GraftedModel
     private let adapter: String
-    private let file: String
+    private let file: FilePath
 
-    init(_ adapter: String, _ file: String) throws {
+    init(_ adapter: String, _ file: FilePath) throws {
       (self.adapter, self.file) = (adapter, file)
       context = try watch { try Context(Device.select()) }
       (vit, model) = try watch { [context] in try Self.load(adapter, file, on: context) }
     }
 
-    private static func load(_ adapter: String, _ file: String, on context: Context) throws -> (
+    private static func load(_ adapter: String, _ file: FilePath, on context: Context) throws -> (
       VisionTransformer, GraftedModel
     ) {
       let vit = try VisionTransformer(path: file, options: .init(heads: 2), on: context)
@@ -58,7 +59,7 @@ import Testing
   }
 
   nonisolated(nonsending) private static func train(
-    _ model: GraftedModel, images: Int, epochs: Int, folder: String? = nil, resumes: Bool = false
+    _ model: GraftedModel, images: Int, epochs: Int, folder: FilePath? = nil, resumes: Bool = false
   ) async throws -> [String: [UInt32]] {
     var recipe = TinyViT.recipe
     recipe.epochs = epochs
@@ -153,9 +154,10 @@ import Testing
     }
   }
 
-  private func withBackbone(_ body: (_ file: String, _ folder: String) async throws -> Void) async throws {
+  private func withBackbone(_ body: (_ file: FilePath, _ folder: FilePath) async throws -> Void) async throws
+  {
     try await Fixtures.withFolder { folder in
-      let file = folder + "/vit.safetensors"
+      let file = folder / "vit.safetensors"
       try TinyViT.write(to: file)
       try await body(file, folder)
     }
@@ -186,7 +188,7 @@ import Testing
   @Test(arguments: Faults.someAdapters) func aRunWithAFolder(_ adapter: String) async throws {
     try await withBackbone { file, folder in
       var number = 0
-      var name: String { "\(folder)/\(number)" }
+      var name: FilePath { folder / "\(number)" }
       try await tryFaults(
         "run \(adapter)", on: { try World(adapter, file) },
         retry: { world in
@@ -263,8 +265,8 @@ import Testing
             if let bits = try? world.model.logits(batch).joined().map(\.bitPattern) {
               #expect(bits == before, what)
             } else {
-              #expect(throws: GraftError.self, what) { try world.model.save(to: folder + "/damaged") }
-              #expect(!FileManager.default.fileExists(atPath: folder + "/damaged/adapter_config.json"), what)
+              #expect(throws: GraftError.self, what) { try world.model.save(to: folder / "damaged") }
+              #expect(!(folder / "damaged/adapter_config.json").exists, what)
             }
             try world.recover()
           }
@@ -275,7 +277,7 @@ import Testing
   }
 
   /// Calls of a training step whose failure must be heard of.
-  nonisolated(nonsending) private func counted(_ adapter: String, _ file: String) async throws -> [String:
+  nonisolated(nonsending) private func counted(_ adapter: String, _ file: FilePath) async throws -> [String:
     Int]
   {
     let world = try World(adapter, file)

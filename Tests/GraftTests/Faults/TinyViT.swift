@@ -1,6 +1,7 @@
 import Foundation
 import GraftData
 import GraftOps
+import GraftSystem
 
 @testable import Graft
 
@@ -11,7 +12,7 @@ enum TinyViT {
     imageSize: 16, patchSize: 4, width: 16, depth: 2, heads: 2, hiddenWidth: 32)
 
   /// Random weights in a file: a run with an output folder wants a backbone that has one.
-  static func write(to path: String) throws {
+  static func write(to path: FilePath) throws {
     let weights = RandomWeights(seed: 11)
     try Safetensors.write(
       shape.tensorShapes.map {

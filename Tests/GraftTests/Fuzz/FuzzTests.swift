@@ -2,6 +2,7 @@
 
 import Foundation
 import GraftRuntime
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -40,7 +41,7 @@ import Testing
 
   /// The cases of a target that `tools/fuzz --keep` has kept.
   private static func kept(_ target: String) throws -> [[UInt8]] {
-    let lines = try String(contentsOfFile: "\(Fixtures.folder)/fuzz/\(target).base64", encoding: .utf8)
+    let lines = try text(Fixtures.folder / "fuzz/\(target).base64")
     return try lines.split(separator: "\n").map { [UInt8](try #require(Data(base64Encoded: String($0)))) }
   }
 
@@ -111,7 +112,7 @@ import Testing
 
   @Test func safetensorsFiles() throws {
     let folder = try TemporaryFolder()
-    let good = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Fixtures.smallPath)).prefix(1 << 16))
+    let good = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Fixtures.smallPath.string)).prefix(1 << 16))
     let header = #"{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#
     let small = safetensorsBytes(header, data: 24)
     try fuzz("safetensors-files", Self.cases / 10, Mutator([small, good], seed: Self.seed)) { bytes in
@@ -124,7 +125,7 @@ import Testing
   func adapterManifests(_ name: String) async throws {
     try await Fixtures.withFolder { folder in
       try GraftedModel.small(name).save(to: folder)
-      let path = URL(fileURLWithPath: folder + "/" + AdapterFolder.manifestName)
+      let path = URL(fileURLWithPath: (folder / AdapterFolder.manifestName).string)
       let good = [UInt8](try Data(contentsOf: path))
       let words = [
         "\"adapter\"", "\"peft_type\"", "\"LORA\"", "\"settings\"", "\"classes\"", "[\"a\",\"a\"]",
@@ -159,10 +160,10 @@ import Testing
       } else {
         for name in [AdapterFolder.manifestName, AdapterFolder.weightsName] {
           try FileManager.default.copyItem(
-            atPath: "\(Fixtures.folder)/peft/timm/\(name)", toPath: "\(folder)/\(name)")
+            atPath: (Fixtures.folder / "peft/timm/\(name)").string, toPath: (folder / "\(name)").string)
         }
       }
-      let path = URL(fileURLWithPath: folder + "/" + AdapterFolder.weightsName)
+      let path = URL(fileURLWithPath: (folder / AdapterFolder.weightsName).string)
       let good = [UInt8](try Data(contentsOf: path))
       // Wounds in the header, or anywhere.
       let start = 8 + Int(good.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
@@ -182,13 +183,12 @@ import Testing
   @Test func tuningFiles() async throws {
     let traits = try Fixtures.context.get().traits
     try await Fixtures.withFolder { path in
-      let folder = URL(fileURLWithPath: path, isDirectory: true)
-      let file = URL(fileURLWithPath: TuningFile.path(for: traits, in: folder))
+      let file = URL(fileURLWithPath: TuningFile.path(for: traits, in: path).string)
       let good = Array(try TuningFile(.default(for: traits), for: traits).text().utf8)
       let words = ["\"clblast\"", "\"cpuDotProduct\"", "\"matmul\"", "1048576", "\"format\"", "2"]
       try fuzz("tuning-files", Self.cases / 10, Mutator([good], words: words, seed: Self.seed)) { bytes in
         try Data(bytes).write(to: file)
-        let (tuning, origin) = Tuning.load(for: traits, from: folder)
+        let (tuning, origin) = Tuning.load(for: traits, from: path)
         try #require(tuning.fault(on: traits) == nil)
         if case .ignored = origin { throw Ignored() }
       }
@@ -201,9 +201,9 @@ import Testing
       let store = try FeatureFolder(folder, about: "fuzzed", limit: 1 << 20)
       for (name, row) in rows { try store.keep(row, as: name) }
       try store.flush()
-      let names = try FileManager.default.subpathsOfDirectory(atPath: folder)
+      let names = try FileManager.default.subpathsOfDirectory(atPath: folder.string)
       let path = URL(
-        fileURLWithPath: folder + "/" + (try #require(names.first { $0.hasSuffix(".safetensors") })))
+        fileURLWithPath: (folder / (try #require(names.first { $0.hasSuffix(".safetensors") }))).string)
       let good = [UInt8](try Data(contentsOf: path))
       try fuzz(
         "feature-files", Self.cases / 10,
@@ -231,10 +231,10 @@ import Testing
 
   /// Small pictures of every colour type.
   private static func pictures(_ kind: String) throws -> [[UInt8]] {
-    let folder = "\(Fixtures.folder)/images"
-    let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+    let folder = Fixtures.folder / "images"
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.string).sorted()
     let pictures = try names.filter { $0.hasSuffix(kind == "png" ? ".png" : ".jpg") }.map {
-      [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)")))
+      [UInt8](try Data(contentsOf: URL(fileURLWithPath: (folder / "\($0)").string)))
     }
     return pictures.filter { $0.count < 1 << 14 }
   }

@@ -2,6 +2,7 @@
 
 import Foundation
 import GraftOps
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -102,7 +103,7 @@ import Testing
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small(name)
       try model.save(to: folder)
-      let file = try SafetensorsFile(path: folder + "/adapter_model.safetensors")
+      let file = try SafetensorsFile(path: folder / "adapter_model.safetensors")
       let prefix = try AdapterFolder(path: folder).tensorPrefix
       #expect(prefix.isEmpty == ((model.adapter as? any PEFTAdapter)?.peftEntries == nil))
       let expected = model.stateShapes.map { (prefix + $0.key, $0.value) }
@@ -121,8 +122,8 @@ import Testing
       let loaded = try GraftedModel(path: folder, on: Fixtures.context.get())
       let images = Fixtures.noise(2, size: 64)
       #expect(try (loaded.logits(images) == model.logits(images)))
-      try model.merge(to: folder + "/merged.safetensors")
-      let merged = try GraftedModel(merged: folder + "/merged.safetensors", on: Fixtures.context.get())
+      try model.merge(to: folder / "merged.safetensors")
+      let merged = try GraftedModel(merged: folder / "merged.safetensors", on: Fixtures.context.get())
       #expect(try (merged.logits(images) == model.logits(images)))
     }
   }
@@ -157,19 +158,18 @@ import Testing
   /// An app with one model a user: all of them share the backbone that the first one loaded.
   @Test func foldersShareABackboneInMemory() throws {
     let context = try Context(Fixtures.context.get().device)
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("graft-\(UUID().uuidString)")
-      .path
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let folder = temporaryPath()
+    defer { try? FileManager.default.removeItem(atPath: folder.string) }
     let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
     let other = try VisionTransformer(
       path: Fixtures.smallPath, options: .init(imageSize: 64, heads: 4), on: context)
     for (name, backbone) in [("alore", vit), ("ila++", vit), ("linear", other)] {
-      try GraftedModel.small(name, on: backbone).save(to: "\(folder)/\(name)")
+      try GraftedModel.small(name, on: backbone).save(to: folder / "\(name)")
     }
-    let first = try GraftedModel(path: folder + "/alore", sharing: [other, vit], on: context)
+    let first = try GraftedModel(path: folder / "alore", sharing: [other, vit], on: context)
     #expect(first.backbone === vit)
     let before = context.memory.bytesInUse
-    let second = try GraftedModel(path: folder + "/ila++", sharing: [first.backbone], on: context)
+    let second = try GraftedModel(path: folder / "ila++", sharing: [first.backbone], on: context)
     #expect(second.backbone === vit)
     // Values and gradients, statistics of batch normalisations, rounded up to pages.
     let alignment = context.traits.subBufferAlignment
@@ -177,9 +177,9 @@ import Testing
     #expect(context.memory.bytesInUse - before <= 2 * 4 * second.arena.count + pages)
     #expect(context.memory.bytesInUse - before < vit.shape.parameterCount)
     // Prepared for other images, it is another backbone.
-    let third = try GraftedModel(path: folder + "/linear", sharing: [vit], on: context)
+    let third = try GraftedModel(path: folder / "linear", sharing: [vit], on: context)
     #expect(third.backbone !== vit && third.backbone.shape.imageSize == 64)
-    let alone = try GraftedModel(path: folder + "/ila++", on: context)
+    let alone = try GraftedModel(path: folder / "ila++", on: context)
     #expect(try alone.logits(Fixtures.noise(2)) == second.logits(Fixtures.noise(2)))
   }
 

@@ -2,6 +2,7 @@
 
 import Foundation
 import GraftOps
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -24,7 +25,7 @@ import Testing
   @Test(arguments: variants)
   func mergedEqualsUnmerged(_ name: String, _ settings: [String: String]) async throws {
     try await Fixtures.withFolder { folder in
-      let path = folder + "/merged.safetensors"
+      let path = folder / "merged.safetensors"
       let model = try GraftedModel.small(name, settings)
       try model.perturb(by: 0.05)
       let images = Fixtures.noise(4)
@@ -42,8 +43,10 @@ import Testing
       #expect(merged.summary.gmac == frozen.summary.gmac, "it costs what the backbone costs")
       // Merging takes nothing away from the model.
       #expect(try model.logits(images).flatMap { $0 } == expected)
-      try model.merge(to: folder + "/again.safetensors")
-      #expect(FileManager.default.contentsEqual(atPath: path, andPath: folder + "/again.safetensors"))
+      try model.merge(to: folder / "again.safetensors")
+      #expect(
+        FileManager.default.contentsEqual(atPath: path.string, andPath: (folder / "again.safetensors").string)
+      )
     }
   }
 
@@ -55,8 +58,8 @@ import Testing
       try model.perturb(by: 0.02)
       let images = Fixtures.noise(2, size: 56)
       let expected = try model.logits(images).flatMap { $0 }
-      try model.merge(to: folder + "/m.safetensors")
-      let merged = try GraftedModel(merged: folder + "/m.safetensors", on: vit.context)
+      try model.merge(to: folder / "m.safetensors")
+      let merged = try GraftedModel(merged: folder / "m.safetensors", on: vit.context)
       #expect(try relativeError(merged.logits(images).flatMap { $0 }, expected) < 1e-5)
     }
   }
@@ -66,8 +69,8 @@ import Testing
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small(name)
       try model.perturb()
-      try model.merge(to: folder + "/m.safetensors")
-      let file = try SafetensorsFile(path: folder + "/m.safetensors")
+      try model.merge(to: folder / "m.safetensors")
+      let file = try SafetensorsFile(path: folder / "m.safetensors")
       var expected = model.backbone.shape.tensorShapes
       expected["head.weight"] = [3, 64]
       expected["head.bias"] = [3]
@@ -96,8 +99,8 @@ import Testing
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small("linear")
       try model.perturb()
-      try model.merge(to: folder + "/m.safetensors")
-      let merged = try GraftedModel(merged: folder + "/m.safetensors", on: model.backbone.context)
+      try model.merge(to: folder / "m.safetensors")
+      let merged = try GraftedModel(merged: folder / "m.safetensors", on: model.backbone.context)
       #expect(try (merged.logits(Fixtures.noise(3)) == model.logits(Fixtures.noise(3))))
     }
   }
@@ -107,9 +110,9 @@ import Testing
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small("alore")
       try model.perturb()
-      try model.merge(to: folder + "/m.safetensors")
+      try model.merge(to: folder / "m.safetensors")
       let vit = try VisionTransformer(
-        path: folder + "/m.safetensors", options: .init(heads: 4), on: Fixtures.context.get())
+        path: folder / "m.safetensors", options: .init(heads: 4), on: Fixtures.context.get())
       let second = try GraftedModel.small("ila", on: vit)
       #expect(try second.computeGradients(Fixtures.noise(2)).isFinite)
     }
@@ -119,13 +122,13 @@ import Testing
   func ilaRefuses(_ name: String) async throws {
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small(name)
-      let error = #expect(throws: GraftError.self) { try model.merge(to: folder + "/m.safetensors") }
+      let error = #expect(throws: GraftError.self) { try model.merge(to: folder / "m.safetensors") }
       guard case .notMergeable(name, let reason) = error else {
         Issue.record("\(String(describing: error))")
         return
       }
       #expect(reason.contains("not linear"))
-      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.string).isEmpty)
     }
   }
 
@@ -136,23 +139,24 @@ import Testing
       var values = try model[name].value.floats()
       values[5] = .nan
       try model[name].value.assign(values)
-      #expect(throws: GraftError.notFinite(tensor: name)) { try model.merge(to: folder + "/m.safetensors") }
-      #expect(throws: GraftError.notFinite(tensor: name)) { try model.save(to: folder + "/a") }
-      #expect(!FileManager.default.fileExists(atPath: folder + "/m.safetensors"))
+      #expect(throws: GraftError.notFinite(tensor: name)) { try model.merge(to: folder / "m.safetensors") }
+      #expect(throws: GraftError.notFinite(tensor: name)) { try model.save(to: folder / "a") }
+      #expect(!(folder / "m.safetensors").exists)
     }
   }
 
   @Test func backboneIsNotOverwritten() async throws {
     try await Fixtures.withFolder { folder in
-      let copy = folder + "/vit.safetensors"
-      try FileManager.default.copyItem(atPath: Fixtures.smallPath, toPath: copy)
-      try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: copy)
+      let copy = folder / "vit.safetensors"
+      try FileManager.default.copyItem(atPath: Fixtures.smallPath.string, toPath: copy.string)
+      try FileManager.default.createSymbolicLink(
+        atPath: (folder / "link").string, withDestinationPath: copy.string)
       let vit = try VisionTransformer(path: copy, options: .init(heads: 4), on: Fixtures.context.get())
       let model = try GraftedModel.small("alore", on: vit)
-      for path in [copy, folder + "/./vit.safetensors", folder + "/link"] {
+      for path in [copy, folder / "./vit.safetensors", folder / "link"] {
         #expect(throws: GraftError.self) { try model.merge(to: path) }
       }
-      #expect(FileManager.default.contentsEqual(atPath: copy, andPath: Fixtures.smallPath))
+      #expect(FileManager.default.contentsEqual(atPath: copy.string, andPath: Fixtures.smallPath.string))
     }
   }
 
@@ -161,7 +165,7 @@ import Testing
       let shape = VisionTransformerShape(imageSize: 16, patchSize: 8, width: 32, depth: 1, heads: 1)
       let vit = try VisionTransformer(randomly: shape, on: Fixtures.context.get())
       let model = try GraftedModel(vit, adapter: LinearProbe(), classes: ["a", "b"])
-      #expect(throws: GraftError.self) { try model.merge(to: folder + "/m.safetensors") }
+      #expect(throws: GraftError.self) { try model.merge(to: folder / "m.safetensors") }
     }
   }
 
@@ -174,8 +178,8 @@ import Testing
       let patches = try (0..<2).map { try vit.patchMatrix(normalized: golden.tensor("images.\($0)")) }
       let model = try Golden.model(vit, method, golden)
       _ = try Golden.train(model, patches, golden)
-      try model.merge(to: folder + "/m.safetensors")
-      let file = try SafetensorsFile(path: folder + "/m.safetensors")
+      try model.merge(to: folder / "m.safetensors")
+      let file = try SafetensorsFile(path: folder / "m.safetensors")
       let before = try SafetensorsFile(path: Fixtures.smallPath)
       for name in ["blocks.0.attn.qkv.weight", "blocks.0.mlp.fc1.weight"] {
         // What matters is the change that merging makes; training differs by rounding.
@@ -184,7 +188,7 @@ import Testing
         let expected = try zip(golden.floats("merged.\(name)"), frozen).map { $0 - $1 }
         #expect(relativeError(change, expected) < 1e-3, "\(name)")
       }
-      let merged = try GraftedModel(merged: folder + "/m.safetensors", on: vit.context)
+      let merged = try GraftedModel(merged: folder / "m.safetensors", on: vit.context)
       let logits = try patches.flatMap { try merged.logits(of: $0, on: Tape()).floats() }
       #expect(try relativeError(logits, golden.floats("merged.logits")) < 1e-3)
     }
@@ -194,15 +198,15 @@ import Testing
   @Test func hostileDescriptionIsRefused() async throws {
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small("linear")
-      try model.merge(to: folder + "/m.safetensors")
-      let file = try SafetensorsFile(path: folder + "/m.safetensors")
+      try model.merge(to: folder / "m.safetensors")
+      let file = try SafetensorsFile(path: folder / "m.safetensors")
       let description = file.metadata[GraftedModel.mergedKey]!
       for (old, new) in [
         ("\"std\":[0.5,0.5,0.5]", "\"std\":[0.5,0.5]"), ("\"std\":[0.5,0.5,0.5]", "\"std\":[0.5,0,0.5]"),
         ("\"image_size\":48", "\"image_size\":-48"), ("\"green\"", "\"red\""),
       ] {
         try #require(description.contains(old), "\(description)")
-        let path = folder + "/hostile.safetensors"
+        let path = folder / "hostile.safetensors"
         try Safetensors.write(
           file.names.map { try .init(copying: $0, from: file) },
           metadata: [GraftedModel.mergedKey: description.replacingOccurrences(of: old, with: new)], to: path)

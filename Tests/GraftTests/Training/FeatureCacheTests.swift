@@ -169,12 +169,15 @@ import Testing
     }
     #expect(try ask() == 1)
     let path = try #require(
-      FileManager.default.subpaths(atPath: folder.file("features"))?.first { $0.hasSuffix(".safetensors") })
+      FileManager.default.subpaths(atPath: folder.file("features").string)?.first {
+        $0.hasSuffix(".safetensors")
+      })
     let file = folder.file("features/" + path)
     let names = try SafetensorsFile(path: file).names
     switch damage {
     case "cut":
-      try Data(contentsOf: URL(fileURLWithPath: file)).dropLast(1).write(to: URL(fileURLWithPath: file))
+      try Data(contentsOf: URL(fileURLWithPath: file.string)).dropLast(1).write(
+        to: URL(fileURLWithPath: file.string))
     case "not a number":
       try Safetensors.write(
         names.map { ($0, [3], [1, .nan, 1]) }, metadata: ["graft_features": "kind"], to: file)

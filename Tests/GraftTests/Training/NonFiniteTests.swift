@@ -3,6 +3,7 @@
 import Foundation
 import GraftData
 import GraftOps
+import GraftSystem
 import Testing
 
 @testable import Graft
@@ -11,7 +12,7 @@ import Testing
 @Suite(.serialized) struct NonFiniteTests {
   /// A run of three steps a pass in which `damage` is done after a step, and what it threw.
   private func run(
-    _ model: GraftedModel, _ recipe: TrainingRecipe, in folder: String, damageAfter step: Int,
+    _ model: GraftedModel, _ recipe: TrainingRecipe, in folder: FilePath, damageAfter step: Int,
     _ damage: () throws -> Void
   ) async throws -> GraftError? {
     let trainer = try Trainer(model, recipe: recipe, output: folder)
@@ -25,9 +26,9 @@ import Testing
     return nil
   }
 
-  private func files(_ folder: String) throws -> [Data?] {
+  private func files(_ folder: FilePath) throws -> [Data?] {
     ["checkpoint.safetensors", "adapter_model.safetensors", "best/adapter_model.safetensors"].map {
-      try? Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0))
+      try? Data(contentsOf: URL(fileURLWithPath: (folder / $0).string))
     }
   }
 
@@ -61,7 +62,7 @@ import Testing
         let gradient = model[name].gradient
         try gradient.assign([.nan] + gradient.floats().dropFirst())
       }
-      let checkpoint = folder + "/checkpoint.safetensors"
+      let checkpoint = folder / "checkpoint.safetensors"
       #expect(error == .gradientNotFinite(step: 5, tensor: name, checkpoint: checkpoint))
       #expect(try files(folder) == kept && kept.allSatisfy { $0 != nil })
       // The model stands where the checkpoint does.
@@ -102,13 +103,13 @@ import Testing
       for parameter in model.arena.parameters where parameter.name.contains("lora") {
         try parameter.value.assign([Float](repeating: 1e30, count: parameter.count))
       }
-      let error = #expect(throws: GraftError.self) { try model.merge(to: folder + "/m.safetensors") }
+      let error = #expect(throws: GraftError.self) { try model.merge(to: folder / "m.safetensors") }
       guard case .notFinite(let tensor, nil) = error else {
         Issue.record("\(String(describing: error))")
         return
       }
       #expect(tensor.hasPrefix("blocks.") && tensor.hasSuffix("weight"))
-      #expect(!FileManager.default.fileExists(atPath: folder + "/m.safetensors"))
+      #expect(!(folder / "m.safetensors").exists)
     }
   }
 
@@ -116,7 +117,7 @@ import Testing
     try await Fixtures.withFolder { folder in
       let model = try GraftedModel.small("ila")
       try model.save(to: folder)
-      let path = folder + "/adapter_model.safetensors"
+      let path = folder / "adapter_model.safetensors"
       let file = try SafetensorsFile(path: path)
       let name = file.names[3]
       try Safetensors.write(

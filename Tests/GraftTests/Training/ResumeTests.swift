@@ -3,6 +3,7 @@
 import Foundation
 import GraftData
 import GraftOps
+import GraftSystem
 import Synchronization
 import Testing
 
@@ -40,7 +41,7 @@ import Testing
   /// A run that is asked to stop at the `stop`-th question; five batches an epoch make three steps.
   @discardableResult
   static func run(
-    _ folder: String, _ recipe: TrainingRecipe, stopAt stop: Int = .max, resumes: Bool = false
+    _ folder: FilePath, _ recipe: TrainingRecipe, stopAt stop: Int = .max, resumes: Bool = false
   ) async throws -> (result: Trainer.Result, model: GraftedModel) {
     let model = try model()
     let asked = Mutex(0)
@@ -56,26 +57,28 @@ import Testing
   }
 
   /// The files of a run that must not depend on interruptions.
-  static func files(_ folder: String) throws -> [String: Data] {
+  static func files(_ folder: FilePath) throws -> [String: Data] {
     let names = [
       "adapter_model.safetensors", "adapter_config.json", "best/adapter_model.safetensors", "metrics.jsonl",
       "checkpoint.safetensors",
     ]
     return try Dictionary(
-      uniqueKeysWithValues: names.map { ($0, try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0))) })
+      uniqueKeysWithValues: names.map {
+        ($0, try Data(contentsOf: URL(fileURLWithPath: (folder / $0).string)))
+      })
   }
 
   @Test(arguments: optimizers)
   func resumedRunEqualsUninterrupted(_ optimizer: TrainingRecipe.Optimizer) async throws {
     try await Fixtures.withFolder { folder in
       let recipe = Self.recipe(optimizer)
-      let whole = try await Self.run(folder + "/whole", recipe)
+      let whole = try await Self.run(folder / "whole", recipe)
       #expect(whole.result.steps == 9)
-      let expected = try (files: Self.files(folder + "/whole"), bits: whole.model.bits())
+      let expected = try (files: Self.files(folder / "whole"), bits: whole.model.bits())
 
       // In the middle of the first epoch; at the end of the first; in the middle of the second.
       for (stop, steps) in [(2, 2), (4, 3), (5, 4)] {
-        let name = folder + "/stop\(stop)"
+        let name = folder / "stop\(stop)"
         let first = try await Self.run(name, recipe, stopAt: stop)
         #expect(first.result.wasInterrupted && first.result.steps == steps)
         let second = try await Self.run(name, recipe, resumes: true)
@@ -91,15 +94,15 @@ import Testing
   @Test func stoppingAfterEveryStepEqualsUninterrupted() async throws {
     try await Fixtures.withFolder { folder in
       let recipe = Self.recipe(Self.optimizers[0])
-      try await Self.run(folder + "/whole", recipe)
+      try await Self.run(folder / "whole", recipe)
       var steps: [Int] = []
       repeat {
-        let (result, _) = try await Self.run(folder + "/cut", recipe, stopAt: 1, resumes: true)
+        let (result, _) = try await Self.run(folder / "cut", recipe, stopAt: 1, resumes: true)
         steps.append(result.steps)
         if !result.wasInterrupted { break }
       } while steps.count < 20
       #expect(steps == Array(1...9))
-      #expect(try (Self.files(folder + "/cut") == Self.files(folder + "/whole")))
+      #expect(try (Self.files(folder / "cut") == Self.files(folder / "whole")))
     }
   }
 
@@ -108,13 +111,13 @@ import Testing
       let recipe = Self.recipe(Self.optimizers[0])
       try await Self.run(folder, recipe, stopAt: 5)
       // A process that was killed may have written lines that no checkpoint covers, the last one half.
-      let path = folder + "/metrics.jsonl"
-      let text = try String(contentsOfFile: path, encoding: .utf8)
+      let path = folder / "metrics.jsonl"
+      let before = try text(path)
       let beyond = #"{"epoch":2,"event":"step","learning_rate":1,"loss":9,"step":5}"#
-      try AtomicFile.write(text + beyond + "\n" + beyond.prefix(20), to: path)
+      try AtomicFile.write(before + beyond + "\n" + beyond.prefix(20), to: path)
       try await Self.run(folder, recipe, resumes: true)
 
-      let lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map {
+      let lines = try text(path).split(separator: "\n").map {
         try JSONDecoder().decode(JSONValue.self, from: Data($0.utf8)).objectValue!
       }
       let steps = lines.filter { $0["event"] == "step" }.map { $0["step"]!.intValue! }
@@ -148,7 +151,7 @@ import Testing
       var recipe = Self.recipe(Self.optimizers[0])
       recipe.epochs = 1
       try await Self.run(folder, recipe, stopAt: 1)
-      let before = try Data(contentsOf: URL(fileURLWithPath: folder + "/checkpoint.safetensors"))
+      let before = try Data(contentsOf: URL(fileURLWithPath: (folder / "checkpoint.safetensors").string))
       func refuse(
         _ words: String, _ model: GraftedModel? = nil, _ changed: TrainingRecipe? = nil, seed: UInt64 = 5,
         images: Int = 20, pictures: UInt64 = 1, sourceLocation: SourceLocation = #_sourceLocation
@@ -183,7 +186,8 @@ import Testing
       try await refuse("heads", GraftedModel(half, adapter: ILA(), classes: names))
       let resampled = try Fixtures.smallViT(resampling: .bilinearHalfPixel)
       try await refuse("resampling", GraftedModel(resampled, adapter: ILA(), classes: names))
-      #expect(try Data(contentsOf: URL(fileURLWithPath: folder + "/checkpoint.safetensors")) == before)
+      #expect(
+        try Data(contentsOf: URL(fileURLWithPath: (folder / "checkpoint.safetensors").string)) == before)
     }
   }
 
@@ -235,13 +239,13 @@ import Testing
     try await Fixtures.withFolder { folder in
       let recipe = Self.recipe(Self.optimizers[0])
       try await Self.run(folder, recipe, stopAt: 1)
-      let path = folder + "/checkpoint.safetensors"
-      let whole = try Data(contentsOf: URL(fileURLWithPath: path))
-      try whole.dropLast(100).write(to: URL(fileURLWithPath: path))
+      let path = folder / "checkpoint.safetensors"
+      let whole = try Data(contentsOf: URL(fileURLWithPath: path.string))
+      try whole.dropLast(100).write(to: URL(fileURLWithPath: path.string))
       await #expect(throws: CheckpointError.self) { try await Self.run(folder, recipe, resumes: true) }
       // A file of another kind is named as such.
-      try FileManager.default.removeItem(atPath: path)
-      try FileManager.default.copyItem(atPath: Fixtures.smallPath, toPath: path)
+      try FileManager.default.removeItem(atPath: path.string)
+      try FileManager.default.copyItem(atPath: Fixtures.smallPath.string, toPath: path.string)
       await #expect(throws: GraftError.self) { try await Self.run(folder, recipe, resumes: true) }
     }
   }

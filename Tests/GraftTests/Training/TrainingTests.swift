@@ -3,6 +3,7 @@
 import Foundation
 import GraftData
 import GraftOps
+import GraftSystem
 import Synchronization
 import Testing
 
@@ -118,7 +119,7 @@ import Testing
       await #expect(throws: GraftError.lossNotFinite(step: 2, checkpoint: nil)) {
         try await trainer.run(training: Fixtures.coloured(24), validation: Fixtures.coloured(6))
       }
-      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["metrics.jsonl"])
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.string) == ["metrics.jsonl"])
     }
   }
 
@@ -128,18 +129,18 @@ import Testing
       let trainer = try Trainer(model, recipe: Fixtures.recipe, output: folder)
       let files = ["checkpoint.safetensors", "adapter_model.safetensors", "best/adapter_model.safetensors"]
       var kept: [Data] = []
-      await #expect(throws: GraftError.lossNotFinite(step: 4, checkpoint: folder + "/checkpoint.safetensors"))
+      await #expect(throws: GraftError.lossNotFinite(step: 4, checkpoint: folder / "checkpoint.safetensors"))
       {
         try await trainer.run(
           training: Fixtures.coloured(24), validation: Fixtures.coloured(6),
           onEvent: { event in
             guard case .epoch = event else { return }
-            kept = try files.map { try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0)) }
+            kept = try files.map { try Data(contentsOf: URL(fileURLWithPath: (folder / $0).string)) }
             let weight = model["blocks.3.ila.up.weight"].value
             try weight.assign([.nan] + weight.floats().dropFirst())
           })
       }
-      #expect(try files.map { try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0)) } == kept)
+      #expect(try files.map { try Data(contentsOf: URL(fileURLWithPath: (folder / $0).string)) } == kept)
       // The checkpoint is a good one: the run goes on from it.
       let fresh = try GraftedModel.small("ila", on: model.backbone)
       let result = try await Trainer(fresh, recipe: Fixtures.recipe, output: folder).run(
@@ -193,10 +194,10 @@ import Testing
 
   @Test func unwritableOutputFailsBeforeTraining() async throws {
     try await Fixtures.withFolder { folder in
-      let file = folder + "/file"
-      try Data().write(to: URL(fileURLWithPath: file))
+      let file = folder / "file"
+      try Data().write(to: URL(fileURLWithPath: file.string))
       let model = try GraftedModel.small("linear")
-      for output in [file, file + "/run", "/proc/graft"] {
+      for output in [file, file / "run", "/proc/graft"] {
         #expect(throws: CheckpointError.self) {
           try Trainer(model, recipe: Fixtures.recipe, output: output)
         }

@@ -1,4 +1,4 @@
-import Foundation
+import GraftSystem
 
 /// Rows in safetensors files under a folder, a tensor a row.
 ///
@@ -10,7 +10,7 @@ final class FeatureFolder: FeatureStore {
   private static let fileBytes = 64 << 20
   private static let aboutKey = "graft_features"
 
-  private let folder: String
+  private let folder: FilePath
   private let about: String
   private var files: [SafetensorsFile] = []
   /// In which file a row lies.
@@ -25,16 +25,16 @@ final class FeatureFolder: FeatureStore {
   ///   - about: what the rows depend on besides the pixels.
   ///   - limit: most bytes in all files under `path`.
   /// - Throws: ``CheckpointError/cannotWrite(path:reason:)``.
-  init(_ path: String, about: String, limit: Int) throws {
+  init(_ path: FilePath, about: String, limit: Int) throws {
     self.about = about
-    folder = path + "/" + hexadecimal(Array(about.utf8).withUnsafeBytes(SHA256.hash)).prefix(16)
+    folder = path / String(hexadecimal(Array(about.utf8).withUnsafeBytes(SHA256.hash)).prefix(16))
     try AtomicFile.requireWritable(folder: folder)
     room = limit - Self.byteCount(under: path)
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    for name in names.sorted() where name.hasSuffix(".safetensors") { adopt(folder + "/" + name) }
+    let names = ((try? Folder.names(in: folder)) ?? []).compactMap(\.text)
+    for name in names.sorted() where name.hasSuffix(".safetensors") { adopt(folder / name) }
   }
 
-  private func adopt(_ path: String) {
+  private func adopt(_ path: FilePath) {
     guard let file = try? SafetensorsFile(path: path), file.metadata[Self.aboutKey] == about else { return }
     for (name, tensor) in file.tensors where places.updateValue(files.count, forKey: name) == nil {
       bytes += 4 * tensor.count
@@ -42,14 +42,12 @@ final class FeatureFolder: FeatureStore {
     files.append(file)
   }
 
-  private static func byteCount(under path: String) -> Int {
-    let url = URL(fileURLWithPath: path, isDirectory: true)
-    let files = FileManager.default.enumerator(at: url, includingPropertiesForKeys: [.fileSizeKey])
-    var sum = 0
-    while let file = files?.nextObject() as? URL {
-      sum += (try? file.resourceValues(forKeys: [.fileSizeKey]).fileSize) ?? 0
+  private static func byteCount(under path: FilePath) -> Int {
+    // Two levels: a folder a kind of features, and files in it.
+    ((try? Folder.names(in: path)) ?? []).reduce(0) { sum, name in
+      guard let status = try? (path / name).status() else { return sum }
+      return sum + (status.type == .directory ? byteCount(under: path / name) : Int(status.size))
     }
-    return sum
   }
 
   func holds(_ name: String) -> Bool { gathered[name] != nil || places[name] != nil }
@@ -67,7 +65,7 @@ final class FeatureFolder: FeatureStore {
   /// Forgets a damaged file and removes it, so that what is computed in its place is found next time.
   private func discard(_ place: Int) {
     places = places.filter { $0.value != place }
-    unlink(files[place].path)
+    try? files[place].path.remove()
   }
 
   func keep(_ row: [Float], as name: String) throws {
@@ -81,7 +79,7 @@ final class FeatureFolder: FeatureStore {
 
   func flush() throws {
     guard !gathered.isEmpty else { return }
-    let path = "\(folder)/\(String(UInt64.random(in: 0 ... .max), radix: 36)).safetensors"
+    let path = folder / "\(String(UInt64.random(in: 0 ... .max), radix: 36)).safetensors"
     try Safetensors.write(
       gathered.map { (name: $0, shape: [$1.count], values: $1) }, metadata: [Self.aboutKey: about], to: path)
     gathered = [:]
