@@ -59,7 +59,7 @@ struct FolderListing {
     folders.append((directory, files))
   }
 
-  /// Names that are not hidden, in the order of their bytes: Python's order of strings. Swift's own is by grapheme.
+  /// Names that are not hidden, in the order of their bytes, which is Python's; Swift's own is by grapheme.
   private static func children(_ directory: FilePath) throws(DataError) -> [FilePath.Component] {
     do {
       return try Folder.names(in: directory).filter { !$0.isHidden }.sorted { isBefore($0.bytes, $1.bytes) }

@@ -25,8 +25,9 @@ public struct ImageFolder: BatchSource {
   public let classNames: [String]
   /// The pictures in the order of evaluation: by class, then by path.
   public private(set) var samples: [Sample]
-  /// How many files of class folders were left out because no decoder reads them, by ending in lower case; an empty
-  /// ending stands for none. Hidden files do not count.
+  /// How many files of class folders were left out because no decoder reads them, by ending in lower case.
+  ///
+  /// An empty ending stands for none; hidden files do not count.
   public let leftOut: [String: Int]
   /// How pictures become crops.
   public let transform: ImageTransform
