@@ -43,6 +43,9 @@ let package = Package(
       providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
     .systemLibrary(
       name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+    .systemLibrary(
+      name: "CWebP", pkgConfig: "libwebpdemux",
+      providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
 
     // Swift, from the ground up: imports only go down.
     .target(
@@ -58,7 +61,7 @@ let package = Package(
     .target(name: "GraftCases", dependencies: ["GraftOps"], swiftSettings: settings),
     .target(name: "Graft", dependencies: ["GraftOps"], swiftSettings: settings),
     .target(
-      name: "GraftData", dependencies: ["Graft", "CTurboJPEG", "CPNG"], swiftSettings: settings),
+      name: "GraftData", dependencies: ["Graft", "CTurboJPEG", "CPNG", "CWebP"], swiftSettings: settings),
     .executableTarget(
       name: "GraftCommand",
       dependencies: [

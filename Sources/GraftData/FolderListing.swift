@@ -7,7 +7,7 @@ struct FolderListing {
   var classNames: [String] = []
   var files: [(path: String, label: Int32)] = []
 
-  static let extensions: Set<String> = ["jpg", "jpeg", "png"]
+  static let extensions: Set<String> = ["jpg", "jpeg", "png", "webp"]
 
   init(_ directory: String) throws(DataError) {
     guard Self.isDirectory(directory) else { throw .missingFolder(directory) }
