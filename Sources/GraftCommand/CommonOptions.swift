@@ -130,11 +130,13 @@ func makeAdapter(_ name: String, host: String? = nil, _ settings: [String]) thro
 
 /// The folder of images under `DIR/train` or `DIR/val`.
 func imageFolder(
-  _ data: String, _ part: String, transform: ImageTransform, skipsBroken: Bool, reporter: Reporter
+  _ data: String, _ part: String, transform: ImageTransform, skipsBroken: Bool, decoding: DecodingArguments,
+  reporter: Reporter
 ) throws -> ImageFolder {
   try ImageFolder(
     data + "/" + part, transform: transform,
-    onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse)
+    onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse,
+    options: decoding.options)
 }
 
 /// How images are prepared under a recipe.

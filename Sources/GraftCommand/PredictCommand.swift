@@ -23,7 +23,7 @@ struct PredictCommand: AsyncParsableCommand {
       "A folder that graft train wrote, or a file that graft merge wrote; may be repeated.",
       valueName: "dir|file"))
   var models: [String]
-  @Argument(help: "JPEG or PNG files.")
+  @Argument(help: "JPEG, PNG or WebP files.")
   var images: [String]
   @Option(help: "Classes to name for each picture.")
   var top = 3
@@ -31,6 +31,7 @@ struct PredictCommand: AsyncParsableCommand {
   var backbone: String?
   @Option(help: "Pictures at a time.")
   var batchSize = 16
+  @OptionGroup var decoding: DecodingArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -54,7 +55,7 @@ struct PredictCommand: AsyncParsableCommand {
         var batches: [Preparation: ImageBatch] = [:]
         let decisions = try loaded.map { _, model, transform in
           let preparation = Preparation(transform: transform, imageSize: model.backbone.shape.imageSize)
-          let batch = try batches[preparation] ?? preparation.batch(paths)
+          let batch = try batches[preparation] ?? preparation.batch(paths, decoding)
           batches[preparation] = batch
           return try model.decide(batch)
         }
@@ -90,9 +91,11 @@ private struct Preparation: Hashable {
   let transform: ImageTransform
   let imageSize: Int
 
-  func batch(_ paths: [String]) throws -> ImageBatch {
+  func batch(_ paths: [String], _ decoding: DecodingArguments) throws -> ImageBatch {
     ImageBatch(
       count: paths.count, imageSize: imageSize,
-      pixels: try paths.flatMap { try loadImage($0, transform: transform, imageSize: imageSize) })
+      pixels: try paths.flatMap {
+        try loadImage($0, transform: transform, imageSize: imageSize, maximumPixels: decoding.maxPixels)
+      })
   }
 }

@@ -53,6 +53,7 @@ struct DataArguments: ParsableArguments {
   @Option(help: "Folder with train/CLASS/ and val/CLASS/ images.")
   var data: String
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.") var skipBroken = false
+  @OptionGroup var decoding: DecodingArguments
 
   typealias Folders = (training: ImageFolder, validation: ImageFolder)
 
@@ -63,9 +64,9 @@ struct DataArguments: ParsableArguments {
   func folders(_ recipe: TrainingRecipe, imageSize: Int, _ reporter: Reporter) throws -> Folders {
     let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
     let training = try imageFolder(
-      data, "train", transform: transform, skipsBroken: skipBroken, reporter: reporter)
+      data, "train", transform: transform, skipsBroken: skipBroken, decoding: decoding, reporter: reporter)
     let validation = try imageFolder(
-      data, "val", transform: transform, skipsBroken: skipBroken, reporter: reporter)
+      data, "val", transform: transform, skipsBroken: skipBroken, decoding: decoding, reporter: reporter)
     try checkSameClasses(train: training, val: validation)
     return (training, validation)
   }
