@@ -44,6 +44,9 @@ let package = Package(
       providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
     .systemLibrary(
       name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+    .systemLibrary(
+      name: "CWebP", pkgConfig: "libwebpdemux",
+      providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
 
     // Swift, from the ground up: imports only go down.
     .target(
@@ -68,7 +71,7 @@ let package = Package(
     .target(
       name: "GraftData",
       dependencies: [
-        "GraftSystem", "Graft", "CTurboJPEG", "CPNG",
+        "GraftSystem", "Graft", "CTurboJPEG", "CPNG", "CWebP",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: settings),
     .executableTarget(

@@ -35,10 +35,11 @@ DEBIAN_PACKAGES = [
     "pocl-opencl-icd",
     "libturbojpeg0-dev",
     "libpng-dev",
+    "libwebp-dev",
     "pkg-config",
     "fonts-lato",
 ]
-BREW_PACKAGES = ["clblast", "jpeg-turbo", "libpng", "pkgconf"]
+BREW_PACKAGES = ["clblast", "jpeg-turbo", "libpng", "pkgconf", "webp"]
 
 # Pillow is pinned because its version decides the bytes of the pictures that tools/data.py draws.
 ENVIRONMENTS: dict[str, list[str]] = {

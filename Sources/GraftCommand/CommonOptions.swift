@@ -130,17 +130,18 @@ func makeAdapter(_ name: String, host: String? = nil, _ settings: [String]) thro
 
 /// A folder of class folders with images; what was left out of it is said.
 func imageFolder(
-  _ folder: FilePath, transform: ImageTransform, skipsBroken: Bool, reporter: Reporter
+  _ folder: FilePath, transform: ImageTransform, skipsBroken: Bool, decoding: DecodingArguments, reporter: Reporter
 ) throws -> ImageFolder {
   let images = try ImageFolder(
     folder, transform: transform,
-    onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse)
+    onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse,
+    options: decoding.options)
   if !images.leftOut.isEmpty {
     let endings = images.leftOut.sorted { $0.key < $1.key }
     let list = endings.map { "\($0.value) \($0.key.isEmpty ? "without an ending" : ".\($0.key)")" }
     reporter.note(
       """
-      Left out of \(folder): \(list.joined(separator: ", ")). Graft reads JPEG and PNG files; convert pictures of other \
+      Left out of \(folder): \(list.joined(separator: ", ")). Graft reads JPEG, PNG and WebP files; convert pictures of other \
       kinds to PNG.
       """)
     reporter.emit(

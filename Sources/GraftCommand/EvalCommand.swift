@@ -42,6 +42,7 @@ struct EvalCommand: AsyncParsableCommand {
   var save = false
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.")
   var skipBroken = false
+  @OptionGroup var decoding: DecodingArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -64,7 +65,8 @@ struct EvalCommand: AsyncParsableCommand {
       if let budget { try model.checkExitBudget(budget) }
       let hasParts = (data / "val").exists
       var images = try imageFolder(
-        hasParts ? data / "val" : data, transform: transform, skipsBroken: skipBroken, reporter: reporter)
+        hasParts ? data / "val" : data, transform: transform, skipsBroken: skipBroken,
+        decoding: decoding, reporter: reporter)
       func progress(_ images: ImageFolder, _ what: String) -> (Int) -> Void {
         { reporter.progress("\(bar($0, of: images.count)) \(what)\($0)/\(images.count)") }
       }
@@ -72,7 +74,7 @@ struct EvalCommand: AsyncParsableCommand {
         let held: ImageFolder
         if let calibrate {
           held = try imageFolder(
-            calibrate, transform: transform, skipsBroken: skipBroken, reporter: reporter)
+            calibrate, transform: transform, skipsBroken: skipBroken, decoding: decoding, reporter: reporter)
         } else {
           (held, images) = try images.halves()
         }

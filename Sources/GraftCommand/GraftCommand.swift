@@ -21,7 +21,7 @@ struct GraftCommand: AsyncParsableCommand {
         graft compare --backbone dinov2_small.safetensors --data flowers \\
             --adapters all --preset quick --out runs/flowers
 
-      DATA is a folder with train/CLASS/*.jpg and val/CLASS/*.jpg (or png).
+      DATA is a folder with train/CLASS/*.jpg and val/CLASS/*.jpg (or png, webp).
       Every verb takes --json for scripts: one JSON object a line on standard
       output, the last with "event":"done", or "error" with a message; text for
       people then goes to standard error.

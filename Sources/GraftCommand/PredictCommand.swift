@@ -25,13 +25,14 @@ struct PredictCommand: AsyncParsableCommand {
       "A folder that graft train wrote, or a file that graft merge wrote; may be repeated.",
       valueName: "dir|file"))
   var models: [FilePath]
-  @Argument(help: "JPEG or PNG files.")
+  @Argument(help: "JPEG, PNG or WebP files.")
   var images: [FilePath]
   @Option(help: "Classes to name for each picture.")
   var top = 3
   @OptionGroup var backbone: ModelArguments
   @Option(help: "Pictures at a time.")
   var batchSize = 16
+  @OptionGroup var decoding: DecodingArguments
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -81,7 +82,7 @@ struct PredictCommand: AsyncParsableCommand {
     var pixels: [Preparation: [UInt8]] = [:]
     for (index, path) in paths.enumerated() {
       do {
-        let crops = try preparations.map { ($0, try $0.pixels(of: path)) }
+        let crops = try preparations.map { ($0, try $0.pixels(of: path, decoding)) }
         for (preparation, crop) in crops { pixels[preparation, default: []] += crop }
       } catch let fault as DataError {
         faults[index] = fault
@@ -146,7 +147,7 @@ private struct Preparation: Hashable {
   /// - Throws: `DataError.badTransform`: the fault of no picture.
   func check() throws { try transform.check(imageSize: imageSize) }
 
-  func pixels(of path: FilePath) throws -> [UInt8] {
-    try loadImage(path, transform: transform, imageSize: imageSize)
+  func pixels(of path: FilePath, _ decoding: DecodingArguments) throws -> [UInt8] {
+    try loadImage(path, transform: transform, imageSize: imageSize, maximumPixels: decoding.maxPixels)
   }
 }

@@ -53,6 +53,7 @@ struct DataArguments: ParsableArguments {
   @Option(help: "Folder with train/CLASS/ and val/CLASS/ images.")
   var data: FilePath
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.") var skipBroken = false
+  @OptionGroup var decoding: DecodingArguments
 
   typealias Folders = (training: ImageFolder, validation: ImageFolder)
 
@@ -63,7 +64,8 @@ struct DataArguments: ParsableArguments {
   func folders(_ recipe: TrainingRecipe, imageSize: Int, _ reporter: Reporter) throws -> Folders {
     let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
     func images(_ part: String) throws -> ImageFolder {
-      try imageFolder(data / part, transform: transform, skipsBroken: skipBroken, reporter: reporter)
+      try imageFolder(
+        data / part, transform: transform, skipsBroken: skipBroken, decoding: decoding, reporter: reporter)
     }
     let (training, validation) = (try images("train"), try images("val"))
     try checkSameClasses(train: training, val: validation)

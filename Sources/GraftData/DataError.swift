@@ -7,7 +7,7 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   case missingFolder(FilePath)
   /// The folder holds no sub-folder, so there are no classes.
   case emptyFolder(FilePath)
-  /// A class's folder holds no JPEG or PNG file.
+  /// A class's folder holds no JPEG, PNG or WebP file.
   case emptyClass(FilePath)
   /// There is a single class: nothing can be learnt from it.
   case oneClass(source: String, name: String)
@@ -23,18 +23,28 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   case unreadableFolder(FilePath, reason: String)
   /// The file cannot be read.
   case unreadableFile(FilePath, reason: String)
-  /// The file's content is neither JPEG nor PNG, whatever its name says.
-  case notAnImage(FilePath)
-  /// The file is a JPEG or PNG that cannot be decoded.
+  /// The file's content is neither JPEG, PNG nor WebP, whatever its name says.
+  case notAnImage(FilePath, FileKind)
+  /// The file is a JPEG, PNG or WebP that cannot be decoded.
   case corruptImage(FilePath, reason: String)
   /// The image, or its file, is larger than the limit allows.
-  case imageTooLarge(FilePath, size: String, limit: String)
+  case imageTooLarge(FilePath, size: String, limit: SizeLimit)
   /// Every image was broken and skipped.
   case noReadableImage(count: Int)
   /// Pixels or labels that an app handed over do not fit together.
   case badPixels(String)
   /// A transform cannot make crops of the size asked for.
   case badTransform(String)
+
+  /// What an image, or its file, must not exceed.
+  public enum SizeLimit: Sendable, Equatable {
+    /// Pixels in all, as ``LoadingOptions/maximumPixels`` says.
+    case pixels(Int)
+    /// Pixels on either side; fixed.
+    case side(Int)
+    /// Bytes of the file; fixed.
+    case fileBytes(Int)
+  }
 
   /// What was asked, what is wrong, and what to try.
   public var description: String {
@@ -46,7 +56,7 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
       "\(printable(path)) has no class folders. Put the pictures into one sub-folder a class, "
         + "as in \(printable(path))/CLASS/picture.jpg."
     case .emptyClass(let path):
-      "The class folder \(printable(path)) has no .jpg, .jpeg or .png file. Add pictures, or remove the folder."
+      "The class folder \(printable(path)) has no .jpg, .jpeg, .jpe, .jfif, .png or .webp file. Add pictures, or remove the folder."
     case .oneClass(let source, let name):
       "\(source) has only one class, '\(name)'. A classifier needs at least two: add a folder for each class."
     case .tooFewToHalve(let folder):
@@ -65,12 +75,20 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
       "\(printable(path)) cannot be followed: \(reason). Mend it or remove it: leaving it out could lose a class."
     case .unreadableFile(let file, let reason):
       "\(printable(file)) cannot be read: \(reason). Check that it is there, and its permissions."
-    case .notAnImage(let file):
-      "\(printable(file)) is neither a JPEG nor a PNG image, by its first bytes. Convert it, or remove it."
+    case .notAnImage(let file, let kind):
+      "\(printable(file)) is \(kind.name), which Graft does not read. \(kind.remedy(for: printable(file)))"
     case .corruptImage(let file, let reason):
       "\(printable(file)) cannot be decoded: \(reason). Replace it, remove it, or have broken images skipped."
     case .imageTooLarge(let file, let size, let limit):
-      "\(printable(file)) is \(size); the limit is \(limit). Scale it down, or raise the limit."
+      switch limit {
+      case .pixels(let pixels):
+        "\(printable(file)) is \(size); the limit is \(pixels) pixels in all. Scale it down, or raise the limit: "
+          + "--max-pixels N on the command line, LoadingOptions.maximumPixels in the library."
+      case .side(let pixels):
+        "\(printable(file)) is \(size); no side can have more than \(pixels). Scale it down."
+      case .fileBytes(let bytes):
+        "\(printable(file)) is \(size); no file can have more than \(bytes). Scale the picture down, or store it smaller."
+      }
     case .noReadableImage(let count):
       "None of the \(count) images can be read. Look at what was reported about each of them."
     case .badPixels(let reason):

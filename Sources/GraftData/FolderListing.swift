@@ -10,7 +10,7 @@ struct FolderListing {
   /// Files that no decoder reads, by ending in lower case; empty for those that have none.
   var leftOut: [String: Int] = [:]
 
-  static let extensions: Set<String> = ["jpg", "jpeg", "jpe", "jfif", "png"]
+  static let extensions: Set<String> = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"]
 
   init(_ directory: FilePath) throws(DataError) {
     guard Self.kind(of: directory) == .directory else { throw .missingFolder(directory) }

@@ -20,7 +20,11 @@ struct ImageDecoder: Sendable {
     if bytes.starts(with: PNGDecoder.signature) {
       return try PNGDecoder(file: file, decoder: self).decode(bytes)
     }
-    throw bytes.isEmpty ? .corruptImage(file, reason: "the file is empty") : .notAnImage(file)
+    if WebPDecoder.recognises(bytes) {
+      return try WebPDecoder(file: file, decoder: self).decode(bytes)
+    }
+    throw bytes.isEmpty
+      ? .corruptImage(file, reason: "the file is empty") : .notAnImage(file, FileKind(of: bytes))
   }
 
   /// Checks the size that a header claims, before anything is allocated for it.
@@ -28,10 +32,12 @@ struct ImageDecoder: Sendable {
     guard width > 0, height > 0 else {
       throw .corruptImage(file, reason: "its header says \(width) by \(height) pixels")
     }
-    guard width <= Self.maximumSide, height <= Self.maximumSide, width * height <= maximumPixels else {
-      throw .imageTooLarge(
-        file, size: "\(width) by \(height) pixels",
-        limit: "\(maximumPixels) pixels in all and \(Self.maximumSide) a side")
+    let size = "\(width) by \(height) pixels"
+    guard width <= Self.maximumSide, height <= Self.maximumSide else {
+      throw .imageTooLarge(file, size: size, limit: .side(Self.maximumSide))
+    }
+    guard width * height <= maximumPixels else {
+      throw .imageTooLarge(file, size: size, limit: .pixels(maximumPixels))
     }
   }
 
@@ -39,7 +45,7 @@ struct ImageDecoder: Sendable {
     do {
       return try RegularFile.read(file, atMost: maximumFileBytes)
     } catch .tooLarge(let size, let limit) {
-      throw .imageTooLarge(file, size: "\(size) bytes", limit: "\(limit) bytes")
+      throw .imageTooLarge(file, size: "\(size) bytes", limit: .fileBytes(limit))
     } catch {
       throw .unreadableFile(file, reason: "\(error)")
     }

@@ -1,9 +1,16 @@
-/// Resampling that equals Pillow's `Image.resize` bit for bit on 8-bit channels.
+/// Resampling that equals `Image.resize` of Pillow up to 12 bit for bit on 8-bit channels.
 ///
 /// An output sample at `i` looks at the input around `c = (i + 1/2) * s`, `s` being input size over output size. It
 /// weighs each input sample `j` by `f((j + 1/2 - c) / max(s, 1))`, so that the filter widens when an image shrinks,
 /// and the weights are normalised to sum to one. Weights are rounded to 22 fractional bits; a pass sums integers,
 /// rounds, and clamps to a byte. Columns come first, rows second.
+///
+/// Pillow 13 does the rows first where the height shrinks by more than twice as many pixels as the width, such as 375 by
+/// 500 pixels to 300 by 300, or anything more than twice as high as wide when its shape is kept. Up to 25 % of the samples
+/// then differ from ours, by 1 or 2 of 255. That order is not offered: it rounds before the axis that averages less of the
+/// rounding away, so that it is nowhere nearer to the exact sums by more than 0.0001 of 255, and 0.359 in place of 0.344 off
+/// them for that shape (root of the mean square). It saves a tenth of the time there, and not always.
+/// `tools/resize_orders.py` makes these figures.
 enum Resampling {
   /// A rectangle of pixels.
   struct Rect: Equatable {

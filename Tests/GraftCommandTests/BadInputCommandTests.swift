@@ -84,6 +84,8 @@ struct BadInputCommandTests {
     (["eval", "--model", "no-model", "--data", "y"], 65, "no-model"),
     (["predict", "--model", "no-model", "y.png"], 65, "no-model"),
     (["predict", "--model", "no-model", "--top", "0", "y.png"], 64, "--top"),
+    (["predict", "--model", "no-model", "--max-pixels", "0", "y.png"], 64, "--max-pixels"),
+    (["eval", "--model", "no-model", "--data", "y", "--max-pixels", "0"], 64, "--max-pixels"),
     (["merge", "--model", "no-model", "--out", "x"], 65, "no-model"),
   ])
   func others(_ arguments: [String], _ status: Int32, _ words: String) async throws {
@@ -169,6 +171,30 @@ struct BadInputCommandTests {
     let predicted = try await Command.run(
       ["predict", "--model", folder.path + "/skipped", folder.path + "/" + broken, "--json"])
     #expect(predicted.status == 65 && predicted.isError("green/9.png"))
+  }
+
+  /// All pictures have 48 by 48 pixels.
+  @Test func largePictures() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data", train: 2, val: 1)
+    let (data, model, options) = (folder.path + "/data", folder.path + "/run", ["--epochs", "1"])
+    let (enough, tooFew) = (["--max-pixels", "2304"], ["--max-pixels", "2303"])
+    let trained = try await Command.train(data, model, "linear", options + enough)
+    #expect(trained.status == 0, "\(trained.errors)")
+    let (eval, predict) = (["eval", "--data", data], ["predict", data + "/val/red/0.png"])
+    for verb in [eval, predict] {
+      let read = try await Command.run(verb + ["--model", model, "--json"] + enough)
+      #expect(read.status == 0, "\(read.errors)")
+    }
+    for refused in [
+      try await Command.train(data, folder.path + "/other", "linear", options + tooFew),
+      try await Command.compare(data, folder.path + "/others", "linear", options + tooFew),
+      try await Command.run(eval + ["--model", model, "--json"] + tooFew),
+      try await Command.run(predict + ["--model", model, "--json"] + tooFew),
+    ] {
+      #expect(refused.status == 65 && refused.isError("48 by 48 pixels"), "\(refused.errors)")
+      #expect(refused.isError("2303 pixels") && refused.isError("--max-pixels N"))
+    }
   }
 
   @Test func batchLargerThanTheData() async throws {

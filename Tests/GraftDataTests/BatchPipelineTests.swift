@@ -142,11 +142,11 @@ import Testing
   @Test("the first failure in order is thrown, whichever worker is first", arguments: [1, 4])
   func failure(_ workers: Int) async throws {
     for _ in 0..<20 {
-      await #expect(throws: DataError.notAnImage("6")) {
+      await #expect(throws: DataError.corruptImage("6", reason: "")) {
         try await collect(
           self.stream(samples: 40, batchSize: 4, workers: workers) { sample, _ in
             if sample == 6 { Thread.sleep(forTimeInterval: 0.002) }
-            if sample >= 6 { throw DataError.notAnImage(FilePath("\(sample)")) }
+            if sample >= 6 { throw DataError.corruptImage(FilePath("\(sample)"), reason: "") }
             return [0, 0, 0]
           })
       }

@@ -34,6 +34,45 @@ import Testing
     }
   }
 
+  @Test("a WebP file cut anywhere is refused", arguments: Fixtures.webp)
+  func truncatedWebP(_ golden: Fixtures.Cases.Decode) throws {
+    let bytes = try Fixtures.bytes(golden.file)
+    for length in 12..<bytes.count {
+      do {
+        _ = try decoder.decode(Array(bytes.prefix(length)), file: "cut")
+        Issue.record("\(golden.file) cut at \(length) of \(bytes.count) was taken for a whole picture")
+      } catch {
+        guard case .corruptImage("cut", _) = error else {
+          Issue.record("\(error)")
+          return
+        }
+      }
+    }
+  }
+
+  @Test("a WebP frame that is damaged or leaves its canvas is refused")
+  func damagedWebP() throws {
+    let animation = try Fixtures.bytes("animated.webp")
+    let frame = try #require(
+      animation.indices.dropLast(4).first { animation[$0..<$0 + 4].elementsEqual("ANMF".utf8) })
+    for (file, offset, what): (String, Int, FilePath) in [
+      ("animated.webp", frame + 8, "left edge"), ("animated.webp", frame + 11, "top edge"),
+      ("animated.webp", frame + 28, "chunk"), ("lossless.webp", 40, "code"),
+    ] {
+      var wrong = try Fixtures.bytes(file)
+      wrong[offset] ^= 0xFF
+      do {
+        _ = try decoder.decode(wrong, file: what)
+        Issue.record("a wrong \(what) was believed")
+      } catch {
+        guard case .corruptImage(what, _) = error else {
+          Issue.record("\(error)")
+          return
+        }
+      }
+    }
+  }
+
   @Test("a file with one wrong byte is an error or a picture", arguments: Fixtures.cases.decode)
   func corruption(_ golden: Fixtures.Cases.Decode) throws {
     let bytes = try Fixtures.bytes(golden.file)
@@ -48,7 +87,12 @@ import Testing
     }
   }
 
-  @Test("random bytes after a true signature", arguments: [PNGDecoder.signature, [0xFF, 0xD8, 0xFF]])
+  @Test(
+    "random bytes after a true signature",
+    arguments: [
+      PNGDecoder.signature, [0xFF, 0xD8, 0xFF], Array("RIFF\0\u{1}\0\0WEBP".utf8),
+      Array("RIFF\0\u{1}\0\0WEBPVP8L".utf8),
+    ])
   func noise(_ signature: [UInt8]) {
     var random = SampleRandom(seed: 1, epoch: 0, sample: 0)
     for length in 0..<300 {
@@ -80,8 +124,19 @@ import Testing
     } catch {
       #expect(
         error
-          == .imageTooLarge(
-            "lie.jpg", size: "65500 by 65500 pixels", limit: "50000000 pixels in all and 65535 a side"))
+          == .imageTooLarge("lie.jpg", size: "65500 by 65500 pixels", limit: .pixels(50_000_000)))
+    }
+
+    // Fourteen bits a side in a lossy frame's header, twenty-four of a canvas.
+    for (name, range, header): (String, Range<Int>, [UInt8]) in [
+      ("lossy.webp", 26..<30, [0x10, 0x27, 0x88, 0x13]),
+      ("animated.webp", 24..<30, [0x0F, 0x27, 0x00, 0x87, 0x13, 0x00]),
+    ] {
+      var webp = try Fixtures.bytes(name)
+      webp.replaceSubrange(range, with: header)
+      #expect(
+        throws: DataError.imageTooLarge(FilePath(name), size: "10000 by 5000 pixels", limit: .pixels(49_999_999))
+      ) { try ImageDecoder(maximumPixels: 49_999_999).decode(webp, file: FilePath(name)) }
     }
   }
 
@@ -92,6 +147,33 @@ import Testing
     #expect(throws: DataError.self) { try ImageDecoder(maximumPixels: 19 * 14 - 1).decode(bytes, file: "a") }
   }
 
+  @Test("only the limit on pixels can be raised, and only it says how")
+  func raisingTheLimit() throws {
+    func refusal(width: Int, height: Int) throws -> String {
+      do throws(DataError) {
+        try ImageDecoder(maximumPixels: 1000).check(width: width, height: height, file: "a.png")
+        return ""
+      } catch {
+        return error.description
+      }
+    }
+    let pixels = try refusal(width: 40, height: 30)
+    #expect(pixels.contains("the limit is 1000 pixels") && pixels.contains("Scale it down"))
+    #expect(pixels.contains("--max-pixels N") && pixels.contains("LoadingOptions.maximumPixels"))
+    let side = try refusal(width: 65_536, height: 1)
+    #expect(side.contains("65535") && side.contains("Scale it down") && !side.contains("max"))
+    let bytes = DataError.imageTooLarge("a.png", size: "2 bytes", limit: .fileBytes(1)).description
+    #expect(bytes.contains("Scale the picture down") && !bytes.contains("max"))
+
+    let picture = Fixtures.path("rgb.png")
+    let transform = ImageTransform.squash(imageSize: 8)
+    #expect(throws: Never.self) { try loadImage(picture, transform: transform, imageSize: 8) }
+    #expect(throws: DataError.imageTooLarge(picture, size: "19 by 14 pixels", limit: .pixels(265))) {
+      try loadImage(picture, transform: transform, imageSize: 8, maximumPixels: 265)
+    }
+    #expect(LoadingOptions().maximumPixels == 178_956_970)
+  }
+
   @Test("the first bytes decide, not the name")
   func wrongExtension() throws {
     let folder = try TemporaryFolder()
@@ -99,9 +181,12 @@ import Testing
     let image = try decoder.decode(file: folder.path / "really-jpeg.png")
     #expect(try image.pixels == Fixtures.bytes("rgb.jpg.rgb"))
     try folder.write(Array("GIF89a".utf8), to: "gif.jpg")
-    #expect(throws: DataError.notAnImage(folder.path / "gif.jpg")) {
+    #expect(throws: DataError.notAnImage(folder.path / "gif.jpg", FileKind(of: Array("GIF89a".utf8)))) {
       try decoder.decode(file: folder.path / "gif.jpg")
     }
+    try folder.write(Fixtures.bytes("lossy.webp"), to: "really-webp.jpg")
+    #expect(
+      try decoder.decode(file: folder.path / "really-webp.jpg").pixels == Fixtures.bytes("lossy.webp.rgb"))
     try folder.write([], to: "empty.png")
     #expect(throws: DataError.corruptImage(folder.path / "empty.png", reason: "the file is empty")) {
       try decoder.decode(file: folder.path / "empty.png")

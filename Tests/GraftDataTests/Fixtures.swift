@@ -32,6 +32,8 @@ enum Fixtures {
       let size: Int
       var testDescription: String { name }
     }
+    /// The version of Pillow that made them.
+    let pillow: String
     let source: Source
     let resize: [Resize]
     let decode: [Decode]
@@ -48,6 +50,8 @@ enum Fixtures {
       fatalError("Tests/Fixtures/images/cases.json: \(error)")
     }
   }()
+
+  static var webp: [Cases.Decode] { cases.decode.filter { $0.file.hasSuffix(".webp") } }
 
   static func path(_ name: String) -> FilePath { FilePath(folder.path) / name }
 

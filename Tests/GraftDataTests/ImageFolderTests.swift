@@ -18,14 +18,14 @@ import Testing
   @Test("finds what torchvision's ImageFolder finds, in its order")
   func listing() throws {
     let folder = try filled([
-      "b/2.PNG", "b/10.jpg", "b/deep/er/x.JpEg", "b/deep-1/y.png", "a/z.png", "B/é.png", "B/f.png",
+      "b/2.PNG", "b/10.jpg", "b/deep/er/x.JpEg", "b/deep-1/y.png", "a/z.png", "B/é.png", "B/f.WebP",
       ".hidden/a.png", "a/.hidden.png", "a/notes.txt", "stray.png",
     ])
     let images = try ImageFolder(folder.path, transform: transform)
     #expect(images.classNames == ["B", "a", "b"])
     #expect(
       images.samples.map { $0.path.string.dropFirst(folder.path.string.count + 1) } == [
-        "B/f.png", "B/é.png", "a/z.png", "b/10.jpg", "b/2.PNG", "b/deep-1/y.png", "b/deep/er/x.JpEg",
+        "B/f.WebP", "B/é.png", "a/z.png", "b/10.jpg", "b/2.PNG", "b/deep-1/y.png", "b/deep/er/x.JpEg",
       ])
     #expect(images.samples.map(\.label) == [0, 0, 1, 2, 2, 2, 2])
     #expect(images.count == 7)
@@ -146,7 +146,7 @@ import Testing
     #expect(
       reports.all.sorted() == [
         DataError.corruptImage(folder.path / "a/3.jpg", reason: "the file is empty").description,
-        DataError.notAnImage(folder.path / "b/4.png").description,
+        DataError.notAnImage(folder.path / "b/4.png", FileKind(of: Array("hello".utf8))).description,
       ])
   }
 

@@ -218,10 +218,10 @@ import Testing
     }
   }
 
-  @Test(arguments: ["png", "jpeg"])
+  @Test(arguments: ["png", "jpeg", "webp"])
   func images(_ kind: String) throws {
     let decoder = ImageDecoder(maximumPixels: 1 << 20)
-    let words = ["IHDR", "IDAT", "PLTE", "tRNS", "IEND", "JFIF"]
+    let words = ["IHDR", "IDAT", "PLTE", "tRNS", "IEND", "JFIF", "VP8 ", "VP8L", "VP8X", "ALPH", "ANMF"]
     try fuzz(kind, Self.cases / 10, Mutator(try Self.pictures(kind), words: words, seed: Self.seed)) {
       // With right check sums the wounds reach what is behind them.
       let image = try decoder.decode(kind == "png" ? withRightSums($0) : $0, file: "fuzzed")
@@ -233,7 +233,7 @@ import Testing
   private static func pictures(_ kind: String) throws -> [[UInt8]] {
     let folder = Fixtures.folder / "images"
     let names = try FileManager.default.contentsOfDirectory(atPath: folder.string).sorted()
-    let pictures = try names.filter { $0.hasSuffix(kind == "png" ? ".png" : ".jpg") }.map {
+    let pictures = try names.filter { $0.hasSuffix(kind == "jpeg" ? ".jpg" : ".\(kind)") }.map {
       [UInt8](try Data(contentsOf: URL(fileURLWithPath: (folder / "\($0)").string)))
     }
     return pictures.filter { $0.count < 1 << 14 }
