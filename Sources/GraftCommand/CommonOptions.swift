@@ -51,15 +51,9 @@ struct PrecisionOptions: ParsableArguments {
   var precision = Named(StoragePrecision.fp32)
 }
 
-/// Options that say how a backbone is read.
-struct BackboneArguments: ParsableArguments {
-  @Option(help: "A safetensors file with timm's names.")
-  var backbone: String
-
-  @Option(help: "Side of the images in pixels; a multiple of the patch.")
-  var imageSize: Int?
-
-  @Option(help: "Attention heads, where they are not 64 channels wide.")
+/// Options that say what a backbone's file does not tell.
+struct FactArguments: ParsableArguments {
+  @Option(help: "Attention heads (default: as in timm's models of this width, or else 64 channels each).")
   var heads: Int?
 
   @Option(help: "Epsilon of layer normalisation (default 1e-6, as in timm).")
@@ -68,18 +62,34 @@ struct BackboneArguments: ParsableArguments {
   @Option(help: "Pixel scaling the weights were trained with: imagenet or half.")
   var normalization: NormalizationName?
 
-  @Option(help: "How the position embedding is resized (default bicubic_antialias, as in timm).")
-  var positionResampling: Named<PositionResampling>?
-
   enum NormalizationName: String, ExpressibleByArgument, CaseIterable {
     case imagenet, half
     var value: Normalization { self == .imagenet ? .imageNet : .half }
   }
 
-  var options: BackboneOptions {
+  func options(imageSize: Int?) -> BackboneOptions {
     BackboneOptions(
-      imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value,
-      positionResampling: positionResampling?.value ?? .bicubicAntialias)
+      imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value)
+  }
+}
+
+/// Options that say how a backbone is read.
+struct BackboneArguments: ParsableArguments {
+  @Option(help: "A safetensors file with timm's names.")
+  var backbone: String
+
+  @Option(help: "Side of the images in pixels; a multiple of the patch.")
+  var imageSize: Int?
+
+  @OptionGroup var facts: FactArguments
+
+  @Option(help: "How the position embedding is resized (default bicubic_antialias, as in timm).")
+  var positionResampling: Named<PositionResampling>?
+
+  var options: BackboneOptions {
+    var options = facts.options(imageSize: imageSize)
+    options.positionResampling = positionResampling?.value ?? .bicubicAntialias
+    return options
   }
 }
 
