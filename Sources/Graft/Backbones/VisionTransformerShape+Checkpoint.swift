@@ -39,6 +39,7 @@ extension VisionTransformerShape {
   /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors.
   init(reading file: SafetensorsFile, options: BackboneOptions) throws {
     let tensors = file.tensors
+    if let telling = TellingTensor.first(in: file) { throw telling }
     guard let patch = tensors["patch_embed.proj.weight"]?.shape, patch.count == 4, patch[1] == 3,
       patch[2] == patch[3], patch[0] > 0, patch[2] > 0,
       let position = tensors["pos_embed"]?.shape, position.count == 3, position[1] > 1
@@ -69,8 +70,10 @@ extension VisionTransformerShape {
       hiddenWidth: hidden, hasLayerScale: hasLayerScale, epsilon: options.epsilon ?? 1e-6,
       normalization: options.normalization ?? (hasLayerScale ? .imageNet : .half))
     self = try shape.with(heads: heads)
-    // A classification head of the pre-training is not part of the backbone.
-    try file.requireTensors(tensorShapes, ignoring: { $0 == "head.weight" || $0 == "head.bias" })
+    // A classification head of the pre-training is not part of the backbone, nor is what DINOv2 put in place of patches
+    // that it hid.
+    try file.requireTensors(
+      tensorShapes, ignoring: { ["head.weight", "head.bias", "mask_token"].contains($0) })
     if let imageSize = options.imageSize { self = try resized(to: imageSize) }
   }
 
