@@ -27,7 +27,7 @@ struct Assumptions {
 
   private func words(_ fact: BackboneFact) -> String {
     switch fact {
-    case .heads: "\(shape.heads) heads"
+    case .heads: shape.heads == 1 ? "1 head" : "\(shape.heads) heads"
     case .epsilon: "epsilon \("\(shape.epsilon)".replacing("e-0", with: "e-"))"
     case .activation: "exact GELU"
     case .normalization:

@@ -17,7 +17,7 @@ struct BackboneCommandTests {
     #expect(
       nothingSaid.output.contains(
         """
-        Assumed: 1 heads, epsilon 1e-6, pixels scaled to -1...1, exact GELU; the file does not tell. Say --heads, \
+        Assumed: 1 head, epsilon 1e-6, pixels scaled to -1...1, exact GELU; the file does not tell. Say --heads, \
         --epsilon or --normalization if the weights were trained otherwise.
         """), "\(nothingSaid.output)")
     let assumed = try await info("--json").last["assumed"]
