@@ -5,8 +5,10 @@ public import SystemPackage
 public enum GraftError: Error, Equatable, Sendable {
   /// The image does not divide into whole patches.
   case imageSizeNotDivisible(imageSize: Int, patchSize: Int)
-  /// No such architecture.
-  case unknownArchitecture(String, known: [String])
+  /// No such architecture; `nearest` is the most similar name, `meaning` what timm's model of that name is.
+  case unknownArchitecture(String, nearest: String?, meaning: String?)
+  /// timm has no weights with this tag for an architecture.
+  case unknownWeights(String, of: String, known: [String])
   /// No such adapter; `nearest` is the most similar name.
   case unknownAdapter(String, nearest: String?, known: [String])
   /// A setting is out of its range.
@@ -45,11 +47,20 @@ extension GraftError: CustomStringConvertible {
       return """
         An image of \(size) pixels does not divide into patches of \(patch). Use --image-size \(fitting).
         """
-    case .unknownArchitecture(let name, let known):
+    case .unknownArchitecture(let name, let nearest, let meaning):
+      let reason = meaning.map { " By its name \($0), which Graft does not compute." } ?? ""
+      let hint =
+        nearest.map {
+          meaning == nil ? " Did you mean \"\($0)\"?" : " The nearest that Graft has is \"\($0)\"."
+        } ?? ""
       return """
-        "\(printable(name))" is neither a file nor a timm architecture that Graft knows. Known are \
-        vit_{tiny,small,base,large,huge}_patch{8,14,16,32}_SIZE and the DINOv2 ones, for example: \
-        \(known.joined(separator: ", ")).
+        "\(printable(name))" is neither a file nor a timm architecture that Graft has.\(reason)\(hint) graft info --architectures \
+        lists all, such as vit_base_patch16_224; --image-size gives them another size.
+        """
+    case .unknownWeights(let tag, let architecture, let known):
+      let list = known.isEmpty ? "there are none" : "there are: \(known.joined(separator: ", "))"
+      return """
+        timm has no weights "\(printable(tag))" for \(architecture); \(list). Without a tag, \(architecture) is the architecture alone.
         """
     case .unknownAdapter(let name, let nearest, let known):
       let hint = nearest.map { " Did you mean \"\($0)\"?" } ?? ""

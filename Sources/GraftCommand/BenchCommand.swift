@@ -36,6 +36,7 @@ struct BenchCommand: AsyncParsableCommand {
   var batchSize = 8
   @Option(help: "Side of the images in pixels, for --backbone.")
   var imageSize: Int?
+  @OptionGroup var facts: FactArguments
   @Flag(help: "Print the device time of each kernel of a training step, for --backbone.")
   var profile = false
   @Option(help: "What graft bench --json printed before: adds how many times as fast it is now.")
@@ -181,10 +182,10 @@ struct BenchCommand: AsyncParsableCommand {
   )
     throws
   {
-    let shape = try backboneShape(backbone, imageSize: imageSize, heads: nil)
+    let shape = try facts.shape(of: backbone, imageSize: imageSize).shape
     let vit =
       backbone.extension == "safetensors" || backbone.exists
-      ? try VisionTransformer(path: backbone, options: .init(imageSize: shape.imageSize), on: context)
+      ? try VisionTransformer(path: backbone, options: facts.options(imageSize: shape.imageSize), on: context)
       : try VisionTransformer(randomly: shape, on: context)
     let side = shape.imageSize
     let batch = ImageBatch(

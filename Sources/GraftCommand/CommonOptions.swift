@@ -51,6 +51,36 @@ struct PrecisionOptions: ParsableArguments {
   var precision = Named(StoragePrecision.fp32)
 }
 
+/// Options that say what a backbone's file does not tell.
+struct FactArguments: ParsableArguments {
+  @Option(help: "Attention heads (default: as in timm's models of this width, or else 64 channels each).")
+  var heads: Int?
+
+  @Option(help: "Epsilon of layer normalisation (default 1e-6, as in timm).")
+  var epsilon: Float?
+
+  @Option(help: "Pixel scaling the weights were trained with: imagenet, half or clip.")
+  var normalization: NormalizationName?
+
+  enum NormalizationName: String, ExpressibleByArgument, CaseIterable {
+    case imagenet, half, clip
+
+    var value: Normalization {
+      switch self {
+      case .imagenet: .imageNet
+      case .half: .half
+      case .clip: .clip
+      }
+    }
+  }
+
+  /// What was said, and what was not.
+  func options(imageSize: Int? = nil) -> BackboneOptions {
+    BackboneOptions(
+      imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value)
+  }
+}
+
 /// Options that say how a backbone is read.
 struct BackboneArguments: ParsableArguments {
   @Option(help: "A safetensors file with timm's names.")
@@ -59,27 +89,15 @@ struct BackboneArguments: ParsableArguments {
   @Option(help: "Side of the images in pixels; a multiple of the patch.")
   var imageSize: Int?
 
-  @Option(help: "Attention heads, where they are not 64 channels wide.")
-  var heads: Int?
-
-  @Option(help: "Epsilon of layer normalisation (default 1e-6, as in timm).")
-  var epsilon: Float?
-
-  @Option(help: "Pixel scaling the weights were trained with: imagenet or half.")
-  var normalization: NormalizationName?
+  @OptionGroup var facts: FactArguments
 
   @Option(help: "How the position embedding is resized (default bicubic_antialias, as in timm).")
   var positionResampling: Named<PositionResampling>?
 
-  enum NormalizationName: String, ExpressibleByArgument, CaseIterable {
-    case imagenet, half
-    var value: Normalization { self == .imagenet ? .imageNet : .half }
-  }
-
   var options: BackboneOptions {
-    BackboneOptions(
-      imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value,
-      positionResampling: positionResampling?.value ?? .bicubicAntialias)
+    var options = facts.options(imageSize: imageSize)
+    options.positionResampling = positionResampling?.value ?? .bicubicAntialias
+    return options
   }
 }
 
@@ -130,7 +148,8 @@ func makeAdapter(_ name: String, host: String? = nil, _ settings: [String]) thro
 
 /// A folder of class folders with images; what was left out of it is said.
 func imageFolder(
-  _ folder: FilePath, transform: ImageTransform, skipsBroken: Bool, decoding: DecodingArguments, reporter: Reporter
+  _ folder: FilePath, transform: ImageTransform, skipsBroken: Bool, decoding: DecodingArguments,
+  reporter: Reporter
 ) throws -> ImageFolder {
   let images = try ImageFolder(
     folder, transform: transform,

@@ -8,6 +8,7 @@ struct InfoCommand: AsyncParsableCommand {
     commandName: "info", abstract: "Count parameters, tokens and operations of a model; nothing is run.",
     usage: """
       graft info --backbone FILE|ARCHITECTURE [--adapter NAME] [OPTIONS]
+      graft info --architectures
       graft info --published
       """,
     discussion: """
@@ -17,7 +18,11 @@ struct InfoCommand: AsyncParsableCommand {
             --image-size 448 --classes 80 --json
         graft info --backbone vit_base_patch16_224 --adapter dyn --host linear
         graft info --backbone vit_base_patch16_224 --adapter alore --batch-size 32
+        graft info --backbone dinov2_small.safetensors --normalization imagenet
+        graft info --architectures
         graft info --published
+
+      What a file does not tell is assumed, and the line "Assumed" says what.
 
       --batch-size adds the device memory that training (preset quick) and use
       need with that batch, by purpose and to the byte: the steps are rehearsed
@@ -32,8 +37,7 @@ struct InfoCommand: AsyncParsableCommand {
   var backbone: FilePath?
   @Option(help: "Side of the images in pixels.")
   var imageSize: Int?
-  @Option(help: "Attention heads, where they are not 64 channels wide.")
-  var heads: Int?
+  @OptionGroup var facts: FactArguments
   @Option(help: "Number of classes; 0 leaves the head out.")
   var classes = 0
   @Option(help: "\(AdapterCatalog.names.joined(separator: ", ")).")
@@ -42,6 +46,8 @@ struct InfoCommand: AsyncParsableCommand {
   var settings: [String] = []
   @Flag(help: "Compare the papers' figures with those of Graft's plans.")
   var published = false
+  @Flag(help: "List timm's architectures that --backbone takes, with the tags of their weights.")
+  var architectures = false
   @Option(help: "The adapter under the early exits of dyn.")
   var host: String?
   @Option(help: "Plan the device memory of batches of so many images.")
@@ -52,14 +58,16 @@ struct InfoCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard published || backbone != nil else {
-      throw ValidationError("Say --backbone with a file or a timm architecture name, or --published.")
+    guard published || architectures || backbone != nil else {
+      throw ValidationError(
+        "Say --backbone with a file or a timm architecture name, --architectures or --published.")
     }
   }
 
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
+      if architectures { return show(Architecture.all, reporter) }
       guard let backbone, !published else { return try show(PublishedFigure.all(), reporter) }
       guard (0...1_000_000).contains(classes) else {
         throw ValidationError("--classes must be in 0...1000000.")
@@ -71,7 +79,8 @@ struct InfoCommand: AsyncParsableCommand {
         throw ValidationError("--recompute plans memory: say --batch-size too.")
       }
       let adapter = try makeAdapter(adapter, host: host, settings)
-      let shape = try backboneShape(backbone, imageSize: imageSize, heads: heads)
+      let (shape, assumed) = try facts.shape(of: backbone, imageSize: imageSize)
+      let assumptions = Assumptions(assumed, of: shape)
       let summary = try ModelSummary(shape, adapter: adapter, classes: classes)
       let weights = 4 * summary.backboneParameters
       reporter.say(
@@ -88,12 +97,14 @@ struct InfoCommand: AsyncParsableCommand {
         GMAC an image          \(format(summary.gmac, 3))
         Prepared weights       \(formatBytes(weights)) for use, up to \(formatBytes(2 * weights)) in training
         """)
+      if let line = assumptions.line { reporter.say("\n\(line)") }
       if summary.exits.count > 1 {
         reporter.say(
           "GMAC up to each exit   \(summary.exits.map { "block \($0.blocks): \(format($0.gmac, 3))" }.joined(separator: ", "))"
         )
       }
       var fields = try JSONValue(encoding: summary).objectValue ?? [:]
+      fields["assumed"] = assumptions.json
       fields["architecture"] = .string(shape.architectureName)
       fields["adapter"] = .string(adapter.name)
       fields["image_size"] = .integer(shape.imageSize)
@@ -123,6 +134,35 @@ struct InfoCommand: AsyncParsableCommand {
           + textTable(["Device memory, batches of \(batchSize)", "training", "use"], rows, numbers: [1, 2])))
     fields["training_memory"] = training.json
     fields["inference_memory"] = use.json
+  }
+
+  private func show(_ architectures: [Architecture], _ reporter: Reporter) {
+    let rows = architectures.map { architecture in
+      let shape = architecture.shape
+      return [
+        architecture.name, "\(shape.width)", "\(shape.depth)", "\(shape.heads)",
+        grouped(shape.parameterCount),
+        architecture.tags.keys.sorted().joined(separator: ", "),
+      ]
+    }
+    reporter.say(
+      Message(
+        plain: textTable(
+          ["architecture", "width", "blocks", "heads", "parameters", "tags"], rows, numbers: [1, 2, 3, 4])))
+    for architecture in architectures {
+      let shape = architecture.shape
+      reporter.emit(
+        "architecture",
+        [
+          "architecture": .string(architecture.name), "image_size": .integer(shape.imageSize),
+          "patch_size": .integer(shape.patchSize), "width": .integer(shape.width),
+          "depth": .integer(shape.depth), "heads": .integer(shape.heads),
+          "backbone_parameters": .integer(shape.parameterCount),
+          "normalization": shape.value(of: .normalization),
+          "tags": .object(architecture.tags.mapValues { $0.name.map { .string($0) } ?? .null }),
+        ])
+    }
+    reporter.emit("done", ["architectures": .integer(architectures.count)])
   }
 
   private func show(_ figures: [PublishedFigure], _ reporter: Reporter) throws {
@@ -179,12 +219,19 @@ extension PublishedFigure {
   }
 }
 
-/// The shape behind a file or an architecture's name.
-func backboneShape(_ backbone: FilePath, imageSize: Int?, heads: Int?) throws -> VisionTransformerShape {
-  if backbone.extension == "safetensors" || backbone.exists {
-    let options = BackboneOptions(imageSize: imageSize, heads: heads)
-    return try VisionTransformerShape(path: backbone, options: options)
+extension FactArguments {
+  /// The shape behind a file or an architecture's name, and what of it is assumed; a name tells everything.
+  func shape(
+    of backbone: FilePath, imageSize: Int?
+  ) throws -> (shape: VisionTransformerShape, assumed: Set<BackboneFact>) {
+    if backbone.extension == "safetensors" || backbone.exists {
+      let options = options(imageSize: imageSize)
+      return (try VisionTransformerShape(path: backbone, options: options), options.assumed)
+    }
+    var shape = try VisionTransformerShape(architecture: backbone.escapedText)
+    if let heads { shape = try shape.with(heads: heads) }
+    if let epsilon { shape.epsilon = epsilon }
+    if let normalization { shape.normalization = normalization.value }
+    return (try imageSize.map(shape.resized(to:)) ?? shape, [])
   }
-  let shape = try VisionTransformerShape(architecture: backbone.escapedText)
-  return try imageSize.map(shape.resized(to:)) ?? shape
 }

@@ -9,19 +9,8 @@ struct ModelArguments: ParsableArguments {
   @Option(help: "The backbone's file, if it has moved since training; a folder of PEFT's needs it.")
   var backbone: FilePath?
 
-  @Option(help: "For a folder of PEFT's: attention heads, where they are not 64 channels wide.")
-  var heads: Int?
-
-  @Option(help: "For a folder of PEFT's: epsilon of layer normalisation (default 1e-6, as in timm).")
-  var epsilon: Float?
-
-  @Option(help: "For a folder of PEFT's: pixel scaling the weights were trained with, imagenet or half.")
-  var normalization: BackboneArguments.NormalizationName?
-
-  /// What was said for folders that record nothing themselves.
-  var options: BackboneOptions {
-    BackboneOptions(heads: heads, epsilon: epsilon, normalization: normalization?.value)
-  }
+  /// For folders of PEFT's, which record nothing of it themselves.
+  @OptionGroup(title: "Options for folders of PEFT's") var facts: FactArguments
 
   /// A model from a folder that `graft train` or PEFT wrote or a file that `graft merge` wrote, and how its images are
   /// prepared.
@@ -37,7 +26,7 @@ struct ModelArguments: ParsableArguments {
       throw CheckpointError.unreadable(path: path, reason: error.description)
     }
     let isFolder = status.type == .directory
-    if options != BackboneOptions(), try !isFolder || !PEFTFolder.isAt(path) {
+    if facts.options() != BackboneOptions(), try !isFolder || !PEFTFolder.isAt(path) {
       throw ValidationError(
         "--heads, --epsilon and --normalization are for folders of PEFT's; \(printable(path)) records them itself."
       )
@@ -47,7 +36,7 @@ struct ModelArguments: ParsableArguments {
     if isFolder {
       transform = try AdapterFolder.transform(at: path)
       model = try GraftedModel(
-        path: path, backbonePath: backbone, options: options, sharing: backbones, on: context)
+        path: path, backbonePath: backbone, options: facts.options(), sharing: backbones, on: context)
     } else {
       transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform
       model = try GraftedModel(merged: path, on: context)

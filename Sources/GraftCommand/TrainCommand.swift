@@ -73,6 +73,9 @@ struct TrainCommand: AsyncParsableCommand {
       \(context.traits.name)
       """)
 
+    let assumptions = Assumptions(vit.assumed, of: vit.shape)
+    if let line = assumptions.line { reporter.say("\(line)") }
+
     let plan = try trainer.memoryPlan(trainingImages: training.count, validationImages: validation.count)
     reporter.say(
       "Device memory: \(formatBytes(plan.peak)), of which a step's activations \(formatBytes(plan.step))")
@@ -112,7 +115,7 @@ struct TrainCommand: AsyncParsableCommand {
         "inference_images_per_second": .number(result.validation?.imagesPerSecond ?? 0),
         "peak_device_bytes": .integer(result.peakDeviceBytes), "steps": .integer(result.steps),
         "image_size": .integer(shape.imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
-        "out": JSONValue(out),
+        "assumed": assumptions.json, "out": JSONValue(out),
       ])
   }
 

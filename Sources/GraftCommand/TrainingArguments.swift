@@ -110,6 +110,8 @@ extension BackboneArguments {
     options: BackboneOptions, shape: VisionTransformerShape
   ) {
     var options = options
+    // What the recipe says now is nobody's knowledge of the weights.
+    options.presumed = options.assumed
     let stored = try VisionTransformerShape(path: backbone, options: options)
     if options.imageSize == nil {
       // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
@@ -119,7 +121,7 @@ extension BackboneArguments {
     if options.normalization == nil { options.normalization = recipe.normalization }
     if recipe.name == "ila" {
       // The ILA code's own conventions.
-      if epsilon == nil { options.epsilon = 1e-12 }
+      if facts.epsilon == nil { options.epsilon = 1e-12 }
       if positionResampling == nil { options.positionResampling = .bilinearAlignedCorners }
     }
     return (options, try VisionTransformerShape(path: backbone, options: options))

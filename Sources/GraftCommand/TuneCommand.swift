@@ -31,6 +31,7 @@ struct TuneCommand: AsyncParsableCommand {
   var backbone: FilePath = "vit_base_patch16_224"
   @Option(help: "Side of the images in pixels.")
   var imageSize: Int?
+  @OptionGroup var facts: FactArguments
   @Option(help: "Images a batch.")
   var batchSize = 8
   @Option(help: "Seconds after which nothing new is begun.")
@@ -52,7 +53,7 @@ struct TuneCommand: AsyncParsableCommand {
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
-      let shape = try backboneShape(backbone, imageSize: imageSize, heads: nil)
+      let shape = try facts.shape(of: backbone, imageSize: imageSize).shape
       let folder = try folderForResult()
       let context = try device.context()
       reporter.say(

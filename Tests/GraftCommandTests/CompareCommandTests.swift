@@ -27,6 +27,7 @@ struct CompareCommandTests {
     ] { #expect(results.allSatisfy { $0[field] != nil }, "\(field)") }
     #expect(
       results[2]["trainable_parameters"]?.intValue ?? 0 > results[0]["trainable_parameters"]?.intValue ?? 0)
+    #expect(first.errors.components(separatedBy: "Assumed: ").count == 2, "once for all runs")
     let runs = first.lines.compactMap { $0 }.filter { $0["event"] == "run" }
     #expect(runs.map { $0["run"] } == [1, 2, 3, 4])
     let steps = first.lines.compactMap { $0 }.filter { $0["event"] == "step" }

@@ -77,9 +77,9 @@ import Testing
       for (name, change) in changes {
         try write(path, changing: change)
         let error = #expect(throws: CheckpointError.self, "\(name)") { try load(path) }
-        guard case .tensorMismatch = error else {
-          Issue.record("\(name): \(String(describing: error))")
-          continue
+        switch error {
+        case .tensorMismatch where name != "cls_token", .unsupportedModel where name == "cls_token": break
+        default: Issue.record("\(name): \(String(describing: error))")
         }
         #expect(error!.description.contains(name), "\(error!)")
       }

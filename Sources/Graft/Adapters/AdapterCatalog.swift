@@ -19,9 +19,8 @@ public enum AdapterCatalog {
   public static func named(_ name: String) throws -> any Adapter {
     let wanted = name.lowercased()
     if let adapter = all.first(where: { $0.name == wanted }) { return adapter }
-    let nearest = names.min { distance($0, wanted) < distance($1, wanted) }
-    let isNear = nearest.map { distance($0, wanted) <= 2 } ?? false
-    throw GraftError.unknownAdapter(name, nearest: isNear ? nearest : nil, known: names)
+    throw GraftError.unknownAdapter(
+      name, nearest: nearest(to: name, in: names, within: 2), known: names)
   }
 
   /// The adapter with one of its settings changed, by the name under which `adapter_config.json` has it.
@@ -55,21 +54,5 @@ public enum AdapterCatalog {
       }
     }
     return try changed(adapter)
-  }
-
-  /// Number of insertions, deletions and replacements between two words (Levenshtein).
-  private static func distance(_ first: String, _ second: String) -> Int {
-    let b = Array(second)
-    var row = Array(0...b.count)
-    for (i, x) in first.enumerated() {
-      var diagonal = row[0]
-      row[0] = i + 1
-      for j in b.indices {
-        let cost = x == b[j] ? diagonal : min(diagonal, row[j], row[j + 1]) + 1
-        diagonal = row[j + 1]
-        row[j + 1] = cost
-      }
-    }
-    return row[b.count]
   }
 }

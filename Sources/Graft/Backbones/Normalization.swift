@@ -12,6 +12,9 @@ public struct Normalization: Codable, Sendable, Hashable {
   public static let imageNet = Normalization(mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225])
   /// One half and one half, so that pixels span -1 to 1: the AugReg ViTs and Mixers of timm.
   public static let half = Normalization(mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
+  /// The statistics of OpenAI's CLIP.
+  public static let clip = Normalization(
+    mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711])
 
   /// Creates a normalisation from three means and three standard deviations above zero.
   public init(mean: [Float], std: [Float]) {

@@ -17,6 +17,8 @@ public final class VisionTransformer {
   public let file: SafetensorsFile?
   /// How the stored position embedding was brought to this image size.
   public let positionResampling: PositionResampling
+  /// What of the shape is assumed: the file does not tell it, and nobody has said it.
+  public let assumed: Set<BackboneFact>
   /// The device.
   public let context: Context
 
@@ -39,7 +41,9 @@ public final class VisionTransformer {
   public convenience init(path: FilePath, options: BackboneOptions = .init(), on context: Context) throws {
     let file = try SafetensorsFile(path: path)
     let shape = try VisionTransformerShape(reading: file, options: options)
-    try self.init(shape, weights: file, file: file, resampling: options.positionResampling, on: context)
+    try self.init(
+      shape, weights: file, file: file, resampling: options.positionResampling, assumed: options.assumed,
+      on: context)
   }
 
   /// Makes a backbone with seeded random weights, for measurements.
@@ -54,9 +58,10 @@ public final class VisionTransformer {
 
   init(
     _ shape: VisionTransformerShape, weights: any WeightSource, file: SafetensorsFile?,
-    resampling: PositionResampling, on context: Context
+    resampling: PositionResampling, assumed: Set<BackboneFact> = [], on context: Context
   ) throws {
     self.shape = shape
+    self.assumed = assumed
     self.file = file
     positionResampling = resampling
     self.context = context

@@ -4,7 +4,7 @@ public import SystemPackage
 public struct BackboneOptions: Sendable, Hashable {
   /// Side of the images to prepare for; by default the size of the stored position embedding.
   public var imageSize: Int?
-  /// Attention heads; by default 64 channels each (ViT-H: 80).
+  /// Attention heads; by default those of timm's models of this width, or else 64 channels each.
   public var heads: Int?
   /// Added to the variance in layer normalisation; by default 1e-6, as in timm.
   public var epsilon: Float?
@@ -12,6 +12,8 @@ public struct BackboneOptions: Sendable, Hashable {
   public var normalization: Normalization?
   /// How the position embedding is brought to another image size.
   public var positionResampling: PositionResampling
+  /// Those of the values above that nobody has said, though they are given: a recipe's, or an earlier run's guess.
+  public var presumed: Set<BackboneFact> = []
 
   /// Creates options; the defaults are timm's.
   public init(
@@ -49,6 +51,7 @@ extension VisionTransformerShape {
   /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors.
   init(reading file: SafetensorsFile, options: BackboneOptions) throws {
     let tensors = file.tensors
+    if let telling = TellingTensor.first(in: file) { throw telling }
     guard let patch = tensors["patch_embed.proj.weight"]?.shape, patch.count == 4, patch[1] == 3,
       patch[2] == patch[3], patch[0] > 0, patch[2] > 0,
       let position = tensors["pos_embed"]?.shape, position.count == 3, position[1] > 1
@@ -74,24 +77,28 @@ extension VisionTransformerShape {
     let hasLayerScale = tensors["blocks.0.ls1.gamma"] != nil
     let hidden = max(1, tensors["blocks.0.mlp.fc1.weight"]?.shape.first ?? 4 * width)
     let heads = try options.heads ?? Self.usualHeads(width: width)
-    guard heads > 0, width % heads == 0 else {
-      throw GraftError.badSetting(
-        name: "heads", value: "\(heads)", reason: "it must divide the width, \(width).")
-    }
-    self.init(
+    let shape = VisionTransformerShape(
       imageSize: grid * patch[2], patchSize: patch[2], width: width, depth: depth, heads: heads,
       hiddenWidth: hidden, hasLayerScale: hasLayerScale, epsilon: options.epsilon ?? 1e-6,
       normalization: options.normalization ?? (hasLayerScale ? .imageNet : .half))
-    // A classification head of the pre-training is not part of the backbone.
-    try file.requireTensors(tensorShapes, ignoring: { $0 == "head.weight" || $0 == "head.bias" })
+    self = try shape.with(heads: heads)
+    // A classification head of the pre-training is not part of the backbone, nor is what DINOv2 put in place of patches
+    // that it hid.
+    try file.requireTensors(
+      tensorShapes, ignoring: { ["head.weight", "head.bias", "mask_token"].contains($0) })
     if let imageSize = options.imageSize { self = try resized(to: imageSize) }
   }
 
-  private static func usualHeads(width: Int) throws -> Int {
-    if width == 1280 { return 16 }
+  /// As many as timm's models of this width have.
+  static func usualHeads(width: Int) throws -> Int {
+    if let known = Architecture.all.first(where: { $0.shape.width == width }) { return known.shape.heads }
     guard width % 64 == 0 else {
       throw GraftError.badSetting(
-        name: "heads", value: "unknown", reason: "the width \(width) is not a multiple of 64; say --heads.")
+        name: "heads", value: "unknown",
+        reason: """
+          no known model has the width \(width), and it is not a multiple of 64. Say --heads, or backbone_heads under \
+          settings in a folder of the PEFT library's.
+          """)
     }
     return width / 64
   }

@@ -74,6 +74,19 @@ public struct VisionTransformerShape: Codable, Sendable, Hashable {
     return copy
   }
 
+  /// The same shape with another number of attention heads.
+  ///
+  /// - Throws: ``GraftError/badSetting(name:value:reason:)`` for one that does not divide the width.
+  public func with(heads: Int) throws -> VisionTransformerShape {
+    guard heads > 0, width % heads == 0 else {
+      throw GraftError.badSetting(
+        name: "heads", value: "\(heads)", reason: "it must divide the width, \(width).")
+    }
+    var copy = self
+    copy.heads = heads
+    return copy
+  }
+
   /// Largest side of an image, in pixels: far beyond use, and no product of sizes overflows.
   private static let largestImage = 1 << 14
 
@@ -89,39 +102,42 @@ public struct VisionTransformerShape: Codable, Sendable, Hashable {
 }
 
 extension VisionTransformerShape {
-  /// The shape behind a timm architecture name such as `vit_base_patch16_224` or `vit_small_patch14_dinov2`.
+  /// The shape behind a timm architecture name such as `vit_base_patch16_224`, perhaps with the tag of its weights:
+  /// `vit_base_patch16_224.mae`.
   ///
-  /// - Throws: ``GraftError/unknownArchitecture(_:known:)``.
+  /// - Throws: ``GraftError/unknownArchitecture(_:nearest:meaning:)``, ``GraftError/unknownWeights(_:of:known:)``.
   public init(architecture name: String) throws {
-    let base = name.split(separator: ".").first.map(String.init) ?? name
-    let parts = base.split(separator: "_").map(String.init)
-    let sizes = [
-      "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16),
-      "huge": (1280, 32, 16),
-    ]
-    guard parts.count >= 3, parts[0] == "vit", let (width, depth, heads) = sizes[parts[1]],
-      parts[2].hasPrefix("patch"), let patch = Int(parts[2].dropFirst(5)), [8, 14, 16, 32].contains(patch)
-    else { throw GraftError.unknownArchitecture(name, known: Self.architectures) }
-    let isDINOv2 = parts.contains("dinov2")
-    let imageSize = parts.dropFirst(3).compactMap { Int($0) }.first ?? (isDINOv2 ? 518 : 224)
-    try Self.check(imageSize: imageSize, patchSize: patch)
-    self.init(
-      imageSize: imageSize, patchSize: patch, width: width, depth: depth, heads: heads,
-      hasLayerScale: isDINOv2, normalization: isDINOv2 ? .imageNet : .half)
+    let parts = name.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+    let base = String(parts[0])
+    guard let architecture = Architecture.named(base) else {
+      throw GraftError.unknownArchitecture(
+        name, nearest: nearest(to: base, in: Self.architectures, within: base.count / 3),
+        meaning: Architecture.whyNot(base))
+    }
+    self = architecture.shape
+    guard parts.count == 2 else { return }
+    let tag = String(parts[1])
+    guard let normalization = architecture.tags[tag] else {
+      throw GraftError.unknownWeights(tag, of: base, known: architecture.tags.keys.sorted())
+    }
+    self.normalization = normalization
   }
 
-  /// Examples of the names that ``init(architecture:)`` takes.
-  public static let architectures = [
-    "vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224", "vit_base_patch32_224",
-    "vit_base_patch8_224", "vit_large_patch16_224", "vit_huge_patch14_224", "vit_small_patch14_dinov2",
-    "vit_base_patch14_dinov2", "vit_large_patch14_dinov2",
-  ]
+  /// The names that ``init(architecture:)`` takes, without tags.
+  public static var architectures: [String] { Architecture.all.map(\.name) }
 
-  /// The nearest timm name, for messages and for the adapter's configuration file.
+  /// timm's name where it has one for these sizes, otherwise one in its style, for messages and for the adapter's
+  /// configuration file.
   public var architectureName: String {
-    let size =
-      [192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"][width] ?? "w\(width)_d\(depth)"
-    return hasLayerScale
-      ? "vit_\(size)_patch\(patchSize)_dinov2" : "vit_\(size)_patch\(patchSize)_\(positionGrid * patchSize)"
+    let alike = Architecture.all.filter { $0.shape.hasBlocks(of: self) }
+    let same = alike.first { $0.shape.patchSize == patchSize && $0.shape.positionGrid == positionGrid }
+    if let same { return same.name }
+    let size = alike.first?.name.split(separator: "_")[1] ?? "w\(width)_d\(depth)"
+    return "vit_\(size)_patch\(patchSize)_\(positionGrid * patchSize)"
+  }
+
+  private func hasBlocks(of other: VisionTransformerShape) -> Bool {
+    width == other.width && depth == other.depth && heads == other.heads && hiddenWidth == other.hiddenWidth
+      && hasLayerScale == other.hasLayerScale
   }
 }

@@ -9,14 +9,17 @@ public enum CheckpointError: Error, Equatable, Sendable {
   case missingFile(path: FilePath)
   /// The file is there and cannot be read; `reason` holds the system's own words.
   case unreadable(path: FilePath, reason: String)
-  /// The file is not in the safetensors format at all.
-  case notSafetensors(path: FilePath, reason: String)
+  /// The file is not in the safetensors format at all; `advice` says how to make one of it, in whole sentences.
+  case notSafetensors(path: FilePath, reason: String, advice: String? = nil)
   /// The file ends before what its header promises; sizes in bytes.
   case truncated(path: FilePath, neededBytes: Int, actualBytes: Int)
   /// The safetensors header breaks a rule of the format or contradicts the file.
   case malformedHeader(path: FilePath, detail: String)
   /// The tensors are not the expected ones.
   case tensorMismatch(path: FilePath, missing: [String], unexpected: [String], misshapen: [Misshapen])
+  /// A tensor tells, by being there or by being missing, that this is another model, or the same in other names;
+  /// `meaning` says which one and what to do, in whole sentences.
+  case unsupportedModel(path: FilePath, tensor: String, isThere: Bool = true, meaning: String)
   /// A tensor's element type cannot be read as what was asked for.
   case unsupportedType(path: FilePath, tensor: String, type: String, wanted: String)
   /// A tensor holds an infinity or a NaN.
@@ -61,8 +64,8 @@ extension CheckpointError: CustomStringConvertible {
       return "\(printable(path)): no such file or folder. Check the spelling of the path."
     case .unreadable(let path, let reason):
       return "\(printable(path)): cannot be read: \(reason)."
-    case .notSafetensors(let path, let reason):
-      return "\(printable(path)): not a safetensors file: \(reason)."
+    case .notSafetensors(let path, let reason, let advice):
+      return "\(printable(path)): not a safetensors file: \(reason).\(advice.map { " \($0)" } ?? "")"
     case .truncated(let path, let needed, let actual):
       return "\(printable(path)): truncated: its header needs \(needed) bytes and the file has \(actual). "
         + "Download or copy it again."
@@ -79,8 +82,11 @@ extension CheckpointError: CustomStringConvertible {
       }
       return "\(printable(path)): its tensors do not fit (\(parts.joined(separator: "; "))). "
         + "Is it a file for another model, or in another library's names?"
+    case .unsupportedModel(let path, let tensor, let isThere, let meaning):
+      return "\(printable(path)): \(isThere ? "its" : "it has no") tensor \(printable(tensor))"
+        + "\(isThere ? " tells" : ""): \(meaning)"
     case .unsupportedType(let path, let tensor, let type, let wanted):
-      return "\(printable(path)): tensor \(printable(tensor)) holds \(type), "
+      return "\(printable(path)): tensor \(printable(tensor)) holds \(printable(type)), "
         + "which cannot be read as \(wanted). Convert it to F32, F16 or BF16 first."
     case .nonFinite(let path, let tensor, let index):
       return "\(printable(path)): tensor \(printable(tensor)) holds an infinity or a NaN "
@@ -112,7 +118,7 @@ extension CheckpointError: CustomStringConvertible {
 }
 
 /// The first items of a list, and how many more there are.
-private func listed(_ items: [String]) -> String {
+func listed(_ items: [String]) -> String {
   let shown = items.prefix(5).joined(separator: ", ")
   return items.count > 5 ? "\(shown) and \(items.count - 5) more" : shown
 }

@@ -27,7 +27,13 @@ public final class SafetensorsFile: Sendable {
   ///
   /// - Throws: ``CheckpointError``: missing or unreadable file, not safetensors, truncated, malformed header.
   public init(path: FilePath) throws(CheckpointError) {
-    let file = try MappedFile(path)
+    let file: MappedFile
+    do {
+      file = try MappedFile(path)
+    } catch {
+      if let advice = WeightsFolder.advice(path) { throw .unreadable(path: path, reason: advice) }
+      throw error
+    }
     let (header, dataStart) = try file.withBytes { (bytes) throws(CheckpointError) in
       try Self.header(of: bytes, path: path)
     }
@@ -42,7 +48,9 @@ public final class SafetensorsFile: Sendable {
   private static func header(
     of bytes: UnsafeRawBufferPointer, path: FilePath
   ) throws(CheckpointError) -> (SafetensorsHeader, dataStart: Int) {
-    if let other = otherFormat(bytes) { throw .notSafetensors(path: path, reason: other) }
+    if let other = FileSignature(of: bytes) {
+      throw .notSafetensors(path: path, reason: other.what, advice: other.advice.text(for: path))
+    }
     guard bytes.count >= 8 else {
       throw .truncated(path: path, neededBytes: 8, actualBytes: bytes.count)
     }
@@ -60,20 +68,6 @@ public final class SafetensorsFile: Sendable {
     let header = try SafetensorsHeader(
       parsing: UnsafeRawBufferPointer(rebasing: bytes[8..<end]), dataBytes: bytes.count - end, path: path)
     return (header, end)
-  }
-
-  /// What to say about formats that people confuse with this one.
-  private static func otherFormat(_ bytes: UnsafeRawBufferPointer) -> String? {
-    if bytes.starts(with: [0x50, 0x4b, 0x03, 0x04]) || bytes.starts(with: [0x80, 0x02, 0x8a, 0x0a]) {
-      return "it looks like a PyTorch or NumPy archive; convert it with Python's safetensors library"
-    }
-    if bytes.starts(with: "version https://git-lfs".utf8) {
-      return "it is a Git LFS pointer; fetch the file itself with git lfs pull"
-    }
-    if bytes.starts(with: [0x89, 0x48, 0x44, 0x46]) {
-      return "it is an HDF5 file; convert it with Python's safetensors library"
-    }
-    return nil
   }
 
   // MARK: Reading

@@ -72,6 +72,11 @@ struct SafetensorsHeader {
       throw scanner.fault("tensor \(printable(name)) lacks dtype, shape or two data_offsets")
     }
     guard let type = Safetensors.ElementType(rawValue: typeName) else {
+      guard !Safetensors.ElementType.mayBeName(typeName) else {
+        // Younger than this version; how many bytes it takes is not known.
+        throw .unsupportedType(
+          path: scanner.path, tensor: name, type: typeName, wanted: "any type that this version knows")
+      }
       let known = Safetensors.ElementType.allCases.map(\.rawValue).joined(separator: ", ")
       throw scanner.fault(
         "tensor \(printable(name)) has the unknown dtype \(printable(typeName)) (known: \(known))")
@@ -82,8 +87,7 @@ struct SafetensorsHeader {
     guard let count = Safetensors.elementCount(shape) else {
       throw scanner.fault("the size of tensor \(printable(name)) overflows: \(shape)")
     }
-    let (size, overflow) = count.multipliedReportingOverflow(by: type.size)
-    guard !overflow, size == offsets[1] - offsets[0] else {
+    guard type.bytes(of: count) == offsets[1] - offsets[0] else {
       throw scanner.fault(
         "tensor \(printable(name)) is \(typeName) \(shape) but spans \(offsets[1] - offsets[0]) bytes")
     }

@@ -31,8 +31,8 @@ extension Safetensors {
 
     /// A tensor of any type from its little-endian bytes, which must fill `shape`.
     public init(name: String, type: ElementType, shape: [Int], bytes: [UInt8]) {
-      precondition(bytes.count % type.size == 0, "\(name): bytes are not whole elements")
-      self.init(name, type, shape, count: bytes.count / type.size, .bytes(bytes))
+      precondition(bytes.count * 8 % type.bits == 0, "\(name): bytes are not whole elements")
+      self.init(name, type, shape, count: bytes.count * 8 / type.bits, .bytes(bytes))
     }
 
     /// A tensor that is copied from an open file bit by bit, whatever its type, without a detour through
@@ -63,7 +63,7 @@ extension Safetensors {
     }
 
     /// Number of bytes in the file; what is in memory cannot overflow it.
-    var byteCount: Int { (elementCount(shape) ?? 0) * type.size }
+    var byteCount: Int { elementCount(shape).flatMap(type.bytes) ?? 0 }
 
     /// Adds the bytes to a file.
     func append(to output: AtomicFile.Output) throws(CheckpointError) {
@@ -121,7 +121,7 @@ extension Safetensors {
     _ tensors: [TensorData], metadata: [String: String] = [:], to path: FilePath
   ) throws(CheckpointError) {
     let sorted = tensors.sorted {
-      $0.type.size == $1.type.size ? precedes($0.name, $1.name) : $0.type.size > $1.type.size
+      $0.type.bits == $1.type.bits ? precedes($0.name, $1.name) : $0.type.bits > $1.type.bits
     }
     let header = try headerBytes(sorted, metadata: metadata, path: path)
     try AtomicFile.write(to: path) { (output) throws(CheckpointError) in

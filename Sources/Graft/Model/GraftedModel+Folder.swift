@@ -113,6 +113,8 @@ extension GraftedModel {
     settings["backbone_path"] = backbone.file.map { JSONValue($0.path.absolute) } ?? ""
     settings["backbone_heads"] = .integer(shape.heads)
     settings["backbone_epsilon"] = .number(Double(shape.epsilon))
+    settings["backbone_activation"] = shape.value(of: .activation)
+    settings["backbone_assumed"] = .array(backbone.assumed.map(\.rawValue).sorted().map { .string($0) })
     settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
     return AdapterManifest(
       peftType: adapter.name.uppercased(), adapter: adapter.name,
@@ -172,11 +174,15 @@ extension VisionTransformer {
 extension AdapterManifest {
   /// How the backbone was prepared.
   var backboneOptions: BackboneOptions {
-    BackboneOptions(
+    var options = BackboneOptions(
       imageSize: backbone.imageSize, heads: settings["backbone_heads"]?.intValue,
       epsilon: settings["backbone_epsilon"]?.doubleValue.map(Float.init), normalization: normalization,
       positionResampling: settings["backbone_position_resampling"]?.stringValue.flatMap(
         PositionResampling.init(rawValue:)) ?? .bicubicAntialias)
+    // Versions before this entry did not record who had said what.
+    let assumed = settings["backbone_assumed"]?.arrayValue?.compactMap(\.stringValue)
+    options.presumed = Set(assumed?.compactMap(BackboneFact.init) ?? BackboneFact.allCases)
+    return options
   }
 }
 

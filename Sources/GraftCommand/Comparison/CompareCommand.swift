@@ -66,6 +66,7 @@ struct CompareCommand: AsyncParsableCommand {
     let context = try device.context()
     reporter.say(
       "\(runs.count) runs on \(context.traits.name), \(runs.count - waiting.count) of them finished already.")
+    for line in try assumptions(runs) { reporter.say("\(line)") }
 
     StopSignal.install()
     var progress = ComparisonProgress(
@@ -154,6 +155,16 @@ struct CompareCommand: AsyncParsableCommand {
             imagesHash: images.training.fingerprint + images.validation.fingerprint))
       }
     }
+  }
+
+  /// What is assumed about the backbone, once for all runs that prepare it alike.
+  private func assumptions(_ runs: [ComparisonRun]) throws -> [String] {
+    var lines: [String] = []
+    for options in Set(runs.map(\.options)) {
+      let shape = try VisionTransformerShape(path: backbone.backbone, options: options)
+      if let line = Assumptions(options.assumed, of: shape).line, !lines.contains(line) { lines.append(line) }
+    }
+    return lines.sorted()
   }
 
   private func parsedSeeds() throws -> [Int] {

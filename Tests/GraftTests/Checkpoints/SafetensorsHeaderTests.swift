@@ -31,7 +31,7 @@ struct HostileHeader: CustomTestStringConvertible {
 
   static let all: [HostileHeader] = [
     // The length before the header.
-    HostileHeader("an empty file", bytes: [], says: "truncated"),
+    HostileHeader("an empty file", bytes: [], says: "empty"),
     HostileHeader("seven bytes", bytes: [2, 0, 0, 0, 0, 0, 0], says: "truncated"),
     HostileHeader("no header", bytes: [0, 0, 0, 0, 0, 0, 0, 0], says: "does not start with {"),
     HostileHeader(
@@ -93,7 +93,7 @@ struct HostileHeader: CustomTestStringConvertible {
     HostileHeader("no offsets", #"{"a":{"dtype":"F32","shape":[1]}}"#, says: "lacks"),
     HostileHeader("an empty tensor", #"{"a":{}}"#, says: "lacks"),
     // Values.
-    HostileHeader("an unknown type", #"{"a":\#(tensor("F31", "[1]", "[0,4]"))}"#, says: "unknown dtype F31"),
+    HostileHeader("an unknown type", #"{"a":\#(tensor("F31", "[1]", "[0,4]"))}"#, says: "F31, which cannot"),
     HostileHeader("a type in lower case", #"{"a":\#(tensor("f32", "[1]", "[0,4]"))}"#, says: "unknown dtype"),
     HostileHeader("a negative dimension", #"{"a":\#(tensor("F32", "[-1]", "[0,4]"))}"#, says: "not negative"),
     HostileHeader("a fraction", #"{"a":\#(tensor("F32", "[1.0]", "[0,4]"))}"#, says: "expected ]"),
@@ -202,7 +202,7 @@ struct CheckpointSafetensorsHeaderTests {
     try Safetensors.write(
       [("weight", [2, 2], [1, 2, 3, 4]), ("bias", [2], [5, 6])], metadata: ["format": "pt"], to: path)
     let whole = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path.string)))
-    for count in 0..<whole.count {
+    for count in 1..<whole.count {
       let cut = try folder.file("cut", Array(whole.prefix(count)))
       let error = checkpointError { _ = try SafetensorsFile(path: cut) }
       guard case .truncated(_, let needed, let actual) = error else {
@@ -234,9 +234,6 @@ struct CheckpointSafetensorsHeaderTests {
   @Test("What is not a regular file is refused without reading it")
   func irregular() throws {
     let folder = try TemporaryFolder()
-    #expect(
-      checkpointError { _ = try SafetensorsFile(path: folder.path) }
-        == .unreadable(path: folder.path, reason: "it is a folder, not a regular file"))
     #expect(
       checkpointError { _ = try SafetensorsFile(path: "/dev/zero") }
         == .unreadable(path: "/dev/zero", reason: "it is not a regular file"))

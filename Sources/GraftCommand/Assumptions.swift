@@ -1,0 +1,53 @@
+import Graft
+
+/// What is assumed about a backbone because neither its file nor its user tells it.
+struct Assumptions {
+  let facts: [BackboneFact]
+  let shape: VisionTransformerShape
+
+  init(_ facts: Set<BackboneFact>, of shape: VisionTransformerShape) {
+    self.facts = BackboneFact.allCases.filter(facts.contains)
+    self.shape = shape
+  }
+
+  /// One line for people, with the options that change what is assumed; `nil` where nothing is.
+  var line: String? {
+    guard !facts.isEmpty else { return nil }
+    let text = "Assumed: \(facts.map(words).joined(separator: ", ")); the file does not tell."
+    let options = facts.compactMap(\.option)
+    guard let last = options.last else { return text }
+    let rest = options.dropLast().joined(separator: ", ")
+    return "\(text) Say \(rest.isEmpty ? last : "\(rest) or \(last)") if the weights were trained otherwise."
+  }
+
+  /// Name and value of each.
+  var json: JSONValue {
+    .object(Dictionary(uniqueKeysWithValues: facts.map { ($0.rawValue, shape.value(of: $0)) }))
+  }
+
+  private func words(_ fact: BackboneFact) -> String {
+    switch fact {
+    case .heads: shape.heads == 1 ? "1 head" : "\(shape.heads) heads"
+    case .epsilon: "epsilon \("\(shape.epsilon)".replacing("e-0", with: "e-"))"
+    case .activation: "exact GELU"
+    case .normalization:
+      switch shape.normalization {
+      case .imageNet: "pixels scaled by ImageNet's figures"
+      case .half: "pixels scaled to -1...1"
+      default: "pixels scaled by mean \(shape.normalization.mean) and deviation \(shape.normalization.std)"
+      }
+    }
+  }
+}
+
+extension BackboneFact {
+  /// The option that says it; `nil` for what cannot be chosen.
+  fileprivate var option: String? {
+    switch self {
+    case .heads: "--heads"
+    case .epsilon: "--epsilon"
+    case .normalization: "--normalization"
+    case .activation: nil
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import GraftSystem
+import Testing
+
+@testable import Graft
+
+/// What `tools/fixtures/architectures.py` read off timm.
+struct TimmArchitectures: Decodable {
+  struct Plain: Decodable {
+    let name: String
+    let imageSize: Int
+    let patch: Int
+    let width: Int
+    let depth: Int
+    let heads: Int
+    let hiddenWidth: Int
+    let layerScale: Bool
+    let parameters: Int
+    let tensors: String
+    let normalisation: String
+    let tags: [String: String]
+  }
+  struct Others: Decodable {
+    let models: [String]
+    let tensors: [String]
+  }
+  let plain: [Plain]
+  let others: [Others]
+
+  static let fixture = Result {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let url = URL(fileURLWithPath: (Fixtures.folder / "architectures.json").string)
+    return try decoder.decode(TimmArchitectures.self, from: Data(contentsOf: url))
+  }
+}
+
+@Suite struct ArchitectureTests {
+  @Test func tableIsTimms() throws {
+    let plain = try TimmArchitectures.fixture.get().plain
+    #expect(Set(plain.map(\.name)) == Set(Architecture.all.map(\.name)))
+    #expect(Architecture.all.count == plain.count)
+    for expected in plain {
+      let name = expected.name
+      let shape = try VisionTransformerShape(architecture: name)
+      #expect(shape.imageSize == expected.imageSize && shape.patchSize == expected.patch, "\(name)")
+      #expect(shape.width == expected.width && shape.depth == expected.depth, "\(name)")
+      #expect(shape.heads == expected.heads && shape.hiddenWidth == expected.hiddenWidth, "\(name)")
+      #expect(shape.hasLayerScale == expected.layerScale && shape.epsilon == 1e-6, "\(name)")
+      #expect(shape.normalization.name == expected.normalisation, "\(name)")
+      #expect(shape.parameterCount == expected.parameters, "\(name)")
+      let lines = shape.tensorShapes.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }
+      #expect(
+        Array(lines.joined().utf8).withUnsafeBytes { hexadecimal(SHA256.hash($0)) } == expected.tensors,
+        "\(name)")
+      let tags = try #require(Architecture.named(name)).tags.compactMapValues(\.name)
+      #expect(tags == expected.tags, "\(name)")
+      for (tag, normalization) in expected.tags {
+        let tagged = try VisionTransformerShape(architecture: "\(name).\(tag)")
+        #expect(tagged.normalization.name == normalization && tagged.heads == shape.heads, "\(name).\(tag)")
+      }
+    }
+  }
+
+  @Test func otherArchitecturesAreRefused() throws {
+    for name in try TimmArchitectures.fixture.get().others.flatMap(\.models) {
+      let error = #expect(throws: GraftError.self, "\(name)") {
+        try VisionTransformerShape(architecture: name)
+      }
+      guard case .unknownArchitecture(name, _, let meaning) = error else {
+        Issue.record("\(name): \(String(describing: error))")
+        continue
+      }
+      #expect(meaning != nil, "\(name)")
+    }
+  }
+
+  @Test(arguments: [
+    ("vit_base_patch14_nonsense", "vit_base_patch14_dinov2"),
+    ("VIT_BASE_PATCH16_224", "vit_base_patch16_224"),
+    ("vit_base_patch16_244", "vit_base_patch16_224"), ("vit_smal_patch16_224", "vit_small_patch16_224"),
+    ("vit_base_patch16_448", "vit_base_patch16_224"), ("resnet50", nil), ("", nil), (".mae", nil),
+    (" vit_base_patch16_224", "vit_base_patch16_224"), ("vit_base_patch16_224_", "vit_base_patch16_224"),
+  ])
+  func nearestName(_ name: String, _ nearest: String?) {
+    let error = #expect(throws: GraftError.self) { try VisionTransformerShape(architecture: name) }
+    guard case .unknownArchitecture(name, nearest, _) = error else {
+      Issue.record("\(name): \(String(describing: error))")
+      return
+    }
+    let text = error?.description ?? ""
+    #expect(text.contains("graft info --architectures"))
+    #expect(nearest.map { text.contains("Did you mean \"\($0)\"?") } ?? !text.contains("Did you mean"))
+  }
+
+  @Test(arguments: ["vit_base_patch16_224.mea", "vit_base_patch16_224.", "vit_base_patch16_224.dino.x"])
+  func unknownTags(_ name: String) {
+    let error = #expect(throws: GraftError.self) { try VisionTransformerShape(architecture: name) }
+    guard case .unknownWeights(_, "vit_base_patch16_224", let known) = error else {
+      Issue.record("\(name): \(String(describing: error))")
+      return
+    }
+    #expect(known.contains("mae") && error?.description.contains("augreg_in21k, ") == true)
+  }
+
+  @Test func headsOfAWidthAreTimms() throws {
+    let byWidth = Dictionary(grouping: Architecture.all, by: \.shape.width)
+    for (width, alike) in byWidth { #expect(Set(alike.map(\.shape.heads)).count == 1, "\(width)") }
+    for (width, heads) in [(1280, 16), (1408, 16), (1664, 16), (896, 14), (64, 1), (512, 8)] {
+      #expect(try VisionTransformerShape.usualHeads(width: width) == heads)
+    }
+    #expect(throws: GraftError.self) { try VisionTransformerShape.usualHeads(width: 100) }
+  }
+
+  @Test func namesOfShapes() throws {
+    for architecture in Architecture.all where !architecture.name.hasPrefix("deit") {
+      #expect(architecture.shape.architectureName == architecture.name)
+    }
+    var shape = try VisionTransformerShape(architecture: "vit_base_patch16_224.mae")
+    shape.positionGrid = 28
+    #expect(shape.architectureName == "vit_base_patch16_448")
+    shape.depth = 6
+    #expect(shape.architectureName == "vit_w768_d6_patch16_448")
+  }
+}
