@@ -13,3 +13,10 @@ func pinDriverWorkers() {
   else { return }
   setenv("POCL_AFFINITY", "1", 0)
 }
+
+/// Takes an empty `POCL_CACHE_DIR` for none, as it is meant: PoCL 3.1 ends the process for it.
+///
+/// Before anything else runs, since other threads may read the environment later.
+func mendDriverEnvironment() {
+  if ProcessInfo.processInfo.environment["POCL_CACHE_DIR"]?.isEmpty == true { unsetenv("POCL_CACHE_DIR") }
+}

@@ -29,6 +29,8 @@ struct GraftCommand: AsyncParsableCommand {
       ENVIRONMENT
         GRAFT_DEVICE  chooses a device, as --device does
         GRAFT_TUNING  folder of what graft tune remembers, or off
+        POCL_CACHE_DIR
+                      folder of PoCL's compiled kernels, where HOME is of no use
         POCL_AFFINITY 0 lets PoCL's workers move between processors
 
       EXIT STATUS
@@ -50,6 +52,7 @@ struct GraftCommand: AsyncParsableCommand {
   /// As ArgumentParser's own, but wrong arguments are a JSON line too where `--json` asks for lines.
   static func main() async {
     LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    mendDriverEnvironment()
     pinDriverWorkers()
     do {
       var command = try parseAsRoot()
