@@ -32,6 +32,18 @@ struct Reporter: Sendable {
     FileHandle.standardOutput.write(data + Data("\n".utf8))
   }
 
+  /// What is registered as a driver and gives no device, for whoever misses one.
+  func remarkOnDrivers() {
+    for finding in DriverFinding.all() {
+      note("Driver: \(finding)")
+      emit(finding)
+    }
+  }
+
+  private func emit(_ finding: DriverFinding) {
+    emit("driver", (try? JSONValue(encoding: finding).objectValue) ?? [:])
+  }
+
   /// A line that replaces the one before it on a terminal; nothing elsewhere.
   func progress(_ text: String) {
     guard isTerminal else { return }
@@ -57,6 +69,7 @@ struct Reporter: Sendable {
     } catch {
       endProgress()
       note("Error: \(error)")
+      if case RuntimeError.noDevice(let findings) = error { findings.forEach(emit) }
       emit("error", ["message": .string("\(error)")])
       throw exitCode(for: error)
     }
