@@ -14,6 +14,13 @@ func pinDriverWorkers() {
   setenv("POCL_AFFINITY", "1", 0)
 }
 
+/// Takes an empty `POCL_CACHE_DIR` for none, as it is meant: PoCL 3.1 ends the process for it.
+///
+/// Before anything else runs, since other threads may read the environment later.
+func mendDriverEnvironment() {
+  if environment("POCL_CACHE_DIR")?.isEmpty == true { unsetenv("POCL_CACHE_DIR") }
+}
+
 /// The first 16 KiB of one of the kernel's own files, which say no size.
 private func start(of path: FilePath) -> String? {
   guard let file = try? FileDescriptor.open(path, .readOnly, options: .closeOnExec) else { return nil }

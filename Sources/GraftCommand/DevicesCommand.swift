@@ -19,6 +19,7 @@ struct DevicesCommand: AsyncParsableCommand {
         fields["tuning"] = .string("\(Tuning.load(for: device.traits).origin)")
         reporter.emit("device", fields)
       }
+      reporter.remarkOnDrivers()
       reporter.emit("done", ["devices": .integer(devices.count)])
     }
   }

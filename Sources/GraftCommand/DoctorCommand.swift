@@ -30,7 +30,8 @@ struct DoctorCommand: AsyncParsableCommand {
   /// What changes how Graft or a driver behaves.
   private static let variables = [
     "GRAFT_DEVICE", "GRAFT_MATMUL", "GRAFT_PROGRAM_CACHE", "GRAFT_TUNING", "OCL_ICD_VENDORS",
-    "OCL_ICD_FILENAMES", "POCL_AFFINITY", "POCL_CACHE_DIR", "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE",
+    "OCL_ICD_FILENAMES", "OPENCL_VENDOR_PATH", "POCL_AFFINITY", "POCL_CACHE_DIR", "POCL_DEVICES",
+    "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE",
   ]
 
   func run() async throws {
@@ -38,6 +39,7 @@ struct DoctorCommand: AsyncParsableCommand {
     try await reporter.run {
       describeHost(reporter)
       for device in try Device.all() { for line in device.description { reporter.say("\(line)") } }
+      reporter.remarkOnDrivers()
       let context = try device.context()
       let cases = AllCases.checks(on: context.traits).filter { filter.map($0.operation.contains) ?? true }
       guard !cases.isEmpty else { throw ValidationError("No operation's name contains \"\(filter ?? "")\".") }

@@ -29,6 +29,8 @@ struct GraftCommand: AsyncParsableCommand {
       ENVIRONMENT
         GRAFT_DEVICE  chooses a device, as --device does
         GRAFT_TUNING  folder of what graft tune remembers, or off
+        POCL_CACHE_DIR
+                      folder of PoCL's compiled kernels, where HOME is of no use
         POCL_AFFINITY 0 lets PoCL's workers move between processors
 
       EXIT STATUS
@@ -52,6 +54,7 @@ struct GraftCommand: AsyncParsableCommand {
   static func main() async {
     StandardStream.prepare()
     LoggingSystem.bootstrap { _ in StandardErrorLog() }
+    mendDriverEnvironment()
     pinDriverWorkers()
     let words = Array(commandLineWords.dropFirst())
     do {

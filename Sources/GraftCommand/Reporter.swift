@@ -38,6 +38,18 @@ struct Reporter: Sendable {
     Self.put(JSONValue.object(fields.merging(["event": .string(event)]) { $1 }).text + "\n")
   }
 
+  /// What is registered as a driver and gives no device, for whoever misses one.
+  func remarkOnDrivers() {
+    for finding in DriverFinding.all() {
+      note("Driver: \(finding)")
+      emit(finding)
+    }
+  }
+
+  private func emit(_ finding: DriverFinding) {
+    emit("driver", (try? JSONValue(encoding: finding).objectValue) ?? [:])
+  }
+
   /// A line that replaces the one before it on a terminal; nothing elsewhere.
   func progress(_ message: Message) {
     if isTerminal { whisper("\r\u{1B}[2K" + message.text) }
@@ -70,6 +82,7 @@ struct Reporter: Sendable {
     } catch {
       endProgress()
       note("Error: \(error)")
+      if case RuntimeError.noDevice(let findings) = error { findings.forEach(emit) }
       emit("error", ["message": .string("\(error)")])
       throw exitCode(for: error)
     }

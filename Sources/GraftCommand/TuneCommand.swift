@@ -55,6 +55,8 @@ struct TuneCommand: AsyncParsableCommand {
     try await reporter.run {
       let shape = try facts.shape(of: backbone, imageSize: imageSize).shape
       let folder = try folderForResult()
+      let obstacle = folder.flatMap(obstacle)
+      if let obstacle { reporter.note("The result will be printed and not remembered: \(obstacle)") }
       let context = try device.context()
       reporter.say(
         """
@@ -86,6 +88,7 @@ struct TuneCommand: AsyncParsableCommand {
       let target =
         outcome.findings.isEmpty ? nil : folder.map { TuningFile.path(for: context.traits, in: $0) }
       if let target {
+        if let obstacle { throw obstacle }
         try AtomicFile.write(file.text(), to: target)
         reporter.say("Remembered in \(target).")
       } else {
@@ -100,14 +103,25 @@ struct TuneCommand: AsyncParsableCommand {
     }
   }
 
-  /// The folder for the result, which can be written to; `nil` where none is wanted.
+  /// The folder for the result; `nil` where none is wanted.
   private func folderForResult() throws -> FilePath? {
     guard !dryRun else { return nil }
     guard let folder = TuningFile.folder else {
       throw ValidationError("GRAFT_TUNING=off leaves nowhere to remember: unset it, or say --dry-run.")
     }
-    try AtomicFile.requireWritable(folder: folder)
     return folder
+  }
+
+  /// What keeps the result from being remembered.
+  ///
+  /// The measurement is worth having all the same.
+  private func obstacle(to folder: FilePath) -> CheckpointError? {
+    do throws(CheckpointError) {
+      try AtomicFile.requireWritable(folder: folder)
+      return nil
+    } catch {
+      return error
+    }
   }
 
   private func measure(

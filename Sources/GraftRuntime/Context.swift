@@ -70,13 +70,13 @@ public final class Context: Sendable {
     let context = try driverSetUp.withLock { _ in
       try openCL("clCreateContext") { UncheckedResult(clCreateContext(nil, 1, &id, nil, nil, &$0)) }
     }.value
-    guard let context else { throw RuntimeError.noDevice }
+    guard let context else { throw RuntimeError.openCL(function: "clCreateContext", status: .noDevice) }
     handle = Handle(owning: context, .context)
     let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)
     let queue = try openCL("clCreateCommandQueue") {
       clCreateCommandQueue(context, device.handle.pointer, properties, &$0)
     }
-    guard let queue else { throw RuntimeError.noDevice }
+    guard let queue else { throw RuntimeError.openCL(function: "clCreateCommandQueue", status: .noDevice) }
     self.queue = Handle(owning: queue, .queue)
     memory = Allocator(context: handle, traits: device.traits, limit: memoryLimit)
     kernels = KernelLibrary(context: handle, device: device)

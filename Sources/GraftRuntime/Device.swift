@@ -19,22 +19,22 @@ public struct Device: Sendable {
 
   /// All devices of all platforms, in the order the drivers list them.
   ///
-  /// - Throws: ``RuntimeError/noDevice`` when there is none.
+  /// - Throws: ``RuntimeError/noDevice(_:)`` when there is none, with what was found instead.
   public static func all() throws -> [Device] {
     try driverSetUp.withLock { _ in try list() }
   }
 
   private static func list() throws -> [Device] {
     var devices: [Device] = []
-    for platform in platforms() {
-      for id in deviceIdentifiers(of: platform) {
+    for platform in (try? platforms()) ?? [] {
+      for id in (try? deviceIdentifiers(of: platform)) ?? [] {
         // A device that cannot describe itself is left out: the others still work.
         guard let traits = try? DeviceTraits(of: id, on: platform) else { continue }
         devices.append(
           Device(traits: traits, index: devices.count, handle: Handle(owning: id, .device)))
       }
     }
-    guard !devices.isEmpty else { throw RuntimeError.noDevice }
+    guard !devices.isEmpty else { throw RuntimeError.noDevice(DriverFinding.search()) }
     return devices
   }
 
@@ -51,7 +51,7 @@ public struct Device: Sendable {
   static func select(_ asked: String?, among devices: [Device]) throws -> Device {
     guard let asked, !asked.isEmpty else {
       guard let first = devices.first(where: { $0.traits.kind == .gpu }) ?? devices.first else {
-        throw RuntimeError.noDevice
+        throw RuntimeError.noDevice([])
       }
       return first
     }
@@ -72,28 +72,32 @@ public struct Device: Sendable {
     return match
   }
 
-  private static func platforms() -> [cl_platform_id] {
-    // The loader answers CL_PLATFORM_NOT_FOUND_KHR when no driver is registered: that is "none".
-    list { count, items, found in
-      try openCL("clGetPlatformIDs") { $0 = clGetPlatformIDs(count, items, found) }
+  static func platforms() throws -> [cl_platform_id] {
+    do {
+      return try list { count, items, found in
+        try openCL("clGetPlatformIDs") { $0 = clGetPlatformIDs(count, items, found) }
+      }
+    } catch RuntimeError.openCL(_, .noPlatform) {
+      return []  // The loader's word for "no driver is registered".
     }
   }
 
-  private static func deviceIdentifiers(of platform: cl_platform_id) -> [cl_device_id] {
+  static func deviceIdentifiers(of platform: cl_platform_id) throws -> [cl_device_id] {
     let every = cl_device_type(0xFFFF_FFFF)  // CL_DEVICE_TYPE_ALL
-    return list { count, items, found in
+    return try list { count, items, found in
       try openCL("clGetDeviceIDs") { $0 = clGetDeviceIDs(platform, every, count, items, found) }
     }
   }
 
-  /// What the driver lists when asked first how many there are; nothing when it fails.
-  private static func list(
+  /// What the driver lists when asked first how many there are.
+  static func list(
     _ ask: (cl_uint, UnsafeMutablePointer<OpaquePointer?>?, UnsafeMutablePointer<cl_uint>?) throws -> Void
-  ) -> [OpaquePointer] {
+  ) throws -> [OpaquePointer] {
     var count: cl_uint = 0
-    guard (try? ask(0, nil, &count)) != nil, count > 0 else { return [] }
+    try ask(0, nil, &count)
+    guard count > 0 else { return [] }
     var items = [OpaquePointer?](repeating: nil, count: Int(count))
-    guard (try? ask(count, &items, nil)) != nil else { return [] }
+    try ask(count, &items, nil)
     return items.compactMap { $0 }
   }
 }

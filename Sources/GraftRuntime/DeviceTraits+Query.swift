@@ -2,6 +2,16 @@ import COpenCL
 import GraftSystem
 
 extension DeviceTraits {
+  /// The name that a driver gives itself.
+  static func platformName(_ platform: cl_platform_id) throws -> String {
+    let name = cl_platform_info(CL_PLATFORM_NAME)
+    var size = 0
+    try openCL("clGetPlatformInfo") { $0 = clGetPlatformInfo(platform, name, 0, nil, &size) }
+    var bytes = [UInt8](repeating: 0, count: size)
+    try openCL("clGetPlatformInfo") { $0 = clGetPlatformInfo(platform, name, size, &bytes, nil) }
+    return string(bytes)
+  }
+
   /// Asks the driver.
   ///
   /// Nothing here is assumed: what cannot be queried is the smallest that OpenCL 1.2 allows.
@@ -22,21 +32,10 @@ extension DeviceTraits {
       }
       return Int(clamping: value)
     }
-    func platformText(_ parameter: Int32) throws -> String {
-      var size = 0
-      try openCL("clGetPlatformInfo") {
-        $0 = clGetPlatformInfo(platform, cl_platform_info(parameter), 0, nil, &size)
-      }
-      var bytes = [UInt8](repeating: 0, count: size)
-      try openCL("clGetPlatformInfo") {
-        $0 = clGetPlatformInfo(platform, cl_platform_info(parameter), size, &bytes, nil)
-      }
-      return string(bytes)
-    }
 
     name = try text(CL_DEVICE_NAME)
     vendor = try text(CL_DEVICE_VENDOR)
-    self.platform = try platformText(CL_PLATFORM_NAME)
+    self.platform = try Self.platformName(platform)
     driverVersion = try text(CL_DRIVER_VERSION)
     version = try text(CL_DEVICE_VERSION)
     languageVersion = try text(CL_DEVICE_OPENCL_C_VERSION)

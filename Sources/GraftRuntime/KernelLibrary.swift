@@ -119,9 +119,17 @@ package final class KernelLibrary: Sendable {
     } catch RuntimeError.openCL(_, let status) where !status.isOutOfMemory && !status.isLoss {
       throw RuntimeError.buildFailed(
         program: name, options: options, device: device.traits.name,
-        log: "\(status)\n" + buildLog(program))
+        log: "\(status)\n" + buildLog(program) + cacheRemark)
     }
     return handle
+  }
+
+  /// PoCL's log does not say that its cache is what failed.
+  private var cacheRemark: String {
+    guard device.traits.platform.contains("Portable Computing Language"), let fault = PoCLCache.fault() else {
+      return ""
+    }
+    return "\nPoCL: \(fault). \(PoCLCache.advice)"
   }
 
   private func buildLog(_ program: cl_program) -> String {

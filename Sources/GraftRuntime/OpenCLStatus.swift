@@ -11,6 +11,10 @@ public struct OpenCLStatus: RawRepresentable, Hashable, Sendable, CustomStringCo
   /// The name in the specification, with the number.
   public var description: String { "\(Self.names[rawValue] ?? "unknown status") (\(rawValue))" }
 
+  /// What a driver answers that has nothing to give.
+  static let noDevice = OpenCLStatus(rawValue: CL_DEVICE_NOT_FOUND)
+  static let noPlatform = OpenCLStatus(rawValue: -1001)
+
   /// The device, or all that was made on it, is gone: no later call can succeed.
   var isLoss: Bool {
     [CL_DEVICE_NOT_AVAILABLE, CL_INVALID_CONTEXT, CL_INVALID_COMMAND_QUEUE].contains(rawValue)

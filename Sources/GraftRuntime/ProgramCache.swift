@@ -15,7 +15,8 @@ struct ProgramCache: Sendable {
   init(folder: FilePath?) { self.folder = folder }
 
   init(traits: DeviceTraits) {
-    let asked = environment("GRAFT_PROGRAM_CACHE")
+    // Empty counts as unset: it is not the working directory.
+    let asked = environment("GRAFT_PROGRAM_CACHE").flatMap { $0.isEmpty ? nil : $0 }
     if asked == "off" || (asked == nil && traits.quirks.contains(.cachesPrograms)) {
       folder = nil
     } else {

@@ -2,8 +2,8 @@
 ///
 /// Every case says what was asked, what stood in the way and what to try.
 public enum RuntimeError: Error, Equatable, Sendable {
-  /// No OpenCL platform is installed, or none offers a device.
-  case noDevice
+  /// No OpenCL platform is installed, or none offers a device: where drivers were looked for, and why each gives none.
+  case noDevice([DriverFinding])
   /// No device matches the selector; `available` names those that are here.
   case unknownDevice(selector: String, available: [String])
   /// A buffer did not fit: bytes asked, bytes in use, and the limit that applied.
@@ -22,6 +22,12 @@ public enum RuntimeError: Error, Equatable, Sendable {
 }
 
 extension RuntimeError {
+  private static let installation = """
+    Graft runs through an OpenCL driver (an "ICD", registered in /etc/OpenCL/vendors). Install one for your hardware: \
+    the GPU vendor's driver (intel-opencl-icd, rocm-opencl-icd, nvidia-opencl-icd, mesa-opencl-icd), or PoCL for any \
+    CPU: sudo apt-get install pocl-opencl-icd (macOS: brew install pocl).
+    """
+
   /// The device is gone.
   package var isLoss: Bool {
     if case .deviceLost = self { true } else { false }
@@ -32,13 +38,11 @@ extension RuntimeError: CustomStringConvertible {
   /// What happened and what to try.
   public var description: String {
     switch self {
-    case .noDevice:
-      """
-      No OpenCL device was found. Graft runs through an OpenCL driver (an "ICD", registered in \
-      /etc/OpenCL/vendors). Install one for your hardware: the GPU vendor's driver (intel-opencl-icd, \
-      rocm-opencl-icd, nvidia-opencl-icd, mesa-opencl-icd), or PoCL for any CPU: \
-      sudo apt-get install pocl-opencl-icd (macOS: brew install pocl).
-      """
+    case .noDevice(let findings):
+      // Who has a platform needs no other driver, but what is said of this one.
+      "No OpenCL device was found." + findings.map { "\n  \($0)" }.joined()
+        + (findings.contains { $0.platform != nil }
+          ? "" : (findings.isEmpty ? " " : "\n") + Self.installation)
     case .unknownDevice(let selector, let available):
       """
       No OpenCL device matches "\(selector)". Choose by index, by type (cpu, gpu, accelerator) or by part of \

@@ -37,19 +37,19 @@ enum Command {
   ///
   /// - Parameters:
   ///   - arguments: what follows `graft`.
-  ///   - environment: added to the tests' own.
+  ///   - environment: added to the tests' own; `nil` takes a variable out.
   ///   - running: called again and again while it runs, with its output so far.
   static func run(
-    _ arguments: [String], environment: [String: String] = [:],
+    _ arguments: [String], environment: [String: String?] = [:],
     while running: ((_ process: Process, _ output: String) -> Void)? = nil
   ) async throws -> Outcome {
     let folder = try TestFolder()
     let process = Process()
     process.executableURL = URL(fileURLWithPath: path)
     process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(
+    process.environment = (ProcessInfo.processInfo.environment as [String: String?]).merging(
       environment.merging(["COLUMNS": "80"]) { $1 }
-    ) { $1 }
+    ) { $1 }.compactMapValues { $0 }
     // Files, not pipes: nothing blocks however much is written.
     let (out, err) = (folder.path + "/out", folder.path + "/err")
     for file in [out, err] { try Data().write(to: URL(fileURLWithPath: file)) }

@@ -44,8 +44,8 @@ import Testing
   }
 
   @Test func noDeviceSaysHowToGetOne() {
-    #expect(throws: RuntimeError.noDevice) { try Device.select(nil, among: []) }
-    #expect("\(RuntimeError.noDevice)".contains("pocl-opencl-icd"))
+    #expect(throws: RuntimeError.noDevice([])) { try Device.select(nil, among: []) }
+    #expect("\(RuntimeError.noDevice([]))".contains("pocl-opencl-icd"))
   }
 
   @Test func traitsAreThoseOfADevice() throws {
