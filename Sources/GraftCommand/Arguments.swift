@@ -20,3 +20,15 @@ extension FilePath: @retroactive ExpressibleByArgument {
     self.init(escapedText: argument)
   }
 }
+
+/// A path and the word that it was given by, which answers repeat as it was: a path has no doubled slashes.
+struct GivenPath: ExpressibleByArgument {
+  let path: FilePath
+  let word: String
+
+  init?(argument: String) {
+    guard let path = FilePath(argument: argument) else { return nil }
+    self.path = path
+    word = argument
+  }
+}

@@ -155,13 +155,16 @@ func imageFolder(
     folder, transform: transform,
     onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse,
     options: decoding.options)
+  for name in images.classNames where hasEscapes(name) {
+    reporter.note(
+      "The class \(name): its folder's name is not UTF-8. Models and JSON hold U+10FF00 plus the byte in its place."
+    )
+  }
   if !images.leftOut.isEmpty {
-    let endings = images.leftOut.sorted { $0.key < $1.key }
-    let list = endings.map { "\($0.value) \($0.key.isEmpty ? "without an ending" : ".\($0.key)")" }
     reporter.note(
       """
-      Left out of \(folder): \(list.joined(separator: ", ")). Graft reads JPEG, PNG and WebP files; convert pictures of other \
-      kinds to PNG.
+      Left out of \(folder): \(LeftOut.list(images.leftOut)). Graft reads JPEG, PNG and WebP files; convert pictures of \
+      other kinds to PNG.
       """)
     reporter.emit(
       "left_out",

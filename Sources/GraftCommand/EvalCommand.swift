@@ -48,7 +48,7 @@ struct EvalCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let reporter = Reporter(isJSON: output.json)
+    let reporter = Reporter(isJSON: output.json, offersSkipping: !skipBroken)
     try await reporter.run {
       guard batchSize > 0 else { throw ValidationError("--batch-size must be at least 1.") }
       guard thresholds == nil || budget == nil else {
@@ -60,7 +60,7 @@ struct EvalCommand: AsyncParsableCommand {
       let numbers = try thresholds.map(numbers)
       let context = try device.context(precision.precision.value)
       let path = model
-      let (model, transform) = try backbone.load(model, on: context)
+      let (model, transform) = try backbone.load(model, on: context, reporter)
       let chosen = try numbers.map(model.exitThresholds)
       if let budget { try model.checkExitBudget(budget) }
       let hasParts = (data / "val").exists

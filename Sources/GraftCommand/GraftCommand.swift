@@ -53,6 +53,7 @@ struct GraftCommand: AsyncParsableCommand {
   /// asks for lines.
   static func main() async {
     StandardStream.prepare()
+    StopSignal.prepare()
     LoggingSystem.bootstrap { _ in StandardErrorLog() }
     mendDriverEnvironment()
     pinDriverWorkers()

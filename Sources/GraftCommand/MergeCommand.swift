@@ -29,7 +29,7 @@ struct MergeCommand: AsyncParsableCommand {
     try await reporter.run {
       let context = try device.context()
       let transform = try AdapterFolder.transform(at: model)
-      let original = try backbone.load(model, on: context).0
+      let original = try backbone.load(model, on: context, reporter).0
       try original.merge(to: out, transform: transform)
       let merged = try GraftedModel(merged: out, on: context)
       let difference = try original.relativeDifference(from: merged)

@@ -17,7 +17,7 @@ struct ModelArguments: ParsableArguments {
   ///
   /// A backbone that another model has loaded is shared if it is the same.
   func load(
-    _ path: FilePath, sharing backbones: [VisionTransformer] = [], on context: Context
+    _ path: FilePath, sharing backbones: [VisionTransformer] = [], on context: Context, _ reporter: Reporter
   ) throws -> (GraftedModel, ImageTransform) {
     let status: Stat
     do { status = try path.status() } catch .noSuchFileOrDirectory {
@@ -26,7 +26,8 @@ struct ModelArguments: ParsableArguments {
       throw CheckpointError.unreadable(path: path, reason: error.description)
     }
     let isFolder = status.type == .directory
-    if facts.options() != BackboneOptions(), try !isFolder || !PEFTFolder.isAt(path) {
+    let isPEFT = try isFolder && PEFTFolder.isAt(path)
+    if facts.options() != BackboneOptions(), !isPEFT {
       throw ValidationError(
         "--heads, --epsilon and --normalization are for folders of PEFT's; \(printable(path)) records them itself."
       )
@@ -40,6 +41,10 @@ struct ModelArguments: ParsableArguments {
     } else {
       transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform
       model = try GraftedModel(merged: path, on: context)
+    }
+    // Graft's own folders record what was said in training.
+    if isPEFT, let line = Assumptions(model.backbone.assumed, of: model.backbone.shape).line {
+      reporter.note("\(path): \(line)")
     }
     let decoded = try? transform.decoded(as: ImageTransform.self)
     return (model, decoded ?? .squash(imageSize: model.backbone.shape.imageSize))

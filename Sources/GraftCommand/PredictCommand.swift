@@ -24,9 +24,9 @@ struct PredictCommand: AsyncParsableCommand {
     help: ArgumentHelp(
       "A folder that graft train wrote, or a file that graft merge wrote; may be repeated.",
       valueName: "dir|file"))
-  var models: [FilePath]
+  var models: [GivenPath]
   @Argument(help: "JPEG, PNG or WebP files.")
-  var images: [FilePath]
+  var images: [GivenPath]
   @Option(help: "Classes to name for each picture.")
   var top = 3
   @OptionGroup var backbone: ModelArguments
@@ -46,7 +46,8 @@ struct PredictCommand: AsyncParsableCommand {
       let context = try device.context(precision.precision.value)
       var loaded: [LoadedModel] = []
       for path in models {
-        let (model, transform) = try backbone.load(path, sharing: loaded.map(\.model.backbone), on: context)
+        let (model, transform) = try backbone.load(
+          path.path, sharing: loaded.map(\.model.backbone), on: context, reporter)
         loaded.append(LoadedModel(path: path, model: model, transform: transform))
       }
       var faults: [DataError] = []
@@ -72,7 +73,7 @@ struct PredictCommand: AsyncParsableCommand {
   }
 
   /// Answers for the pictures that can be read, in order, and names the others; returns their faults.
-  private func predict(_ paths: [FilePath], _ loaded: [LoadedModel], _ reporter: Reporter) throws
+  private func predict(_ paths: [GivenPath], _ loaded: [LoadedModel], _ reporter: Reporter) throws
     -> [DataError]
   {
     // Models that want the pictures alike share them too.
@@ -82,7 +83,7 @@ struct PredictCommand: AsyncParsableCommand {
     var pixels: [Preparation: [UInt8]] = [:]
     for (index, path) in paths.enumerated() {
       do {
-        let crops = try preparations.map { ($0, try $0.pixels(of: path, decoding)) }
+        let crops = try preparations.map { ($0, try $0.pixels(of: path.path, decoding)) }
         for (preparation, crop) in crops { pixels[preparation, default: []] += crop }
       } catch let fault as DataError {
         faults[index] = fault
@@ -101,7 +102,7 @@ struct PredictCommand: AsyncParsableCommand {
     for (index, image) in paths.enumerated() {
       if let fault = faults[index] {
         reporter.note("Error: \(fault)")
-        reporter.emit("broken", ["image": JSONValue(image), "message": .string("\(fault)")])
+        reporter.emit("broken", ["image": .string(image.word), "message": .string("\(fault)")])
         continue
       }
       for (source, decisions) in zip(loaded, decisions) { try show(source, image, decisions[row], reporter) }
@@ -111,16 +112,16 @@ struct PredictCommand: AsyncParsableCommand {
   }
 
   private func show(
-    _ source: LoadedModel, _ image: FilePath, _ decision: Decision, _ reporter: Reporter
+    _ source: LoadedModel, _ image: GivenPath, _ decision: Decision, _ reporter: Reporter
   ) throws {
     let best = source.model.predictions(decision.logits).prefix(top)
     let names = best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }
-    let origin: Message = models.count > 1 ? " (\(source.path))" : ""
-    reporter.say("\(image)\(origin): \(names.joined(separator: ", "))")
+    let origin: Message = models.count > 1 ? " (\(source.path.word))" : ""
+    reporter.say("\(image.word)\(origin): \(names.joined(separator: ", "))")
     reporter.emit(
       "prediction",
       [
-        "model": JSONValue(source.path), "image": JSONValue(image),
+        "model": .string(source.path.word), "image": .string(image.word),
         "predictions": try JSONValue(encoding: Array(best)),
         "logits": .array(decision.logits.map { .number(Double($0)) }),
         "blocks": .integer(source.model.summary.exits[decision.exit].blocks),
@@ -130,7 +131,7 @@ struct PredictCommand: AsyncParsableCommand {
 
 /// A model, where it came from, and how its pictures are prepared.
 private struct LoadedModel {
-  let path: FilePath
+  let path: GivenPath
   let model: GraftedModel
   let transform: ImageTransform
 

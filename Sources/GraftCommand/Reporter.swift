@@ -12,6 +12,8 @@ import Synchronization
 /// where everything is saved, and the verb ends with status 73.
 struct Reporter: Sendable {
   let isJSON: Bool
+  /// Whether the verb can leave out pictures that are broken, and was not told to.
+  var offersSkipping = false
   /// A progress bar makes sense only where someone watches.
   var isTerminal: Bool { StandardStream.error.isTerminal }
 
@@ -81,9 +83,11 @@ struct Reporter: Sendable {
       throw error
     } catch {
       endProgress()
-      note("Error: \(error)")
+      let isSkippable = offersSkipping && (error as? DataError)?.isOfOnePicture == true
+      let advice = isSkippable ? " --skip-broken leaves such files out." : ""
+      note("Error: \(error)\(advice)")
       if case RuntimeError.noDevice(let findings) = error { findings.forEach(emit) }
-      emit("error", ["message": .string("\(error)")])
+      emit("error", ["message": .string("\(error)\(advice)")])
       throw exitCode(for: error)
     }
     if let failure = outputFailure() { throw failure }

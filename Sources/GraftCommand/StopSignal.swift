@@ -20,8 +20,16 @@ enum StopSignal {
     }
     signal(SIGINT, stop)
     signal(SIGTERM, stop)
-    // Under nohup the closed terminal is to be ignored.
-    let before = signal(SIGHUP, stop)
-    if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { signal(SIGHUP, before) }
+    signal(SIGHUP, ignoresHangUp.load(ordering: .relaxed) ? SIG_IGN : stop)
   }
+
+  /// Under nohup a closed terminal is to be ignored; asked before drivers set handlers of their own (PoCL's compiler does).
+  static func prepare() {
+    let before = signal(SIGHUP, SIG_IGN)
+    signal(SIGHUP, before)
+    ignoresHangUp.store(
+      unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self), ordering: .relaxed)
+  }
+
+  private static let ignoresHangUp = Atomic<Bool>(false)
 }

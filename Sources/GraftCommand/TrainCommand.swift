@@ -44,7 +44,7 @@ struct TrainCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let reporter = Reporter(isJSON: output.json)
+    let reporter = Reporter(isJSON: output.json, offersSkipping: !data.skipBroken)
     try await reporter.run { try await train(reporter) }
   }
 

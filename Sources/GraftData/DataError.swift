@@ -7,8 +7,8 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   case missingFolder(FilePath)
   /// The folder holds no sub-folder, so there are no classes.
   case emptyFolder(FilePath)
-  /// A class's folder holds no JPEG, PNG or WebP file.
-  case emptyClass(FilePath)
+  /// A class's folder holds no JPEG, PNG or WebP file; `leftOut` counts the others by ending.
+  case emptyClass(FilePath, leftOut: [String: Int])
   /// There is a single class: nothing can be learnt from it.
   case oneClass(source: String, name: String)
   /// A folder cannot be halved: no class has two pictures.
@@ -17,12 +17,12 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   case classesDiffer(onlyInTraining: [String], onlyInValidation: [String])
   /// Two class folders spell one name in two ways (an accent as one character, or as two).
   case sameClass(FilePath, FilePath)
-  /// A class folder's name is not UTF-8, and so no name that a model could be saved with.
-  case nameNotText(FilePath)
   /// A folder, or a link to one, cannot be followed.
   case unreadableFolder(FilePath, reason: String)
   /// The file cannot be read.
   case unreadableFile(FilePath, reason: String)
+  /// The system lacks what it takes to read any file, such as open files or memory.
+  case outOfResources(FilePath, reason: String)
   /// The file's content is neither JPEG, PNG nor WebP, whatever its name says.
   case notAnImage(FilePath, FileKind)
   /// The file is a JPEG, PNG or WebP that cannot be decoded.
@@ -55,10 +55,13 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
     case .emptyFolder(let path):
       "\(printable(path)) has no class folders. Put the pictures into one sub-folder a class, "
         + "as in \(printable(path))/CLASS/picture.jpg."
-    case .emptyClass(let path):
-      "The class folder \(printable(path)) has no .jpg, .jpeg, .jpe, .jfif, .png or .webp file. Add pictures, or remove the folder."
+    case .emptyClass(let path, let leftOut):
+      "The class folder \(printable(path)) has no .jpg, .jpeg, .jpe, .jfif, .png or .webp file"
+        + (leftOut.isEmpty
+          ? ". Add pictures, or remove the folder."
+          : ", only \(LeftOut.list(leftOut)). Convert the pictures to PNG, or remove the folder.")
     case .oneClass(let source, let name):
-      "\(source) has only one class, '\(name)'. A classifier needs at least two: add a folder for each class."
+      "\(printable(source)) has only one class, '\(printable(name))'. A classifier needs at least two: add a folder for each class."
     case .tooFewToHalve(let folder):
       "No class of \(printable(folder)) has two pictures, so it cannot be halved. Add pictures."
     case .classesDiffer(let onlyInTraining, let onlyInValidation):
@@ -68,17 +71,16 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
         + " Give both the same class folders."
     case .sameClass(let first, let second):
       "\(spelt(first)) and \(spelt(second)) spell the same name in two ways. Put the pictures into one of them."
-    case .nameNotText(let folder):
-      "The class folder \(printable(folder)) has a name that is not UTF-8, as from an old zip archive. Rename it, for "
-        + "example with: convmv -f latin1 -t utf8 --notest -r FOLDER"
     case .unreadableFolder(let path, let reason):
       "\(printable(path)) cannot be followed: \(reason). Mend it or remove it: leaving it out could lose a class."
     case .unreadableFile(let file, let reason):
-      "\(printable(file)) cannot be read: \(reason). Check that it is there, and its permissions."
+      "\(printable(file)) cannot be read: \(reason)."
+    case .outOfResources(let file, let reason):
+      "\(printable(file)) cannot be read, as no other file could: \(reason). Raise the limit (see ulimit -a), or end other work."
     case .notAnImage(let file, let kind):
       "\(printable(file)) is \(kind.name), which Graft does not read. \(kind.remedy(for: printable(file)))"
     case .corruptImage(let file, let reason):
-      "\(printable(file)) cannot be decoded: \(reason). Replace it, remove it, or have broken images skipped."
+      "\(printable(file)) cannot be decoded: \(reason). Replace it, or remove it."
     case .imageTooLarge(let file, let size, let limit):
       switch limit {
       case .pixels(let pixels):
@@ -95,6 +97,14 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
       "The images in memory do not fit together: \(reason)."
     case .badTransform(let reason):
       "The image transform cannot be used: \(reason)."
+    }
+  }
+
+  /// Whether a single picture is at fault, so that the others can be used.
+  package var isOfOnePicture: Bool {
+    switch self {
+    case .unreadableFile, .notAnImage, .corruptImage, .imageTooLarge: true
+    default: false
     }
   }
 

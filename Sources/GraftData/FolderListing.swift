@@ -13,7 +13,7 @@ struct FolderListing {
   static let extensions: Set<String> = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"]
 
   init(_ directory: FilePath) throws(DataError) {
-    guard Self.kind(of: directory) == .directory else { throw .missingFolder(directory) }
+    try Self.requireFolder(directory)
     var folders: [FilePath.Component] = []
     for name in try Self.children(directory) where try Self.isFolder(directory / name) {
       folders.append(name)
@@ -21,20 +21,24 @@ struct FolderListing {
     guard !folders.isEmpty else { throw .emptyFolder(directory) }
     let identity = Self.identity(directory)
     for (label, name) in folders.enumerated() {
-      guard let className = name.text else { throw .nameNotText(directory / name) }
+      let className = escaped(name.bytes)
       // Two spellings of one name are equal as text, and different as folders.
       if let before = classNames.firstIndex(of: className) {
         throw .sameClass(directory / folders[before], directory / name)
       }
       classNames.append(className)
+      let before = leftOut
       var found: [(path: FilePath, files: [FilePath.Component])] = []
       try walk(directory / name, above: [identity], into: &found)
       found.sort { Self.isBefore($0.path.bytes, $1.path.bytes) }
       let paths = found.flatMap { folder in folder.files.map { folder.path / $0 } }
-      guard !paths.isEmpty else { throw .emptyClass(directory / name) }
+      guard !paths.isEmpty else {
+        throw .emptyClass(
+          directory / name, leftOut: leftOut.merging(before) { $0 - $1 }.filter { $0.value > 0 })
+      }
       files += paths.map { ($0, Int32(label)) }
     }
-    if classNames.count == 1 { throw .oneClass(source: printable(directory), name: printable(classNames[0])) }
+    if classNames.count == 1 { throw .oneClass(source: directory.escapedText, name: classNames[0]) }
   }
 
   private mutating func walk(
@@ -66,6 +70,16 @@ struct FolderListing {
     } catch {
       throw .unreadableFolder(directory, reason: error.description)
     }
+  }
+
+  private static func requireFolder(_ path: FilePath) throws(DataError) {
+    let status: Stat
+    do { status = try path.status() } catch .noSuchFileOrDirectory, .notDirectory {
+      throw .missingFolder(path)
+    } catch {
+      throw .unreadableFolder(path, reason: error.description)
+    }
+    guard status.type == .directory else { throw .missingFolder(path) }
   }
 
   private static func kind(of path: FilePath) -> FileType? { (try? path.status())?.type }

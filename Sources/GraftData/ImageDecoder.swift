@@ -41,13 +41,27 @@ struct ImageDecoder: Sendable {
     }
   }
 
+  /// What is wrong, and what to do.
+  private static func words(_ fault: FileFault) -> String {
+    switch fault {
+    case .missing: "there is no such file; check the spelling"
+    case .notRegular(isFolder: true): "it is a folder; name the pictures in it"
+    case .system(.permissionDenied): "\(fault); allow it with chmod"
+    default: "\(fault)"
+    }
+  }
+
   private static func read(_ file: FilePath) throws(DataError) -> [UInt8] {
     do {
       return try RegularFile.read(file, atMost: maximumFileBytes)
     } catch .tooLarge(let size, let limit) {
       throw .imageTooLarge(file, size: "\(size) bytes", limit: .fileBytes(limit))
+    } catch .system(let errno)
+      where [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory].contains(errno)
+    {
+      throw .outOfResources(file, reason: "\(errno)")
     } catch {
-      throw .unreadableFile(file, reason: "\(error)")
+      throw .unreadableFile(file, reason: Self.words(error))
     }
   }
 }

@@ -113,7 +113,7 @@ public struct ImageFolder: BatchSource {
         let image = try decoder.decode(file: samples[sample].path)
         return transform.crop(image, imageSize: imageSize, training: training, random: &random)
       } catch let error as DataError {
-        guard case .skip(let report) = policy else { throw error }
+        guard case .skip(let report) = policy, error.isOfOnePicture else { throw error }
         if reported.insert(sample) { report(error.description) }
         return nil
       }

@@ -1,3 +1,5 @@
+import GraftSystem
+
 /// What can go wrong below the operations: devices, memory, programs and OpenCL itself.
 ///
 /// Every case says what was asked, what stood in the way and what to try.
@@ -45,8 +47,8 @@ extension RuntimeError: CustomStringConvertible {
           ? "" : (findings.isEmpty ? " " : "\n") + Self.installation)
     case .unknownDevice(let selector, let available):
       """
-      No OpenCL device matches "\(selector)". Choose by index, by type (cpu, gpu, accelerator) or by part of \
-      the name, with --device or GRAFT_DEVICE. Here are: \(available.joined(separator: "; ")).
+      No OpenCL device matches "\(printable(selector))". Choose by index, by type (cpu, gpu, accelerator) or by part of \
+      the name, with --device or GRAFT_DEVICE. Here are: \(available.map { printable($0) }.joined(separator: "; ")).
       """
     case .outOfMemory(let requested, let inUse, let limit):
       // A launch that fails for want of memory does not say how much it wanted.

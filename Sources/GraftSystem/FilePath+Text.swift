@@ -94,6 +94,11 @@ package func escaped(_ bytes: [UInt8]) -> String {
   return String(text)
 }
 
+/// Whether a text has bytes in it that are no UTF-8, and so were escaped.
+package func hasEscapes(_ text: String) -> Bool {
+  text.unicodeScalars.contains { byte(escapedAs: $0) != nil }
+}
+
 /// Last of the planes for private use: in no file's name but by intent.
 private let firstEscape: UInt32 = 0x10_FF00
 

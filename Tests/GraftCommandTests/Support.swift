@@ -36,16 +36,17 @@ enum Command {
   /// Runs the command and waits for its end.
   ///
   /// - Parameters:
-  ///   - arguments: what follows `graft`.
+  ///   - arguments: what follows the program.
+  ///   - program: what is run; `graft`.
   ///   - environment: added to the tests' own; `nil` takes a variable out.
   ///   - running: called again and again while it runs, with its output so far.
   static func run(
-    _ arguments: [String], environment: [String: String?] = [:],
+    _ arguments: [String], of program: String = path, environment: [String: String?] = [:],
     while running: ((_ process: Process, _ output: String) -> Void)? = nil
   ) async throws -> Outcome {
     let folder = try TestFolder()
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     process.environment = (ProcessInfo.processInfo.environment as [String: String?]).merging(
       environment.merging(["COLUMNS": "80"]) { $1 }

@@ -135,7 +135,8 @@ import Testing
       var webp = try Fixtures.bytes(name)
       webp.replaceSubrange(range, with: header)
       #expect(
-        throws: DataError.imageTooLarge(FilePath(name), size: "10000 by 5000 pixels", limit: .pixels(49_999_999))
+        throws: DataError.imageTooLarge(
+          FilePath(name), size: "10000 by 5000 pixels", limit: .pixels(49_999_999))
       ) { try ImageDecoder(maximumPixels: 49_999_999).decode(webp, file: FilePath(name)) }
     }
   }
@@ -191,13 +192,16 @@ import Testing
     #expect(throws: DataError.corruptImage(folder.path / "empty.png", reason: "the file is empty")) {
       try decoder.decode(file: folder.path / "empty.png")
     }
-    #expect(throws: DataError.unreadableFile(folder.path / "none.png", reason: "there is no such file")) {
+    #expect(
+      throws: DataError.unreadableFile(
+        folder.path / "none.png", reason: "there is no such file; check the spelling")
+    ) {
       try decoder.decode(file: folder.path / "none.png")
     }
     try folder.makeFolder("folder.png")
     #expect(
       throws: DataError.unreadableFile(
-        folder.path / "folder.png", reason: "it is a folder, not a regular file")
+        folder.path / "folder.png", reason: "it is a folder; name the pictures in it")
     ) {
       try decoder.decode(file: folder.path / "folder.png")
     }

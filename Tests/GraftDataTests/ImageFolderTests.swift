@@ -73,7 +73,9 @@ import Testing
       try ImageFolder(path, transform: transform)
     }
     try folder.makeFolder("b")
-    #expect(throws: DataError.emptyClass(path / "b")) { try ImageFolder(path, transform: transform) }
+    #expect(throws: DataError.emptyClass(path / "b", leftOut: [:])) {
+      try ImageFolder(path, transform: transform)
+    }
     #expect(throws: DataError.missingFolder(path / "a/1.png")) {
       try ImageFolder(path / "a/1.png", transform: transform)
     }

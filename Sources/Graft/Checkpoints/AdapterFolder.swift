@@ -34,6 +34,13 @@ public struct AdapterFolder: Sendable {
     return weights.names.contains { $0.hasPrefix(prefix) } ? prefix : ""
   }
 
+  /// Whether a path is that of a file which Graft keeps in an adapter's folder, in a folder that is one.
+  static func owns(_ path: FilePath) -> Bool {
+    let names = [manifestName, weightsName, Trainer.checkpointName, MetricsFile.name]
+    guard let name = path.lastComponent?.text, names.contains(name) else { return false }
+    return (path.folder / manifestName).exists || (path.folder / Trainer.checkpointName).exists
+  }
+
   /// Refuses another backbone than the one that the adapter was trained on.
   ///
   /// - Parameters:

@@ -34,7 +34,8 @@ extension GraftedModel {
   ///   - transform: how images are prepared; recorded in the file's metadata.
   /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear, changes the number of
   ///   tokens or has several heads,
-  ///   ``GraftError/notFinite(tensor:step:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file;
+  ///   ``GraftError/notFinite(tensor:step:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file and for files
+  ///   of an adapter's folder;
   ///   `CheckpointError` when the file cannot be written.
   public func merge(to path: FilePath, transform: JSONValue = .object([:])) throws {
     let name = adapter.name
@@ -52,6 +53,10 @@ extension GraftedModel {
     }
     guard !isSameFile(path, file.path) else {
       throw GraftError.badOutput(folder: path, reason: "it is the backbone's own file. Give another name.")
+    }
+    guard !AdapterFolder.owns(path) else {
+      throw GraftError.badOutput(
+        folder: path, reason: "it is a file of the adapter in that folder. Give another name.")
     }
     try requireWhole()
     let values = Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) })

@@ -2,6 +2,8 @@ import GraftSystem
 
 /// The run's `metrics.jsonl`: one JSON object a line for every step and every pass.
 final class MetricsFile {
+  static let name = "metrics.jsonl"
+
   private let file: FileDescriptor?
   private let path: FilePath
 
@@ -12,7 +14,7 @@ final class MetricsFile {
       path = ""
       return
     }
-    path = folder / "metrics.jsonl"
+    path = folder / Self.name
     let before = step == 0 ? [] : (try? RegularFile.read(path, atMost: .max)) ?? []
     let kept = before.split(separator: UInt8(ascii: "\n")).filter { line in
       (try? JSON.value(Line.self, of: Array(line))).map { $0.step <= step } ?? false

@@ -50,7 +50,7 @@ struct CompareCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let reporter = Reporter(isJSON: output.json)
+    let reporter = Reporter(isJSON: output.json, offersSkipping: !data.skipBroken)
     try await reporter.run { try await compare(reporter) }
   }
 
