@@ -117,7 +117,7 @@ struct BenchCommand: AsyncParsableCommand {
     }
     var verified: [String: Bool] = [:]
     var failures = 0
-    for operation in chosen {
+    for operation in chosen where Reporter.isHeard {
       let name = operation.operation
       if verified[name] == nil {
         verified[name] = try verify(name, on: context, reporter)
@@ -192,7 +192,7 @@ struct BenchCommand: AsyncParsableCommand {
       count: batchSize, imageSize: side,
       pixels: (0..<batchSize * side * side * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) },
       labels: (0..<Int32(batchSize)).map { $0 % 10 })
-    for name in adapter.split(separator: ",").map(String.init) {
+    for name in adapter.split(separator: ",").map(String.init) where Reporter.isHeard {
       let adapter = try AdapterCatalog.named(name)
       let model = try GraftedModel(vit, adapter: adapter, classes: (0..<10).map { "\($0)" })
       context.memory.resetPeak()

@@ -24,7 +24,8 @@ struct GraftCommand: AsyncParsableCommand {
       DATA is a folder with train/CLASS/*.jpg and val/CLASS/*.jpg (or png, webp).
       Every verb takes --json for scripts: one JSON object a line on standard
       output, the last with "event":"done", or "error" with a message; text for
-      people then goes to standard error.
+      people then goes to standard error. JSON holds names as they are; a byte
+      that is no UTF-8 is U+10FF00 plus the byte.
 
       ENVIRONMENT
         GRAFT_DEVICE  chooses a device, as --device does

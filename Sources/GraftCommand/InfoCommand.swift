@@ -130,7 +130,7 @@ struct InfoCommand: AsyncParsableCommand {
     let rows = zip(training.parts, use.parts).map { [$0.name, formatBytes($0.bytes), formatBytes($1.bytes)] }
     reporter.say(
       Message(
-        plain: "\n"
+        lines: "\n"
           + textTable(["Device memory, batches of \(batchSize)", "training", "use"], rows, numbers: [1, 2])))
     fields["training_memory"] = training.json
     fields["inference_memory"] = use.json
@@ -147,7 +147,7 @@ struct InfoCommand: AsyncParsableCommand {
     }
     reporter.say(
       Message(
-        plain: textTable(
+        lines: textTable(
           ["architecture", "width", "blocks", "heads", "parameters", "tags"], rows, numbers: [1, 2, 3, 4])))
     for architecture in architectures {
       let shape = architecture.shape
@@ -183,7 +183,7 @@ struct InfoCommand: AsyncParsableCommand {
       }
       let header = ["method", "adapter", "ours", "published", "", "where"]
       reporter.say(
-        Message(plain: textTable(header, chosen.map(\.cells), numbers: [2, 3]) + "\n"))
+        Message(lines: textTable(header, chosen.map(\.cells), numbers: [2, 3]) + "\n"))
     }
     for figure in figures {
       var fields = try JSONValue(encoding: figure).objectValue ?? [:]

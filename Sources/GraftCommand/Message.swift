@@ -10,17 +10,16 @@ struct Message: ExpressibleByStringInterpolation, Sendable {
 
   init(stringInterpolation: Interpolation) { text = stringInterpolation.text }
 
-  /// Text that was made safe, such as a table of cells.
-  init(plain text: String) { self.text = text }
+  private init(safe text: String) { self.text = text }
 
-  /// Lines of which only their order and ends are trusted.
+  /// Lines that are put together elsewhere, such as a table: their ends are kept, and all else is made safe to print.
   init(lines text: String) {
     self.text =
       text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0), limit: 4096) }
       .joined(separator: "\n")
   }
 
-  static func + (first: Message, second: Message) -> Message { Message(plain: first.text + second.text) }
+  static func + (first: Message, second: Message) -> Message { Message(safe: first.text + second.text) }
 
   static func += (first: inout Message, second: Message) { first = first + second }
 

@@ -72,7 +72,7 @@ struct TuneCommand: AsyncParsableCommand {
           "time_limit": .number(timeLimit),
         ])
       let outcome = try measure(shape, on: context, reporter)
-      if !outcome.findings.isEmpty { reporter.say(Message(plain: table(outcome.findings))) }
+      if !outcome.findings.isEmpty { reporter.say(Message(lines: table(outcome.findings))) }
       for finding in outcome.findings {
         for trial in finding.trials {
           guard let reason = trial.rejection else { continue }

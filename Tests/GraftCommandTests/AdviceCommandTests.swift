@@ -46,6 +46,18 @@ import Testing
     }
   }
 
+  /// A lack of open files is no fault of the picture that is next: it is never left out for it.
+  @Test func aLackOfOpenFilesIsNoBrokenPicture() async throws {
+    let folder = try await TestFolder.trained()
+    // With fewer than six, Swift's own runtime cannot start.
+    for limit in 6...14 {
+      let outcome = try await Command.shell(
+        "ulimit -n \(limit); \"$GRAFT\" \(shortTraining) --skip-broken --out run\(limit)", in: folder)
+      #expect(!outcome.crashed && !outcome.errors.contains("Skipped"), "\(limit): \(outcome.errors)")
+      #expect(outcome.status == 0 || !outcome.errors.isEmpty, "\(limit): \(outcome.status)")
+    }
+  }
+
   @Test func aMovedRunFindsItsBackbone() async throws {
     let folder = try TestFolder()
     try folder.writeData("data")

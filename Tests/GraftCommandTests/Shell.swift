@@ -9,8 +9,9 @@ extension Command {
     _ script: String, in folder: TestFolder, environment: [String: String] = [:]
   ) async throws -> Outcome {
     let variables = environment.merging(["GRAFT": path, "BACKBONE": backbone]) { $1 }
+    // Test runners ignore SIGPIPE, and children would go on doing so; a shell's do not.
     return try await run(
-      ["-c", "cd \"$FOLDER\"\n" + script], of: "/bin/bash",
+      ["--default-signal=PIPE", "/bin/bash", "-c", "cd \"$FOLDER\"\n" + script], of: "/usr/bin/env",
       environment: variables.merging(["FOLDER": folder.path]) { $1 })
   }
 }

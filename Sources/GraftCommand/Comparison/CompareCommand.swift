@@ -111,7 +111,7 @@ struct CompareCommand: AsyncParsableCommand {
     if !file.results.isEmpty {
       let report = try ComparisonReport(file.results)
       try report.write(to: out)
-      reporter.say(Message(plain: "\n" + report.text))
+      reporter.say(Message(lines: "\n" + report.text))
       reporter.say("Report: \(out / ComparisonReport.pageName)")
     }
     reporter.emit(

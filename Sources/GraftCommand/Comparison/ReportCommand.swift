@@ -36,7 +36,7 @@ struct ReportCommand: AsyncParsableCommand {
       let report = try ComparisonReport(results)
       try AtomicFile.createFolder(out)
       try report.write(to: out)
-      reporter.say(Message(plain: report.text))
+      reporter.say(Message(lines: report.text))
       let page = out / ComparisonReport.pageName
       reporter.say("Report: \(page)")
       reporter.emit(

@@ -97,7 +97,7 @@ extension String {
 
   /// Text that stays text in HTML, between tags and in quoted attributes.
   var escapedForHTML: String {
-    printable.reduce(into: "") { text, character in
+    printable(self, limit: .max).reduce(into: "") { text, character in
       switch character {
       case "&": text += "&amp;"
       case "<": text += "&lt;"

@@ -18,9 +18,9 @@ extension ComparisonReport {
     let columns = ReportColumn.all.filter { $0.brief != nil }
     return sections.map { section in
       let table = textTable(
-        columns.map { $0.brief ?? "" }, section.rows.map { row in columns.map { $0.text(row).printable } },
+        columns.map { $0.brief ?? "" }, section.rows.map { row in columns.map { printable($0.text(row)) } },
         numbers: Set(columns.indices.filter { columns[$0].isNumber }))
-      return "\(section.title.printable)\n\(section.subtitle)\n\n\(table)"
+      return "\(printable(section.title))\n\(section.subtitle)\n\n\(table)"
     }.joined(separator: "\n\n") + "\n"
   }
 
@@ -39,7 +39,7 @@ extension ComparisonReport {
       return "## \(section.title.escapedForMarkdown)\n\n\(section.subtitle).\n\n"
         + lines.joined(separator: "\n")
     }
-    let commands = commands.map { "    " + $0.printable }.joined(separator: "\n")
+    let commands = commands.map { "    " + printable($0, limit: .max) }.joined(separator: "\n")
     return """
       # Adapters compared
 
@@ -57,21 +57,9 @@ extension ComparisonReport {
 }
 
 extension String {
-  /// Without what could steer a terminal or reorder a line: control and formatting characters.
-  var printable: String {
-    String(
-      String.UnicodeScalarView(
-        unicodeScalars.map { scalar in
-          switch scalar.properties.generalCategory {
-          case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: "\u{FFFD}"
-          default: scalar
-          }
-        }))
-  }
-
   /// Text for a cell or a heading of a Markdown file, with nothing left that Markdown or HTML would read.
   fileprivate var escapedForMarkdown: String {
-    printable.reduce(into: "") { text, character in
+    printable(self, limit: .max).reduce(into: "") { text, character in
       switch character {
       case "&": text += "&amp;"
       case "<": text += "&lt;"
