@@ -243,6 +243,9 @@ inline uint16 random_bits16(uint key0, uint key1, uint key2, uint index) {
 // it the arrays in memory, unless they are told: PoCL 3.1 (clang 14) does from 16 vectors on.
 #define UNROLL _Pragma("unroll")
 
+// Before a loop with a constant count that runs seldom: unrolled it would gain nothing and take long to compile.
+#define COMPACT _Pragma("nounroll")
+
 // VEC  channels that one work-item handles at a time where rows are short: a power of two up to 16 that divides the
 //      number of channels. Unit: floats. Default 16.
 #ifndef VEC

@@ -98,19 +98,22 @@ static inline void project(const global float *x, int first_row, int last_row, c
                            int part, float16 out[ROWS * VECTORS]) {
   const global float *rows[ROWS];
   UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = x + (size_t)min(first_row + r, last_row) * part;
-  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r) out[r] = 0.0f;
+  // In registers, though what they are copied to is indexed by loops.
+  float16 sums[ROWS * VECTORS];
+  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r) sums[r] = 0.0f;
   for (int q = 0; q < part; ++q) {
     UNROLL for (int s = 0; s < VECTORS; ++s) {
       const float16 column = VLOAD(columns + q * LANES_PADDED + 16 * s);
-      UNROLL for (int r = 0; r < ROWS; ++r) out[r * VECTORS + s] += rows[r][q] * column;
+      UNROLL for (int r = 0; r < ROWS; ++r) sums[r * VECTORS + s] += rows[r][q] * column;
     }
   }
+  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r) out[r] = sums[r];
 }
 
 // out[token, a] = sum_b weights[a,b] * in[token, b], lane by lane.
 static inline void mix(const float16 in[ROWS * VECTORS], const global float *weights,
                        float16 out[ROWS * VECTORS]) {
-  UNROLL for (int a = 0; a < EXPERTS; ++a) {
+  COMPACT for (int a = 0; a < EXPERTS; ++a) {
     UNROLL for (int s = 0; s < VECTORS; ++s) {
       UNROLL for (int t = 0; t < TOKENS; ++t) {
         float16 sum = 0.0f;
@@ -127,7 +130,7 @@ static inline void mix(const float16 in[ROWS * VECTORS], const global float *wei
 static inline void drop(float16 z[ROWS * VECTORS], int first_row, uint key0, uint key1, uint key2, uint threshold,
                         float keep_scale) {
 #ifdef DROPOUT
-  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r) {
+  COMPACT for (int r = 0; r < ROWS * VECTORS; ++r) {
     const uint16 bits = random_bits16(key0, key1, key2, (uint)(first_row * VECTORS + r) * 16);
     z[r] = bits >= threshold ? z[r] * keep_scale : (float16)(0.0f);
   }
@@ -145,7 +148,7 @@ kernel void kronecker_forward(const global float *x, const global float *w, cons
   project(x, first_row, tokens * EXPERTS - 1, V_COLUMNS(w), part, z);
   drop(z, first_row, key0, key1, key2, threshold, keep_scale);
 #ifdef KEEP
-  UNROLL for (int r = 0; r < ROWS * VECTORS; ++r)
+  COMPACT for (int r = 0; r < ROWS * VECTORS; ++r)
     if (r < rows * VECTORS) VSTORE(z[r], kept + ((size_t)first_row * VECTORS + r) * 16);
 #endif
   mix(z, MIX_FORWARD(w), q);
@@ -202,10 +205,10 @@ kernel void kronecker_backward(const global float *x, const global float *dy, co
 #ifdef WEIGHTS
     const global float *x_rows = x + (size_t)first_row * part;
     float16 z[ROWS * VECTORS], q[ROWS * VECTORS];
-    UNROLL for (int r = 0; r < ROWS * VECTORS; ++r)
+    COMPACT for (int r = 0; r < ROWS * VECTORS; ++r)
       z[r] = r < rows * VECTORS ? VLOAD(kept + ((size_t)first_row * VECTORS + r) * 16) : (float16)(0.0f);
     mix(z, MIX_FORWARD(w), q);
-    UNROLL for (int a = 0; a < EXPERTS; ++a)
+    COMPACT for (int a = 0; a < EXPERTS; ++a)
       UNROLL for (int b = 0; b < EXPERTS; ++b)
         UNROLL for (int s = 0; s < VECTORS; ++s) {
           global float *target = da + (a * EXPERTS + b) * LANES_PADDED + 16 * s;

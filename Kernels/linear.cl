@@ -10,8 +10,7 @@
 //
 // OUTPUTS   columns of y at a time. Default 4: 4 x 4 accumulators.
 // PER_ITEM  rows of a work-item, a multiple of 4. Default 16.
-// BIAS      defined: bias (outputs) is added.
-// RESIDUAL  defined: residual is added.
+// parts     1: bias (outputs) is added. 2: residual is added. Both: 3.
 #ifndef PER_ITEM
 #define PER_ITEM 16
 #endif
@@ -20,7 +19,7 @@
 #define OUTPUTS_OF_TILE 4
 // Past the last row or output the last one is read again and its result dropped: tiles stay whole.
 kernel void linear_narrow(const global float *x, const global float *w, global float *y, const global float *bias,
-                          const global float *residual, int rows, int outputs, int width) {
+                          const global float *residual, int rows, int outputs, int width, int parts) {
   const int end_row = min((int)(get_global_id(0) + 1) * PER_ITEM, rows);
   const int whole = width / 16 * 16;
   for (int t = get_global_id(0) * PER_ITEM; t < end_row; t += ROWS_OF_TILE) {
@@ -50,22 +49,18 @@ kernel void linear_narrow(const global float *x, const global float *w, global f
 #define TAIL(r, o) t##r##o = fma(x##r[i], w##o[i], t##r##o);
         EACH_PAIR(TAIL)
       }
-#ifdef BIAS
-#define BIAS_OF(o) bias[j + o]
-#else
-#define BIAS_OF(o) 0.0f
-#endif
-#ifdef RESIDUAL
-#define RESIDUAL_OF(at) residual[at]
-#else
-#define RESIDUAL_OF(at) 0.0f
-#endif
-#define WRITE(r, o)                                        \
-  if (t + r < rows && j + o < outputs) {                   \
-    const size_t at = (size_t)(t + r) * outputs + j + o;   \
-    y[at] = t##r##o + BIAS_OF(o) + RESIDUAL_OF(at);        \
-  }
-      EACH_PAIR(WRITE)
+#define KEEP(r, o) sums[4 * r + o] = t##r##o;
+      float sums[16];
+      EACH_PAIR(KEEP)
+      COMPACT for (int s = 0; s < 16; ++s) {
+        const int row = t + s / 4, output = j + s % 4;
+        if (row >= end_row || output >= outputs) continue;
+        const size_t at = (size_t)row * outputs + output;
+        float sum = sums[s];
+        sum += parts & 1 ? bias[output] : 0.0f;
+        sum += parts & 2 ? residual[at] : 0.0f;
+        y[at] = sum;
+      }
     }
   }
 }

@@ -9,10 +9,9 @@
 // PANEL     columns of a panel, 32 or 16. Default 32.
 // STORAGE   of the panels (common.cl).
 // BFLOAT_RESULT  of y (common.cl), in the register-tiled kernel.
-// BIAS      defined: bias is added.
-// ACTIVATION  f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0.
-// RESIDUAL  defined: residual is added after f.
-// KEEP_PRE  defined: pre is written, for the gradient of f.
+// PARTS     of the last step, a sum: 1 bias is added, 2 residual is added after f, 4 pre is written, for the gradient of
+//           f, and 8 times f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0. The register-tiled
+//           kernel takes it as an argument: each program took a CPU's compiler a quarter of a second.
 // LOCAL     defined: the kernel in local memory, for GPUs; otherwise the register-tiled one, for CPUs.
 // DOT_PRODUCT  defined: the register-tiled kernel on pairs of bf16, by an instruction of x86 processors (AVX512-BF16).
 //           A (m, ceil(k / 2)) and the panels hold pairs (pack.cl), and k counts pairs.
@@ -20,37 +19,34 @@
 // Whatever the kernel and the tile, each element is one chain of fused multiply-adds in the order of k; with
 // DOT_PRODUCT two products at a time.
 
-#ifndef ACTIVATION
-#define ACTIVATION 0
+#ifndef PARTS
+#define PARTS 0
 #endif
+#define HAS_BIAS(parts) ((parts) & 1)
+#define HAS_RESIDUAL(parts) ((parts) & 2)
+#define KEEPS_PRE(parts) ((parts) & 4)
 
-#if ACTIVATION == 1
-#define ACTIVATE(SUFFIX, FLOATS, x) gelu##SUFFIX(x)
-#elif ACTIVATION == 2
-#define ACTIVATE(SUFFIX, FLOATS, x) ((x) / (1.0f + exp##SUFFIX(-1.702f * (x))))
-#elif ACTIVATION == 3
-// Written so that a NaN passes: it compares false.
-#define ACTIVATE(SUFFIX, FLOATS, x) ((x) < 0.0f ? (FLOATS)(0.0f) : (x))
-#else
-#define ACTIVATE(SUFFIX, FLOATS, x) (x)
-#endif
+#define DEFINE_ACTIVATE(SUFFIX, FLOATS)                               \
+  inline FLOATS activate##SUFFIX(FLOATS x, int f) {                   \
+    if (f == 1) return gelu##SUFFIX(x);                               \
+    if (f == 2) return x / (1.0f + exp##SUFFIX(-1.702f * x));         \
+    /* Written so that a NaN passes: it compares false. */            \
+    if (f == 3) return x < 0.0f ? (FLOATS)(0.0f) : x;                 \
+    return x;                                                         \
+  }
+DEFINE_ACTIVATE(1, float)
+DEFINE_ACTIVATE(16, float16)
 
 #ifndef PANEL
 #define PANEL 32
 #endif
 
 inline void finish1(float sum, size_t at, int column, global result *y, const global float *bias,
-                    const global float *residual, global float *pre) {
-#ifdef BIAS
-  sum += bias[column];
-#endif
-#ifdef KEEP_PRE
-  pre[at] = sum;
-#endif
-  sum = ACTIVATE(1, float, sum);
-#ifdef RESIDUAL
-  sum += residual[at];
-#endif
+                    const global float *residual, global float *pre, int parts) {
+  if (HAS_BIAS(parts)) sum += bias[column];
+  if (KEEPS_PRE(parts)) pre[at] = sum;
+  sum = activate1(sum, parts / 8);
+  if (HAS_RESIDUAL(parts)) sum += residual[at];
   STORE_RESULT(sum, y + at);
 }
 
@@ -73,26 +69,20 @@ inline void finish1(float sum, size_t at, int column, global result *y, const gl
 #endif
 
 inline void finish16(float16 sum, size_t at, int column, global result *y, const global float *bias,
-                     const global float *residual, global float *pre) {
-#ifdef BIAS
-  sum += VLOAD(bias + column);
-#endif
-#ifdef KEEP_PRE
-  VSTORE(sum, pre + at);
-#endif
-  sum = ACTIVATE(16, float16, sum);
-#ifdef RESIDUAL
-  sum += VLOAD(residual + at);
-#endif
+                     const global float *residual, global float *pre, int parts) {
+  if (HAS_BIAS(parts)) sum += VLOAD(bias + column);
+  if (KEEPS_PRE(parts)) VSTORE(sum, pre + at);
+  sum = activate16(sum, parts / 8);
+  if (HAS_RESIDUAL(parts)) sum += VLOAD(residual + at);
   STORE_RESULT16(sum, y + at);
 }
 
 // The last columns of a matrix whose width is no multiple of 16.
 inline void finish_some(float16 sum, int count, size_t at, int column, global result *y, const global float *bias,
-                        const global float *residual, global float *pre) {
+                        const global float *residual, global float *pre, int parts) {
   float sums[16];
   VSTORE(sum, sums);
-  for (int c = 0; c < count; ++c) finish1(sums[c], at + c, column + c, y, bias, residual, pre);
+  for (int c = 0; c < count; ++c) finish1(sums[c], at + c, column + c, y, bias, residual, pre, parts);
 }
 
 #if ROWS > 1
@@ -178,9 +168,6 @@ typedef float16 operand;
 
 // A row of A past the last is read as the last: the tile stays whole, and its result is not stored.
 #define ROW_OF_A(r) const global left *a##r = a + (size_t)min(first + r, m - 1) * k;
-#define STORE(sums, at, column)                                                  \
-  if (column + 16 <= n) finish16(sums, at, column, y, bias, residual, pre);      \
-  else finish_some(sums, n - (column), at, column, y, bias, residual, pre);
 #if PANEL == 32
 #define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f, h##r = 0.0f;
 #define MULTIPLY(r)             \
@@ -189,12 +176,7 @@ typedef float16 operand;
     MULTIPLY_ADD(l##r, v, low)  \
     MULTIPLY_ADD(h##r, v, high) \
   }
-#define FINISH(r)                                       \
-  if (first + r < m) {                                  \
-    const size_t at = (size_t)(first + r) * n + column; \
-    STORE(l##r, at, column)                             \
-    STORE(h##r, at + 16, column + 16)                   \
-  }
+#define KEEP(r) sums[2 * r] = l##r, sums[2 * r + 1] = h##r;
 #else
 #define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f;
 #define MULTIPLY(r)            \
@@ -202,16 +184,12 @@ typedef float16 operand;
     const operand v = a##r[i]; \
     MULTIPLY_ADD(l##r, v, low) \
   }
-#define FINISH(r)                                       \
-  if (first + r < m) {                                  \
-    const size_t at = (size_t)(first + r) * n + column; \
-    STORE(l##r, at, column)                             \
-  }
+#define KEEP(r) sums[r] = l##r;
 #endif
 
 TARGET kernel void matmul_registers(const global left *a, const global right *b, global result *y,
                              const global float *bias, const global float *residual, global float *pre, int m,
-                             int n, int k) {
+                             int n, int k, int parts) {
   const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
   if (first >= m) return;
   const int column = get_global_id(1) * PANEL;
@@ -224,7 +202,16 @@ TARGET kernel void matmul_registers(const global left *a, const global right *b,
 #endif
     EACH_ROW(MULTIPLY)
   }
-  EACH_ROW(FINISH)
+  // One copy of the last step, in a loop: one for each sum of the tile took most of the time to compile.
+  float16 sums[ROWS * PANEL / 16];
+  EACH_ROW(KEEP)
+  const int count = min(ROWS, m - first) * (PANEL / 16);
+  COMPACT for (int s = 0; s < count; ++s) {
+    const int from = column + s % (PANEL / 16) * 16;
+    const size_t at = (size_t)(first + s / (PANEL / 16)) * n + from;
+    if (from + 16 <= n) finish16(sums[s], at, from, y, bias, residual, pre, parts);
+    else finish_some(sums[s], n - from, at, from, y, bias, residual, pre, parts);
+  }
 }
 
 #else
@@ -320,7 +307,7 @@ kernel void matmul_local(const global float *a, const global stored *b, global f
     for (int c = 0; c < PER_N; ++c) {
       const int column = column0 + tx + c * (TILE_N / PER_N);
       if (row < m && column < n)
-        finish1(sums[r][c], (size_t)row * n + column, column, y, bias, residual, pre);
+        finish1(sums[r][c], (size_t)row * n + column, column, y, bias, residual, pre, PARTS);
     }
   }
 }
@@ -334,6 +321,6 @@ kernel void matmul_finish(global float *y, const global float *bias, const globa
                           global float *pre, int n, int count, int per_item) {
   const int begin = get_global_id(0) * per_item;
   const int end = min(begin + per_item, count);
-  for (int i = begin; i < end; ++i) finish1(y[i], i, i % n, y, bias, residual, pre);
+  for (int i = begin; i < end; ++i) finish1(y[i], i, i % n, y, bias, residual, pre, PARTS);
 }
 #endif

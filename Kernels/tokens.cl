@@ -2,9 +2,9 @@
 // below is one token of one image. Item i of dimension 0 copies rows [i * per_item, (i + 1) * per_item) of the result
 // together with its group: LANES items share each row.
 //
-// WITHOUT_A, WITHOUT_B  defined: that part of a joined sequence is zero (a part whose gradient nobody asked for).
-// POSITION              defined: position (a_tokens + b_tokens, width) is added to every image.
-// ADD                   defined: sum_so_far, of the result's shape, is added.
+// parts, a sum  1: position (a_tokens + b_tokens, width) is added to every image. 2: sum_so_far, of the result's shape,
+//               is added. 4, 8: a, b is zero (a part whose gradient nobody asked for). An argument and no macro: this
+//               runs at the speed of memory, and each program would take its time to compile.
 
 #define FOR_ROWS(row)                                     \
   const int first_row_ = get_group_id(0) * per_item;       \
@@ -15,7 +15,7 @@
 // images share the part (a class token, prompts).
 kernel void join_tokens(const global float *a, const global float *b, const global float *position,
                         const global float *sum_so_far, global float *y, int a_tokens, int b_tokens, int a_stride,
-                        int b_stride, int width, int rows, int per_item) {
+                        int b_stride, int width, int rows, int per_item, int parts) {
   const int tokens = a_tokens + b_tokens;
   const int whole = width / 16 * 16;
   FOR_ROWS(row) {
@@ -27,32 +27,18 @@ kernel void join_tokens(const global float *a, const global float *b, const glob
     const global float *place = position + (size_t)token * width;
     const global float *sum = sum_so_far + (size_t)row * width;
     global float *to = y + (size_t)row * width;
-    int is_zero = 0;
-#ifdef WITHOUT_A
-    is_zero |= is_a;
-#endif
-#ifdef WITHOUT_B
-    is_zero |= !is_a;
-#endif
+    const int is_zero = parts & (is_a ? 4 : 8);
     for (int i = LANE * 16; i < whole; i += LANES * 16) {
       float16 v = 0.0f;
       if (!is_zero) v = VLOAD(from + i);
-#ifdef POSITION
-      v += VLOAD(place + i);
-#endif
-#ifdef ADD
-      v += VLOAD(sum + i);
-#endif
+      if (parts & 1) v += VLOAD(place + i);
+      if (parts & 2) v += VLOAD(sum + i);
       VSTORE(v, to + i);
     }
     for (int i = whole + LANE; i < width; i += LANES) {
       float v = is_zero ? 0.0f : from[i];
-#ifdef POSITION
-      v += place[i];
-#endif
-#ifdef ADD
-      v += sum[i];
-#endif
+      if (parts & 1) v += place[i];
+      if (parts & 2) v += sum[i];
       to[i] = v;
     }
   }
@@ -72,7 +58,8 @@ kernel void slice_tokens(const global float *x, global float *y, int tokens, int
 
 // The gradient of slice_tokens: dx (batch, tokens, width) is dy in the slice and zero elsewhere [+ sum_so_far].
 kernel void slice_tokens_backward(const global float *dy, const global float *sum_so_far, global float *dx, int tokens,
-                                  int from, int count, int width, int rows, int per_item) {
+                                  int from, int count, int width, int rows, int per_item,
+                                  int parts) {
   const int whole = width / 16 * 16;
   FOR_ROWS(row) {
     const int token = row % tokens - from;
@@ -83,16 +70,12 @@ kernel void slice_tokens_backward(const global float *dy, const global float *su
     for (int i = LANE * 16; i < whole; i += LANES * 16) {
       float16 v = 0.0f;
       if (is_inside) v = VLOAD(source + i);
-#ifdef ADD
-      v += VLOAD(sum + i);
-#endif
+      if (parts & 2) v += VLOAD(sum + i);
       VSTORE(v, to + i);
     }
     for (int i = whole + LANE; i < width; i += LANES) {
       float v = is_inside ? source[i] : 0.0f;
-#ifdef ADD
-      v += sum[i];
-#endif
+      if (parts & 2) v += sum[i];
       to[i] = v;
     }
   }

@@ -46,15 +46,12 @@ struct LinearProduct {
     _ a: Tensor, _ b: Tensor, inner: Int, columns: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
     let perItem = 16
-    var macros: [KernelKey.Macro] = [.init("PER_ITEM", perItem)]
-    if epilogue.bias != nil { macros.append(.init("BIAS", 1)) }
-    if epilogue.residual != nil { macros.append(.init("RESIDUAL", 1)) }
     try a.context.run(
-      KernelKey("linear", "linear_narrow", macros: macros), over: [(rows + perItem - 1) / perItem],
+      KernelKey("linear", "linear_narrow", ["PER_ITEM": perItem]), over: [(rows + perItem - 1) / perItem],
       group: [1],
       a.buffer, b.buffer, output.buffer, (epilogue.bias ?? output).buffer,
       (epilogue.residual ?? output).buffer,
-      rows, columns, inner)
+      rows, columns, inner, epilogue.parts)
   }
 
   private func transpose(_ matrix: Tensor, rows: Int, columns: Int) throws -> Tensor {

@@ -98,14 +98,9 @@ package struct MatmulEpilogue {
 
   var isEmpty: Bool { bias == nil && activation == .none && residual == nil && preactivation == nil }
 
-  /// Macros that switch the parts on in matmul.cl.
-  var macros: [KernelKey.Macro] {
-    var macros: [KernelKey.Macro] = []
-    if bias != nil { macros.append(.init("BIAS", 1)) }
-    if activation != .none { macros.append(.init("ACTIVATION", activation.macro)) }
-    if residual != nil { macros.append(.init("RESIDUAL", 1)) }
-    if preactivation != nil { macros.append(.init("KEEP_PRE", 1)) }
-    return macros
+  /// Which parts there are, as matmul.cl's PARTS counts them.
+  var parts: Int {
+    (bias == nil ? 0 : 1) + (residual == nil ? 0 : 2) + (preactivation == nil ? 0 : 4) + 8 * activation.macro
   }
 
   /// The operands in the kernels' order; `unused` stands in for those that are switched off.

@@ -14,7 +14,7 @@ enum MatmulKernels {
     let tile = registerRows(for: m, most: tuning.rows)
     let kernel = KernelKey(
       "matmul", "matmul_registers",
-      macros: epilogue.macros + panels.macros + [.init("ROWS", tile)]
+      macros: panels.macros + [.init("ROWS", tile)]
         + (panels.isPaired ? [.init("DOT_PRODUCT", 1)] : []) + output.element.resultMacros)
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
@@ -23,7 +23,7 @@ enum MatmulKernels {
     try a.context.run(
       kernel, over: [(tiles + blocks - 1) / blocks, panels.count, blocks], group: [1, 1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
-        + [m, panels.columns, panels.steps])
+        + [m, panels.columns, panels.steps, epilogue.parts])
   }
 
   /// Rows of bf16, in pairs; see Kernels/pack.cl.
@@ -73,7 +73,7 @@ enum MatmulKernels {
   ) throws {
     let context = a.context
     let tuning = context.tuning.matmul
-    var macros = epilogue.macros + b.macros + [.init("LOCAL", 1), .init("DEPTH", tuning.depth)]
+    var macros = b.macros + [.init("PARTS", epilogue.parts), .init("LOCAL", 1), .init("DEPTH", tuning.depth)]
     if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
     if perSlice != nil { macros.append(.init("SLICED", 1)) }
     var tile = LocalTile(columns: n, limit: tuning.groupItems)
@@ -115,7 +115,7 @@ enum MatmulKernels {
     guard !epilogue.isEmpty else { return }
     let plan = ElementwisePlan(count: output.count, on: output.context)
     try output.context.run(
-      KernelKey("matmul", "matmul_finish", macros: epilogue.macros), over: [plan.items],
+      KernelKey("matmul", "matmul_finish", ["PARTS": epilogue.parts]), over: [plan.items],
       group: [plan.group],
       arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, plan.perItem])
   }

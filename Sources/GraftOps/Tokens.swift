@@ -118,17 +118,14 @@ private enum Tokens {
       guard let part, part.shape.count == 3 else { return 0 }
       return count(part) * width
     }
-    var macros = [KernelKey.Macro("LANES", context.rowLanes)]
-    if a == nil { macros.append(.init("WITHOUT_A", 1)) }
-    if b == nil { macros.append(.init("WITHOUT_B", 1)) }
-    if position != nil { macros.append(.init("POSITION", 1)) }
-    if sum != nil { macros.append(.init("ADD", 1)) }
+    let parts = (position == nil ? 0 : 1) + (sum == nil ? 0 : 2) + (a == nil ? 4 : 0) + (b == nil ? 8 : 0)
     let plan = RowPlan(rows: output.rows, on: context)
-    // Operands that the macros leave out are never read: any buffer stands in for them.
+    // Operands that the parts leave out are never read: any buffer stands in for them.
     try context.run(
-      KernelKey("tokens", "join_tokens", macros: macros), over: [plan.items], group: [plan.group],
+      KernelKey("tokens", "join_tokens", ["LANES": context.rowLanes]), over: [plan.items],
+      group: [plan.group],
       (a ?? output).buffer, (b ?? output).buffer, (position ?? output).buffer, (sum ?? output).buffer,
-      output.buffer, counts.0, counts.1, stride(a), stride(b), width, output.rows, plan.perGroup)
+      output.buffer, counts.0, counts.1, stride(a), stride(b), width, output.rows, plan.perGroup, parts)
     return output
   }
 
@@ -161,13 +158,12 @@ private enum Tokens {
   ) throws -> Tensor {
     let context = gradient.context
     let result = try Tensor(empty: shape, on: context)
-    var macros = [KernelKey.Macro("LANES", context.rowLanes)]
-    if sum != nil { macros.append(.init("ADD", 1)) }
     let plan = RowPlan(rows: result.rows, on: context)
     try context.run(
-      KernelKey("tokens", "slice_tokens_backward", macros: macros), over: [plan.items], group: [plan.group],
+      KernelKey("tokens", "slice_tokens_backward", ["LANES": context.rowLanes]), over: [plan.items],
+      group: [plan.group],
       gradient.buffer, (sum ?? gradient).buffer, result.buffer, shape[1], from, gradient.shape[1],
-      result.width, result.rows, plan.perGroup)
+      result.width, result.rows, plan.perGroup, sum == nil ? 0 : 2)
     return result
   }
 
