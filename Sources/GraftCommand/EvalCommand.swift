@@ -60,7 +60,8 @@ struct EvalCommand: AsyncParsableCommand {
       let numbers = try thresholds.map(numbers)
       let context = try device.context(precision.precision.value)
       let path = model
-      let (model, transform) = try backbone.load(model, on: context, reporter)
+      let (model, transform) = try backbone.load(
+        model, batchSize: batchSize, on: context, reporter)
       let chosen = try numbers.map(model.exitThresholds)
       if let budget { try model.checkExitBudget(budget) }
       let hasParts = (data / "val").exists

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Graft
+import GraftRuntime
 import GraftSystem
 import Logging
 
@@ -55,10 +56,13 @@ struct GraftCommand: AsyncParsableCommand {
   static func main() async {
     StandardStream.prepare()
     StopSignal.prepare()
-    LoggingSystem.bootstrap { _ in StandardErrorLog() }
+    let words = Array(commandLineWords.dropFirst())
+    LoggingSystem.bootstrap { [isJSON = words.contains("--json")] label in
+      let isCompilation = label == Warnings.compilationLabel
+      return isCompilation ? CompilationLog(isJSON: isJSON) : StandardErrorLog() as any LogHandler
+    }
     mendDriverEnvironment()
     pinDriverWorkers()
-    let words = Array(commandLineWords.dropFirst())
     do {
       var command = try parseAsRoot(words)
       if var asynchronous = command as? any AsyncParsableCommand {

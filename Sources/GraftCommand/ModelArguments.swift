@@ -17,7 +17,8 @@ struct ModelArguments: ParsableArguments {
   ///
   /// A backbone that another model has loaded is shared if it is the same.
   func load(
-    _ path: FilePath, sharing backbones: [VisionTransformer] = [], on context: Context, _ reporter: Reporter
+    _ path: FilePath, sharing backbones: [VisionTransformer] = [], batchSize: Int = 1, on context: Context,
+    _ reporter: Reporter
   ) throws -> (GraftedModel, ImageTransform) {
     let status: Stat
     do { status = try path.status() } catch .noSuchFileOrDirectory {
@@ -37,7 +38,8 @@ struct ModelArguments: ParsableArguments {
     if isFolder {
       transform = try AdapterFolder.transform(at: path)
       model = try GraftedModel(
-        path: path, backbonePath: backbone, options: facts.options(), sharing: backbones, on: context)
+        path: path, backbonePath: backbone, options: facts.options(), sharing: backbones,
+        batchSize: batchSize, on: context)
     } else {
       transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform
       model = try GraftedModel(merged: path, on: context)

@@ -47,7 +47,8 @@ struct PredictCommand: AsyncParsableCommand {
       var loaded: [LoadedModel] = []
       for path in models {
         let (model, transform) = try backbone.load(
-          path.path, sharing: loaded.map(\.model.backbone), on: context, reporter)
+          path.path, sharing: loaded.map(\.model.backbone), batchSize: min(batchSize, images.count),
+          on: context, reporter)
         loaded.append(LoadedModel(path: path, model: model, transform: transform))
       }
       var faults: [DataError] = []

@@ -57,7 +57,13 @@ struct TrainCommand: AsyncParsableCommand {
     let (training, validation) = try data.folders(recipe, imageSize: shape.imageSize, reporter)
 
     let context = try device.context(precision.precision.value)
-    let vit = try VisionTransformer(path: backbone.backbone, options: options, on: context)
+    let (images, held) = (training.count, validation.count)
+    let (classes, recomputation) = (training.classNames.count, memory.recompute.value)
+    let vit = try context.preparing({
+      try Rehearsal.kernelsOfTraining(
+        shape, adapter: adapter, classes: classes, recipe: recipe, images: images, validationImages: held,
+        recomputation: recomputation, on: context)
+    }) { try VisionTransformer(path: backbone.backbone, options: options, on: context) }
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(
       model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform),

@@ -26,6 +26,8 @@ public final class Context: Sendable {
   private let guards: MemoryGuards?
   /// What was launched, where the tuner asked for it.
   package let log: LaunchLog?
+  /// What would have been launched, in a rehearsal.
+  package let rehearsed: KernelList?
   /// Why no more work is taken, known to all contexts that share the queue.
   private let loss: Loss
   /// Times of kernels, when a measurement asked for them.
@@ -39,7 +41,8 @@ public final class Context: Sendable {
   /// Opens a device, with the tuning that `graft tune` left for it.
   ///
   /// What is known to be wrong with its driver, and each faster variant that fails its self-check, is told to a logger
-  /// called "graft" (swift-log), which goes where the app sends its logs.
+  /// called "graft" (swift-log), which goes where the app sends its logs. That kernels are being compiled, which takes
+  /// seconds the first time, is told to one called "graft.compilation".
   ///
   /// - Parameters:
   ///   - device: the device; see ``Device/select(_:)``.
@@ -65,6 +68,7 @@ public final class Context: Sendable {
     transfers = Transfers()
     loss = Loss()
     log = nil
+    rehearsed = nil
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in
@@ -100,6 +104,7 @@ public final class Context: Sendable {
     guards = isWatched ? MemoryGuards() : nil
     (self.tuning, tuningOrigin) = tuning
     self.memory = memory
+    rehearsed = memory.isRehearsal ? KernelList() : nil
   }
 
   /// The same queue, memory and compiled kernels under another tuning.
@@ -286,7 +291,11 @@ public final class Context: Sendable {
   package func run(
     _ kernel: KernelKey, over global: [Int], group: [Int], arguments: [any KernelArgument]
   ) throws {
-    guard global.allSatisfy({ $0 > 0 }), !isRehearsal else { return }
+    guard global.allSatisfy({ $0 > 0 }) else { return }
+    guard !isRehearsal else {
+      rehearsed?.add(kernel)
+      return
+    }
     // What a device of these traits would refuse is refused here, though the real one may be larger.
     guard group.reduce(1, *) <= traits.maxWorkGroupSize, zip(group, traits.maxWorkItemSizes).allSatisfy(<=)
     else { throw Self.refusal(of: kernel, CL_INVALID_WORK_GROUP_SIZE) }

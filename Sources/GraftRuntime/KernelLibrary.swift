@@ -47,21 +47,39 @@ package struct KernelKey: Hashable, Sendable {
   }
 }
 
-/// Compiled programs and kernels of one context, made on first use.
+/// Compiled programs and kernels of one context, made on first use or ahead of it.
 package final class KernelLibrary: Sendable {
   private struct ProgramKey: Hashable {
-    let file: String
+    let files: [String]
     let options: String
   }
 
+  /// A program that is compiled once, by whichever thread comes first; the others wait for it and for no other.
+  private final class Program: Sendable {
+    let handle = Mutex<Handle?>(nil)
+  }
+
   private struct State {
-    var programs: [ProgramKey: Handle] = [:]
+    var programs: [ProgramKey: Program] = [:]
     var kernels: [KernelKey: Handle] = [:]
   }
+
+  /// Sources that are one program on a CPU where every macro has its default: a program takes PoCL 3.1
+  /// about 0.1 s however small it is, and kernels of it that nobody launches next to nothing.
+  private static let companions = [
+    "activation", "channel_sums", "drop_path", "dropout", "elementwise", "layer_norm", "linear", "loss",
+    "optimizer",
+    "reduce",
+    "tokens", "transpose",
+  ]
+
+  /// What macros of theirs are without being asked for.
+  private static let defaults = ["LANES": "1", "ACTIVATION": "1", "PER_ITEM": "16"]
 
   private let context: Handle
   private let device: Device
   private let cache: ProgramCache
+  private let compilation: CompilationNotice
   /// Where compiled programs are kept; `nil` where the driver keeps them itself, or nobody does.
   package var cacheFolder: FilePath? { cache.folder }
   private let state = Mutex(State())
@@ -70,17 +88,20 @@ package final class KernelLibrary: Sendable {
     self.context = context
     self.device = device
     cache = ProgramCache(traits: device.traits)
+    compilation = CompilationNotice(traits: device.traits)
   }
 
   /// Runs `body` with the kernel, built if need be, under the lock that makes setting arguments and
   /// enqueuing one step: a kernel object's arguments are shared state.
   func withKernel<Result>(_ key: KernelKey, _ body: (cl_kernel) throws -> Result) throws -> Result {
+    let isKnown = state.withLock { $0.kernels[key] != nil }
+    // Outside the lock: while one thread compiles, others launch.
+    let program = isKnown ? nil : try program(for: key)
     // The pointer stays inside the lock; the result is a value or nothing.
-    try state.withLock { state in
+    return try state.withLock { state in
       if let kernel = state.kernels[key] { return UncheckedResult(try body(kernel.pointer)) }
-      let program = try program(for: key, &state)
-      let kernel = try openCL("clCreateKernel") {
-        clCreateKernel(program.pointer, key.function, &$0)
+      let kernel = try openCL("clCreateKernel") { status in
+        program.flatMap { clCreateKernel($0.pointer, key.function, &status) }
       }
       guard let kernel else { throw RuntimeError.unknownKernel("\(key.file).\(key.function)") }
       let handle = Handle(owning: kernel, .kernel)
@@ -89,19 +110,49 @@ package final class KernelLibrary: Sendable {
     }.value
   }
 
-  private func program(for key: KernelKey, _ state: inout State) throws -> Handle {
-    let programKey = ProgramKey(file: key.file, options: key.options)
-    if let program = state.programs[programKey] { return program }
-    guard let common = kernelSource("common"), let text = kernelSource(key.file) else {
-      throw RuntimeError.unknownKernel("\(key.file).\(key.function)")
+  /// Compiles the program of a kernel that nobody has launched yet.
+  ///
+  /// A failure is left to whoever launches the kernel: it is tried again, and tells.
+  func prepare(_ key: KernelKey) { _ = try? program(for: key) }
+
+  /// Whether launching the kernel compiles nothing.
+  package func isPrepared(_ key: KernelKey) -> Bool {
+    let program = state.withLock { $0.programs[programKey(key)] }
+    return program?.handle.withLock { $0 != nil } ?? false
+  }
+
+  private func programKey(_ key: KernelKey) -> ProgramKey {
+    let isPlain = key.macros.allSatisfy { Self.defaults[$0.name] == $0.value }
+    guard device.traits.isCPU, isPlain, Self.companions.contains(key.file) else {
+      return ProgramKey(files: [key.file], options: key.options)
     }
+    return ProgramKey(files: Self.companions, options: KernelKey(key.file, key.function).options)
+  }
+
+  private func program(for key: KernelKey) throws -> Handle {
+    let programKey = programKey(key)
+    let program = state.withLock { state in
+      let program = state.programs[programKey] ?? Program()
+      state.programs[programKey] = program
+      return program
+    }
+    return try program.handle.withLock { handle in
+      if let handle { return handle }
+      let built = try build(programKey, for: key)
+      handle = built
+      return built
+    }
+  }
+
+  private func build(_ program: ProgramKey, for key: KernelKey) throws -> Handle {
+    let texts = (["common"] + program.files).map { kernelSource($0) }
+    let known = texts.compactMap { $0 }
+    guard known.count == texts.count else { throw RuntimeError.unknownKernel("\(key.file).\(key.function)") }
     let rounding = device.traits.quirks.contains(.reportsNoFusedMultiplyAdd) ? "#define fma mad\n" : ""
-    let source = rounding + common + "\n" + text
-    let program = try cache.program(source: source, options: key.options, context: context, device: device) {
-      try build(source, name: key.file, options: key.options)
+    let source = rounding + known.joined(separator: "\n")
+    return try cache.program(source: source, options: program.options, context: context, device: device) {
+      try compilation.timing { try build(source, name: key.file, options: program.options) }
     }
-    state.programs[programKey] = program
-    return program
   }
 
   func build(_ source: String, name: String, options: String) throws -> Handle {

@@ -74,11 +74,13 @@ extension GraftedModel {
   ///   - options: how the backbone of one of PEFT's folders is read, where the folder does not say it; Graft's own folders
   ///     record it.
   ///   - backbones: backbones in memory that may be shared.
+  ///   - batchSize: pictures at a time that are to be classified: kernels for so many are compiled while the weights are
+  ///     read, which matters on a device that has compiled none before.
   ///   - context: the device.
   /// - Throws: `CheckpointError` when files are missing, damaged or no pair.
   public convenience init(
     path: FilePath, backbonePath: FilePath? = nil, options: BackboneOptions = .init(),
-    sharing backbones: [VisionTransformer] = [],
+    sharing backbones: [VisionTransformer] = [], batchSize: Int = 1,
     on context: Context
   ) throws {
     if try PEFTFolder.isAt(path) {
@@ -101,10 +103,19 @@ extension GraftedModel {
       try self.init(folder, on: backbone)
       return
     }
-    try self.init(
-      folder,
-      on: VisionTransformer(
-        path: backbonePath ?? folder.backboneFile(), options: folder.manifest.backboneOptions, on: context))
+    let file = try backbonePath ?? folder.backboneFile()
+    let options = folder.manifest.backboneOptions
+    let backbone = try context.preparing({ [manifest = folder.manifest] in
+      try Rehearsal.kernelsOfInference(
+        VisionTransformerShape(path: file, options: options), adapter: AdapterCatalog.decode(manifest),
+        classes: manifest.classes.count, batchSize: batchSize, on: context)
+    }) {
+      let backbone = try VisionTransformer(path: file, options: options, on: context)
+      // To be compared, and takes as long as the compiler.
+      _ = backbone.file?.contentHash
+      return backbone
+    }
+    try self.init(folder, on: backbone)
   }
 
   func manifest(transform: JSONValue) throws -> AdapterManifest {

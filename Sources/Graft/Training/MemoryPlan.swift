@@ -64,7 +64,7 @@ public struct MemoryPlan: Sendable, Hashable {
 }
 
 /// A model that goes through the motions of a run, for what they tell about memory.
-struct Rehearsal {
+package struct Rehearsal {
   private let model: GraftedModel
   private let trainer: Trainer?
   private let backbone, trainable, optimizer: Int
@@ -117,6 +117,31 @@ struct Rehearsal {
     return MemoryPlan(
       backbone: backbone, transposed: lasting - backbone - trainable - optimizer, trainable: trainable,
       optimizer: optimizer, step: memory.peakBytes - lasting)
+  }
+
+  /// The kernels that were launched so far, or would have been.
+  var kernels: [KernelKey] { model.backbone.context.rehearsed?.kernels ?? [] }
+
+  /// The kernels that read a backbone's weights, train an adapter on it and evaluate it.
+  package static func kernelsOfTraining(
+    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe, images: Int,
+    validationImages: Int, recomputation: Recomputation, on context: Context
+  ) throws -> [KernelKey] {
+    let rehearsal = try Rehearsal(
+      shape, adapter: adapter, classes: classes, recipe: recipe, recomputation: recomputation,
+      on: context.rehearsal())
+    _ = try rehearsal.training(
+      batchSize: recipe.batchSize, images: images, validationImages: validationImages)
+    return rehearsal.kernels
+  }
+
+  /// The kernels that read a backbone's weights and answer for batches of images.
+  static func kernelsOfInference(
+    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, batchSize: Int, on context: Context
+  ) throws -> [KernelKey] {
+    let rehearsal = try Rehearsal(shape, adapter: adapter, classes: classes, on: context.rehearsal())
+    _ = try rehearsal.inference(batchSize: batchSize)
+    return rehearsal.kernels
   }
 
   /// The largest batch below `count` whose training step stays within the context's limit; 0 when none does.

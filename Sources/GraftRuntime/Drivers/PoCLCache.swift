@@ -15,6 +15,13 @@ enum PoCLCache {
     return variable("HOME").map { ($0.isEmpty ? "/" : $0) / ".cache" / name } ?? "/tmp" / name
   }
 
+  /// How many programs the folder holds: each lies in a folder of its own, in one named by two letters.
+  static func programCount() -> Int {
+    let folder = folder { name in getenv(name).map { FilePath(platformString: $0) } }
+    let names = (try? Folder.names(in: folder)) ?? []
+    return names.reduce(0) { $0 + ((try? Folder.names(in: folder / $1))?.count ?? 0) }
+  }
+
   /// What keeps PoCL from writing there; `nil` where nothing does.
   ///
   /// Does what PoCL did before: makes the folder, and a file in it, which goes again. Nothing else tells of a
