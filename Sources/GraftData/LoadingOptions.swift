@@ -2,7 +2,7 @@ import GraftSystem
 
 /// How much a data source may use of the machine.
 public struct LoadingOptions: Sendable, Hashable {
-  /// Images that are decoded at the same time, at least 1.
+  /// Images that are decoded at the same time, each on a thread of its own, at least 1.
   public var workers: Int
   /// Batches that are made ready ahead of the one the consumer holds, at least 1.
   public var prefetchedBatches: Int
@@ -15,11 +15,11 @@ public struct LoadingOptions: Sendable, Hashable {
   /// The most that Pillow reads: 179 megapixels, for which a worker needs 0.54 GB, and up to 1.6 GB while decoding.
   public static let defaultMaximumPixels = 178_956_970
 
-  /// Creates options; the default uses every core but one, two batches ahead, and 179 megapixels an image.
+  /// Creates options; the default uses every core, two batches ahead, and 179 megapixels an image.
   public init(
     workers: Int? = nil, prefetchedBatches: Int = 2, maximumPixels: Int = LoadingOptions.defaultMaximumPixels
   ) {
-    self.workers = max(1, workers ?? processorCount - 1)
+    self.workers = max(1, workers ?? processorCount)
     self.prefetchedBatches = max(1, prefetchedBatches)
     self.maximumPixels = maximumPixels
   }
