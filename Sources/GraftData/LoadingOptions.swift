@@ -12,15 +12,27 @@ public struct LoadingOptions: Sendable, Hashable {
   /// takes up to 9, and 7 with a lossless WebP file.
   public var maximumPixels: Int
 
+  /// Whether a JPEG is decoded to a half, a quarter or an eighth of its size where that leaves at least twice the size, on
+  /// either axis, of what it is resized to.
+  ///
+  /// It takes a fraction of the time, and pixels differ a little from the exact ones.
+  public var scaledDecoding: Bool
+
+  /// Where pictures stay from pass to pass; nil, the default, decodes them in every pass.
+  public var kept: KeptPictures?
+
   /// The most that Pillow reads: 179 megapixels, for which a worker needs 0.54 GB, and up to 1.6 GB while decoding.
   public static let defaultMaximumPixels = 178_956_970
 
   /// Creates options; the default uses every core, two batches ahead, and 179 megapixels an image.
   public init(
-    workers: Int? = nil, prefetchedBatches: Int = 2, maximumPixels: Int = LoadingOptions.defaultMaximumPixels
+    workers: Int? = nil, prefetchedBatches: Int = 2, maximumPixels: Int = LoadingOptions.defaultMaximumPixels,
+    scaledDecoding: Bool = false, kept: KeptPictures? = nil
   ) {
     self.workers = max(1, workers ?? processorCount)
     self.prefetchedBatches = max(1, prefetchedBatches)
     self.maximumPixels = maximumPixels
+    self.scaledDecoding = scaledDecoding
+    self.kept = kept
   }
 }
