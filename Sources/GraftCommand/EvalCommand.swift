@@ -74,7 +74,8 @@ struct EvalCommand: AsyncParsableCommand {
         let held: ImageFolder
         if let calibrate {
           held = try imageFolder(
-            calibrate, transform: transform, skipsBroken: skipBroken, options: decoding.options, reporter: reporter)
+            calibrate, transform: transform, skipsBroken: skipBroken, options: decoding.options,
+            reporter: reporter)
         } else {
           (held, images) = try images.halves()
         }

@@ -4,6 +4,8 @@ import GraftSystem
 struct ImageDecoder: Sendable {
   /// Most pixels an image may have.
   let maximumPixels: Int
+  /// Where the pixels of a JPEG go.
+  var buffers = SpareBuffers()
   /// Longest side an image may have: JPEG's own limit, and a bound on what resampling one axis can cost.
   static let maximumSide = 65_535
   /// Largest file that is read into memory, in bytes.

@@ -40,7 +40,7 @@ struct JPEGDecoder {
     let isPrint = space == Int32(TJCS_CMYK.rawValue) || space == Int32(TJCS_YCCK.rawValue)
     let format = isPrint ? TJPF_CMYK : TJPF_RGB
     let channels = isPrint ? 4 : 3
-    var pixels = [UInt8](repeating: 0, count: Int(width) * Int(height) * channels)
+    var pixels = decoder.buffers.take(Int(width) * Int(height) * channels)
     // The limit on scans keeps a small progressive file from costing minutes.
     let status = tjDecompress2(
       handle, bytes, UInt(bytes.count), &pixels, width, width * Int32(channels), height,

@@ -63,6 +63,7 @@ extension KeptPictures: Hashable {
   /// Each is its own.
   public static func == (a: KeptPictures, b: KeptPictures) -> Bool { a === b }
 
+  /// Each is its own.
   public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
 }
 

@@ -2,10 +2,13 @@ import GraftSystem
 
 /// From a picture's file to its crop, under the options of a source.
 struct PictureLoader: Sendable {
-  let options: LoadingOptions
-  private var decoder: ImageDecoder { ImageDecoder(maximumPixels: options.maximumPixels) }
+  private let options: LoadingOptions
+  private let decoder: ImageDecoder
 
-  init(_ options: LoadingOptions) { self.options = options }
+  init(_ options: LoadingOptions) {
+    self.options = options
+    decoder = ImageDecoder(maximumPixels: options.maximumPixels)
+  }
 
   /// The crop that evaluation sees.
   func evaluationCrop(
@@ -27,6 +30,7 @@ struct PictureLoader: Sendable {
     }
     guard let kept = options.kept, !transform.resizesAtRandom(training: training) else {
       let decoded = try decoded(file, plan)
+      defer { decoder.buffers.giveBack(decoded.image.pixels) }
       return decoded.plan.pixels(of: decoded.image, interpolation: transform.interpolation)
     }
     let whole = transform.cropsAtRandom(training: training)
@@ -37,6 +41,7 @@ struct PictureLoader: Sendable {
       return plan(width: picture.width, height: picture.height).pixels(of: picture)
     }
     let decoded = try decoded(file, plan)
+    defer { decoder.buffers.giveBack(decoded.image.pixels) }
     let keeping = decoded.plan.keeping(whole: whole)
     // Of a picture that is not kept, no more is resized than its crop.
     guard kept.hasRoom(for: keeping.window.width * keeping.window.height * 3) else {

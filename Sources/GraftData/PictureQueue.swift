@@ -33,19 +33,20 @@ package final class PictureQueue: Sendable {
     for preparation in preparations { try preparation.transform.check(imageSize: preparation.imageSize) }
     let ahead = min(options.prefetchedBatches, files.count + 1)
     queue = OrderedPrefetch(count: files.count, window: min(batchSize, max(1, files.count)) * ahead)
+    let loader = PictureLoader(options)
     queue.start(workers: min(options.workers, files.count)) { job in
-      .success(Self.crops(of: files[job], as: preparations, options))
+      .success(Self.crops(of: files[job], as: preparations, loader))
     }
   }
 
   private static func crops(
-    of file: Result<FilePath, DataError>, as preparations: Set<Preparation>, _ options: LoadingOptions
+    of file: Result<FilePath, DataError>, as preparations: Set<Preparation>, _ loader: PictureLoader
   ) -> Crops {
     Result { () throws(DataError) in
       let path = try file.get()
       var crops: [Preparation: [UInt8]] = [:]
       for preparation in preparations {
-        crops[preparation] = try PictureLoader(options).evaluationCrop(
+        crops[preparation] = try loader.evaluationCrop(
           path, preparation.transform, imageSize: preparation.imageSize)
       }
       return crops
