@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -162,7 +160,7 @@ def table(folder: Path, binary: Path, repeats: int, scaled: bool) -> None:
             passes.setdefault(f"predict, {title}", []).append(seconds)
             _, seconds = train(binary, folder / kind, "ila", *options, epochs=1)
             passes.setdefault(f"one pass of ila, {title}", []).append(seconds)
-        # One worker beside two: what a second core brings.
+        # What one core needs for decoding and resizing alone.
         one = decoding_seconds(photos(folder / "large")[:10])
         passes.setdefault("decoding 40 on one core by Pillow, large", []).append(40 * one)
     print("\n| seconds of a process | |\n| --- | ---: |")
