@@ -41,6 +41,15 @@ struct FolderListing {
     if classNames.count == 1 { throw .oneClass(source: directory.escapedText, name: classNames[0]) }
   }
 
+  /// All pictures below a folder, whatever its folders mean, sorted.
+  init(picturesBelow directory: FilePath) throws(DataError) {
+    try Self.requireFolder(directory)
+    var found: [(path: FilePath, files: [FilePath.Component])] = []
+    try walk(directory, above: [], into: &found)
+    found.sort { Self.isBefore($0.path.bytes, $1.path.bytes) }
+    files = found.flatMap { folder in folder.files.map { (folder.path / $0, 0) } }
+  }
+
   private mutating func walk(
     _ directory: FilePath, above: Set<Identity?>,
     into folders: inout [(path: FilePath, files: [FilePath.Component])]
