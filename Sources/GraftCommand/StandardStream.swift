@@ -5,7 +5,8 @@ import Synchronization
 enum StandardStream: Sendable {
   case output, error
 
-  /// Makes the three standard descriptors exist, and a closed pipe an error instead of the process's end.
+  /// Makes the three standard descriptors exist, and a closed pipe or a file beyond the limit on sizes an error instead
+  /// of the process's end.
   ///
   /// Where one is closed, the next file that is opened would get its number, and messages would go into that file. It
   /// gets one that cannot be written to.
@@ -14,6 +15,7 @@ enum StandardStream: Sendable {
       _ = try? FileDescriptor.open("/dev/null", .readOnly)
     }
     signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
   }
 
   /// Writes all of a text.
