@@ -50,7 +50,7 @@ struct PredictCommand: AsyncParsableCommand {
       var loaded: [LoadedModel] = []
       for path in models {
         let (model, transform) = try backbone.load(
-          path.path, sharing: loaded.map(\.model.backbone), on: context, reporter)
+          path.path, among: models.map(\.path), sharing: loaded.map(\.model.backbone), on: context, reporter)
         loaded.append(LoadedModel(path: path, model: model, transform: transform))
       }
       let pictures = images.flatMap { self.pictures($0, reporter) }

@@ -23,15 +23,26 @@ enum StandardStream: Sendable {
     let file: FileDescriptor = self == .output ? .standardOutput : .standardError
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
+      guard waits(for: file) else { throw .interrupted }
       do {
-        rest = rest.dropFirst(try rest.withUnsafeBytes { try file.write($0) })
+        // No more than a pipe takes that is said to be ready.
+        rest = rest.dropFirst(try rest.prefix(4096).withUnsafeBytes { try file.write($0) })
       } catch {
         let errno = Errno(any: error)
         guard errno == .resourceTemporarilyUnavailable else { throw errno }
-        // Another process has made the terminal or pipe non-blocking.
-        var wanted = pollfd(fd: file.rawValue, events: Int16(POLLOUT), revents: 0)
-        poll(&wanted, 1, -1)
+        // Another process has made the terminal or pipe non-blocking: wait again.
       }
+    }
+  }
+
+  /// Waits until a file takes more; false when it does not within a second after a signal asked for the end.
+  private func waits(for file: FileDescriptor) -> Bool {
+    var patience = 10
+    while true {
+      var wanted = pollfd(fd: file.rawValue, events: Int16(POLLOUT), revents: 0)
+      if poll(&wanted, 1, 100) > 0 { return true }
+      if StopSignal.isRaised { patience -= 1 }
+      if patience == 0 { return false }
     }
   }
 

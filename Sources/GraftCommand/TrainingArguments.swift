@@ -71,7 +71,9 @@ struct DataArguments: ParsableArguments {
   }
 
   /// The task's name: the folder's own.
-  var taskName: String { printable((data.resolved ?? data).lastComponent ?? "data") }
+  var taskName: String {
+    data.absolute.lexicallyNormalized().lastComponent.map { escaped($0.bytes) } ?? "data"
+  }
 
   /// The images to learn from and to judge by, prepared as a recipe wants it.
   func folders(

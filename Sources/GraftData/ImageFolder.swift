@@ -42,7 +42,8 @@ public struct ImageFolder: BatchSource {
     if options.scaledDecoding { hash.add("scaled decoding".utf8) }
     for sample in samples {
       hash.add(sample.path.bytes.dropFirst(directory.bytes.count))
-      hash.add((try? sample.path.status()).map { Int($0.size) } ?? -1)
+      // Of a link its own size, as in runs of every version.
+      hash.add((try? Stat(sample.path, followTargetSymlink: false)).map { Int($0.size) } ?? -1)
       hash.add(Int(sample.label))
     }
     return hash.hexadecimal

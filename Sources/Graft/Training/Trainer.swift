@@ -91,6 +91,13 @@ public final class Trainer {
       if let fault = try model.manifest(transform: transform).fault {
         throw GraftError.badOutput(folder: output, reason: "the model cannot be saved: \(fault).")
       }
+      let backbone = FileStamp(model.backbone.file?.path)
+      for name in [AdapterFolder.weightsName, Self.checkpointName] {
+        guard backbone == nil || FileStamp(output / name) != backbone else {
+          throw GraftError.badOutput(
+            folder: output, reason: "its \(name) is the backbone's own file. Choose another folder.")
+        }
+      }
       // Adapter twice (last and best) and the checkpoint with two moments.
       try AtomicFile.createFolder(output)
       try AtomicFile.requireWritable(folder: output, neededBytes: model.arena.count * 4 * 6)
