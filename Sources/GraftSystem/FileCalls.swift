@@ -11,6 +11,16 @@ extension FilePath {
   /// Whether something is there, by links too.
   package var exists: Bool { (try? status()) != nil }
 
+  /// Whether the name is taken, be it by what cannot be followed or looked at.
+  package var isTaken: Bool {
+    do throws(Errno) {
+      _ = try Stat(self, followTargetSymlink: false)
+      return true
+    } catch {
+      return ![.noSuchFileOrDirectory, .notDirectory, .fileNameTooLong].contains(error)
+    }
+  }
+
   /// Whether a folder is there, by links too.
   package var isFolder: Bool { (try? status())?.type == .directory }
 

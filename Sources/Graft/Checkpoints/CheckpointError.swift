@@ -63,7 +63,8 @@ extension CheckpointError: CustomStringConvertible {
     case .missingFile(let path) where path.lastComponent?.text == AdapterFolder.manifestName:
       return
         "\(printable(path)): no such file: \(printable(path.folder)) is no folder of an adapter, such as graft "
-        + "train writes. Check the spelling of the path."
+        + "train writes when its first pass ends. Check the spelling of the path; a run that was interrupted before goes "
+        + "on with --resume."
     case .missingFile(let path):
       return "\(printable(path)): no such file or folder. Check the spelling of the path."
     case .unreadable(let path, let reason):
