@@ -83,6 +83,7 @@ let package = Package(
       ], swiftSettings: settings),
     .executableTarget(name: "Example", dependencies: ["Graft", "GraftData"], swiftSettings: settings),
 
+    .testTarget(name: "GraftSystemTests", dependencies: ["GraftSystem"], swiftSettings: settings),
     .testTarget(
       name: "GraftRuntimeTests",
       dependencies: ["GraftRuntime", .product(name: "Logging", package: "swift-log")],

@@ -49,17 +49,25 @@ kernel void linear_narrow(const global float *x, const global float *w, global f
 #define TAIL(r, o) t##r##o = fma(x##r[i], w##o[i], t##r##o);
         EACH_PAIR(TAIL)
       }
-#define KEEP(r, o) sums[4 * r + o] = t##r##o;
-      float sums[16];
-      EACH_PAIR(KEEP)
-      COMPACT for (int s = 0; s < 16; ++s) {
-        const int row = t + s / 4, output = j + s % 4;
-        if (row >= end_row || output >= outputs) continue;
-        const size_t at = (size_t)row * outputs + output;
-        float sum = sums[s];
-        sum += parts & 1 ? bias[output] : 0.0f;
-        sum += parts & 2 ? residual[at] : 0.0f;
-        y[at] = sum;
+      // One copy of the last step, in a loop: sixteen took most of the time to compile.
+#define ROW_SUMS(r) (float4)(t##r##0, t##r##1, t##r##2, t##r##3)
+      const float4 sums[4] = {ROW_SUMS(0), ROW_SUMS(1), ROW_SUMS(2), ROW_SUMS(3)};
+      COMPACT for (int r = 0; r < min(ROWS_OF_TILE, end_row - t); ++r) {
+        const size_t at = (size_t)(t + r) * outputs + j;
+        float4 sum = sums[r];
+        if (j + OUTPUTS_OF_TILE <= outputs) {
+          if (parts & 1) sum += vload4(0, bias + j);
+          if (parts & 2) sum += vload4(0, residual + at);
+          vstore4(sum, 0, y + at);
+        } else {
+          float some[4];
+          vstore4(sum, 0, some);
+          for (int o = 0; o < outputs - j; ++o) {
+            if (parts & 1) some[o] += bias[j + o];
+            if (parts & 2) some[o] += residual[at + o];
+            y[at + o] = some[o];
+          }
+        }
       }
     }
   }

@@ -177,6 +177,12 @@ typedef float16 operand;
     MULTIPLY_ADD(h##r, v, high) \
   }
 #define KEEP(r) sums[2 * r] = l##r, sums[2 * r + 1] = h##r;
+#define ADD_BIAS(r) l##r += low_bias, h##r += high_bias;
+#define STORE(r)                                                  \
+  if (first + r < m) {                                            \
+    STORE_RESULT16(l##r, y + (size_t)(first + r) * n + column);   \
+    STORE_RESULT16(h##r, y + (size_t)(first + r) * n + column + 16); \
+  }
 #else
 #define DECLARE(r) ROW_OF_A(r) float16 l##r = 0.0f;
 #define MULTIPLY(r)            \
@@ -185,6 +191,9 @@ typedef float16 operand;
     MULTIPLY_ADD(l##r, v, low) \
   }
 #define KEEP(r) sums[r] = l##r;
+#define ADD_BIAS(r) l##r += low_bias;
+#define STORE(r) \
+  if (first + r < m) STORE_RESULT16(l##r, y + (size_t)(first + r) * n + column);
 #endif
 
 TARGET kernel void matmul_registers(const global left *a, const global right *b, global result *y,
@@ -202,7 +211,19 @@ TARGET kernel void matmul_registers(const global left *a, const global right *b,
 #endif
     EACH_ROW(MULTIPLY)
   }
-  // One copy of the last step, in a loop: one for each sum of the tile took most of the time to compile.
+  // A short product, of adapters, spends its time in the last step: the ordinary one stays in registers.
+  if (parts <= 1 && column + PANEL <= n) {
+    if (HAS_BIAS(parts)) {
+      const float16 low_bias = VLOAD(bias + column);
+#if PANEL == 32
+      const float16 high_bias = VLOAD(bias + column + 16);
+#endif
+      EACH_ROW(ADD_BIAS)
+    }
+    EACH_ROW(STORE)
+    return;
+  }
+  // One copy of the other last steps, in a loop: one for each sum of the tile took most of the time to compile.
   float16 sums[ROWS * PANEL / 16];
   EACH_ROW(KEEP)
   const int count = min(ROWS, m - first) * (PANEL / 16);

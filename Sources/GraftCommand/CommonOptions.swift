@@ -148,29 +148,33 @@ func makeAdapter(_ name: String, host: String? = nil, _ settings: [String]) thro
 
 /// A folder of class folders with images; what was left out of it is said.
 func imageFolder(
-  _ folder: FilePath, transform: ImageTransform, skipsBroken: Bool, decoding: DecodingArguments,
+  _ folder: FilePath, transform: ImageTransform, skipsBroken: Bool, options: LoadingOptions,
   reporter: Reporter
 ) throws -> ImageFolder {
   let images = try ImageFolder(
     folder, transform: transform,
     onBrokenImage: skipsBroken ? .skip { reporter.note("Skipped: \($0)") } : .refuse,
-    options: decoding.options)
+    options: options)
   for name in images.classNames where hasEscapes(name) {
     reporter.note(
       "The class \(name): its folder's name is not UTF-8. Models and JSON hold U+10FF00 plus the byte in its place."
     )
   }
-  if !images.leftOut.isEmpty {
-    reporter.note(
+  if !images.leftOut.isEmpty { reporter.sayLeftOut(of: folder, images.leftOut) }
+  return images
+}
+
+extension Reporter {
+  /// Says what a folder holds besides pictures.
+  func sayLeftOut(of folder: FilePath, _ endings: [String: Int]) {
+    note(
       """
-      Left out of \(folder): \(LeftOut.list(images.leftOut)). Graft reads JPEG, PNG and WebP files; convert pictures of \
+      Left out of \(folder): \(LeftOut.list(endings)). Graft reads JPEG, PNG and WebP files; convert pictures of \
       other kinds to PNG.
       """)
-    reporter.emit(
-      "left_out",
-      ["folder": JSONValue(folder), "endings": .object(images.leftOut.mapValues { .integer($0) })])
+    emit(
+      "left_out", ["folder": JSONValue(folder), "endings": .object(endings.mapValues { .integer($0) })])
   }
-  return images
 }
 
 /// How images are prepared under a recipe.

@@ -67,7 +67,7 @@ struct EvalCommand: AsyncParsableCommand {
       let hasParts = (data / "val").exists
       var images = try imageFolder(
         hasParts ? data / "val" : data, transform: transform, skipsBroken: skipBroken,
-        decoding: decoding, reporter: reporter)
+        options: decoding.options, reporter: reporter)
       func progress(_ images: ImageFolder, _ what: String) -> (Int) -> Void {
         { reporter.progress("\(bar($0, of: images.count)) \(what)\($0)/\(images.count)") }
       }
@@ -75,7 +75,8 @@ struct EvalCommand: AsyncParsableCommand {
         let held: ImageFolder
         if let calibrate {
           held = try imageFolder(
-            calibrate, transform: transform, skipsBroken: skipBroken, decoding: decoding, reporter: reporter)
+            calibrate, transform: transform, skipsBroken: skipBroken, options: decoding.options,
+            reporter: reporter)
         } else {
           (held, images) = try images.halves()
         }

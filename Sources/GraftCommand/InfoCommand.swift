@@ -224,7 +224,7 @@ extension FactArguments {
   func shape(
     of backbone: FilePath, imageSize: Int?
   ) throws -> (shape: VisionTransformerShape, assumed: Set<BackboneFact>) {
-    if backbone.extension == "safetensors" || backbone.exists {
+    if backbone.extension == "safetensors" || backbone.isTaken {
       let options = options(imageSize: imageSize)
       return (try VisionTransformerShape(path: backbone, options: options), options.assumed)
     }

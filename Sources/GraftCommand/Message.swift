@@ -15,7 +15,7 @@ struct Message: ExpressibleByStringInterpolation, Sendable {
   /// Lines that are put together elsewhere, such as a table: their ends are kept, and all else is made safe to print.
   init(lines text: String) {
     self.text =
-      text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0), limit: 4096) }
+      text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0), limit: .max) }
       .joined(separator: "\n")
   }
 
@@ -35,7 +35,7 @@ struct Message: ExpressibleByStringInterpolation, Sendable {
     mutating func appendInterpolation(_ path: FilePath) { text += printable(path) }
 
     mutating func appendInterpolation(_ value: some CustomStringConvertible) {
-      text += printable(value.description, limit: 4096)
+      text += printable(value.description, limit: .max)
     }
 
     /// Errors may have several lines, such as a compiler's.

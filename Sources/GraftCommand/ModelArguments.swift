@@ -17,8 +17,8 @@ struct ModelArguments: ParsableArguments {
   ///
   /// A backbone that another model has loaded is shared if it is the same.
   func load(
-    _ path: FilePath, sharing backbones: [VisionTransformer] = [], batchSize: Int = 1, on context: Context,
-    _ reporter: Reporter
+    _ path: FilePath, among models: [FilePath]? = nil, sharing backbones: [VisionTransformer] = [],
+    batchSize: Int = 1, on context: Context, _ reporter: Reporter
   ) throws -> (GraftedModel, ImageTransform) {
     let status: Stat
     do { status = try path.status() } catch .noSuchFileOrDirectory {
@@ -27,8 +27,9 @@ struct ModelArguments: ParsableArguments {
       throw CheckpointError.unreadable(path: path, reason: error.description)
     }
     let isFolder = status.type == .directory
-    let isPEFT = try isFolder && PEFTFolder.isAt(path)
-    if facts.options() != BackboneOptions(), !isPEFT {
+    let isPEFT = try Self.isPEFT(path)
+    // Beside a folder of PEFT's they are for that one.
+    if facts.options() != BackboneOptions(), try !(models ?? [path]).contains(where: Self.isPEFT) {
       throw ValidationError(
         "--heads, --epsilon and --normalization are for folders of PEFT's; \(printable(path)) records them itself."
       )
@@ -51,4 +52,6 @@ struct ModelArguments: ParsableArguments {
     let decoded = try? transform.decoded(as: ImageTransform.self)
     return (model, decoded ?? .squash(imageSize: model.backbone.shape.imageSize))
   }
+
+  private static func isPEFT(_ path: FilePath) throws -> Bool { try path.isFolder && PEFTFolder.isAt(path) }
 }

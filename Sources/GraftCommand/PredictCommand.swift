@@ -7,16 +7,19 @@ import GraftSystem
 struct PredictCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "predict", abstract: "Name what is in pictures, with probabilities.",
-    usage: "graft predict --model DIR|FILE [--model ...] [OPTIONS] IMAGE ...",
+    usage: "graft predict --model DIR|FILE [--model ...] [OPTIONS] IMAGE|FOLDER ...",
     discussion: """
       EXAMPLES
         graft predict --model runs/alore photo.jpg
         graft predict --model runs/alore --top 1 --json photos/*.jpg
+        graft predict --model runs/alore holiday
         graft predict --model runs/flowers --model runs/birds photo.jpg
 
       Several models each have their say on every picture; those that were
-      trained on the same backbone share it in memory. A picture that cannot be
-      read is named, the others are answered, and the verb ends with status 65.
+      trained on the same backbone share it in memory. A folder stands for all
+      pictures below it, sorted. Answers come in the order given. A picture that
+      cannot be read is named in its place, the others are answered, and the
+      verb ends with status 65.
       """)
 
   @Option(
@@ -25,7 +28,7 @@ struct PredictCommand: AsyncParsableCommand {
       "A folder that graft train wrote, or a file that graft merge wrote; may be repeated.",
       valueName: "dir|file"))
   var models: [GivenPath]
-  @Argument(help: "JPEG, PNG or WebP files.")
+  @Argument(help: "JPEG, PNG or WebP files, or folders of them.")
   var images: [GivenPath]
   @Option(help: "Classes to name for each picture.")
   var top = 3
@@ -44,23 +47,27 @@ struct PredictCommand: AsyncParsableCommand {
         throw ValidationError("--top and --batch-size must be at least 1.")
       }
       let context = try device.context(precision.precision.value)
+      let pictures = images.flatMap { self.pictures($0, reporter) }
       var loaded: [LoadedModel] = []
       for path in models {
         let (model, transform) = try backbone.load(
-          path.path, sharing: loaded.map(\.model.backbone), batchSize: min(batchSize, images.count),
-          on: context, reporter)
+          path.path, among: models.map(\.path), sharing: loaded.map(\.model.backbone),
+          batchSize: min(batchSize, pictures.count), on: context, reporter)
         loaded.append(LoadedModel(path: path, model: model, transform: transform))
       }
+      let queue = try PictureQueue(
+        pictures.map(\.file), as: Set(loaded.map(\.preparation)), batchSize: batchSize,
+        options: decoding.options)
       var faults: [DataError] = []
-      for start in stride(from: 0, to: images.count, by: batchSize) where Reporter.isHeard {
-        let paths = Array(images[start..<min(start + batchSize, images.count)])
-        faults += try predict(paths, loaded, reporter)
+      for start in stride(from: 0, to: pictures.count, by: batchSize) where Reporter.isHeard {
+        let batch = pictures[start..<min(start + batchSize, pictures.count)]
+        faults += try await predict(Array(batch), from: queue, loaded, reporter)
       }
-      let answered = images.count - faults.count
+      let answered = pictures.count - faults.count
       if let first = faults.first {
-        let others = "\(faults.count) of \(images.count) pictures cannot be read; the others are answered."
-        let summary = images.count == 1 ? "\(first)" : "\(others) The first: \(first)"
-        if images.count > 1 { reporter.note("Error: \(others)") }
+        let others = "\(faults.count) of \(pictures.count) pictures cannot be read; the others are answered."
+        let summary = pictures.count == 1 ? "\(first)" : "\(others) The first: \(first)"
+        if pictures.count > 1 { reporter.note("Error: \(others)") }
         reporter.emit(
           "error",
           [
@@ -73,47 +80,57 @@ struct PredictCommand: AsyncParsableCommand {
     }
   }
 
-  /// Answers for the pictures that can be read, in order, and names the others; returns their faults.
-  private func predict(_ paths: [GivenPath], _ loaded: [LoadedModel], _ reporter: Reporter) throws
-    -> [DataError]
-  {
-    // Models that want the pictures alike share them too.
-    let preparations = Set(loaded.map(\.preparation))
-    for preparation in preparations { try preparation.check() }
-    var faults: [Int: DataError] = [:]
-    var pixels: [Preparation: [UInt8]] = [:]
-    for (index, path) in paths.enumerated() {
-      do {
-        let crops = try preparations.map { ($0, try $0.pixels(of: path.path, decoding)) }
-        for (preparation, crop) in crops { pixels[preparation, default: []] += crop }
-      } catch let fault as DataError {
-        faults[index] = fault
-      }
+  /// What an argument stands for: itself, or all pictures below a folder.
+  ///
+  /// A folder that gives none is a broken picture.
+  private func pictures(_ given: GivenPath, _ reporter: Reporter) -> [Picture] {
+    guard given.path.isFolder else { return [Picture(word: given.word, file: .success(given.path))] }
+    do throws(DataError) {
+      let folder = try PictureFolder(given.path)
+      if !folder.leftOut.isEmpty { reporter.sayLeftOut(of: given.path, folder.leftOut) }
+      return folder.pictures.map { Picture(word: $0.escapedText, file: .success($0)) }
+    } catch {
+      return [Picture(word: given.word, file: .failure(error))]
     }
-    let good = paths.indices.filter { faults[$0] == nil }
+  }
+
+  /// Answers for the pictures that can be read, in order, and names the others; returns their faults.
+  private func predict(
+    _ pictures: [Picture], from queue: PictureQueue, _ loaded: [LoadedModel], _ reporter: Reporter
+  ) async throws -> [DataError] {
+    var rows: [PictureQueue.Crops] = []
+    while rows.count < pictures.count, let row = try await queue.next() { rows.append(row) }
+    // Models that want the pictures alike share them too.
+    var pixels: [PictureQueue.Preparation: [UInt8]] = [:]
+    for crops in rows.compactMap({ try? $0.get() }) { pixels.merge(crops, uniquingKeysWith: +) }
+    let good = rows.count { (try? $0.get()) != nil }
     let decisions = try loaded.map { source in
-      good.isEmpty
+      good == 0
         ? []
         : try source.model.decide(
           ImageBatch(
-            count: good.count, imageSize: source.preparation.imageSize,
-            pixels: pixels[source.preparation] ?? []))
+            count: good, imageSize: source.preparation.imageSize, pixels: pixels[source.preparation] ?? []))
     }
+    var faults: [DataError] = []
     var row = 0
-    for (index, image) in paths.enumerated() {
-      if let fault = faults[index] {
+    for (image, crops) in zip(pictures, rows) {
+      switch crops {
+      case .failure(let fault):
         reporter.note("Error: \(fault)")
         reporter.emit("broken", ["image": .string(image.word), "message": .string("\(fault)")])
-        continue
+        faults.append(fault)
+      case .success:
+        for (source, decisions) in zip(loaded, decisions) {
+          try show(source, image, decisions[row], reporter)
+        }
+        row += 1
       }
-      for (source, decisions) in zip(loaded, decisions) { try show(source, image, decisions[row], reporter) }
-      row += 1
     }
-    return faults.sorted { $0.key < $1.key }.map(\.value)
+    return faults
   }
 
   private func show(
-    _ source: LoadedModel, _ image: GivenPath, _ decision: Decision, _ reporter: Reporter
+    _ source: LoadedModel, _ image: Picture, _ decision: Decision, _ reporter: Reporter
   ) throws {
     let best = source.model.predictions(decision.logits).prefix(top)
     let names = best.map { "\($0.className) \(format(100 * Double($0.probability))) %" }
@@ -130,26 +147,19 @@ struct PredictCommand: AsyncParsableCommand {
   }
 }
 
+/// One of the pictures that were asked about, and how it is named in the answer.
+private struct Picture {
+  let word: String
+  let file: Result<FilePath, DataError>
+}
+
 /// A model, where it came from, and how its pictures are prepared.
 private struct LoadedModel {
   let path: GivenPath
   let model: GraftedModel
   let transform: ImageTransform
 
-  var preparation: Preparation {
-    Preparation(transform: transform, imageSize: model.backbone.shape.imageSize)
-  }
-}
-
-/// How pictures become a model's input.
-private struct Preparation: Hashable {
-  let transform: ImageTransform
-  let imageSize: Int
-
-  /// - Throws: `DataError.badTransform`: the fault of no picture.
-  func check() throws { try transform.check(imageSize: imageSize) }
-
-  func pixels(of path: FilePath, _ decoding: DecodingArguments) throws -> [UInt8] {
-    try loadImage(path, transform: transform, imageSize: imageSize, maximumPixels: decoding.maxPixels)
+  var preparation: PictureQueue.Preparation {
+    .init(transform: transform, imageSize: model.backbone.shape.imageSize)
   }
 }

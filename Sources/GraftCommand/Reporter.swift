@@ -37,7 +37,8 @@ struct Reporter: Sendable {
   /// One JSON object a line; nothing without `--json`.
   func emit(_ event: String, _ fields: [String: JSONValue]) {
     guard isJSON else { return }
-    Self.put(JSONValue.object(fields.merging(["event": .string(event)]) { $1 }).text + "\n")
+    let text = JSONValue.object(fields.merging(["event": .string(event)]) { $1 }).text
+    Self.put(text.unicodeScalars.map(Self.escapedForJSON).joined() + "\n")
   }
 
   /// What is registered as a driver and gives no device, for whoever misses one.
@@ -50,6 +51,18 @@ struct Reporter: Sendable {
 
   private func emit(_ finding: DriverFinding) {
     emit("driver", (try? JSONValue(encoding: finding).objectValue) ?? [:])
+  }
+
+  /// What would steer a terminal or end a line stands in a JSON string only, where an escape is the same text.
+  private static func escapedForJSON(_ scalar: Unicode.Scalar) -> String {
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator:
+      String(scalar).utf16.map { unit in
+        let digits = String(unit, radix: 16)
+        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      }.joined()
+    default: String(scalar)
+    }
   }
 
   /// A line that replaces the one before it on a terminal; nothing elsewhere.

@@ -54,7 +54,9 @@ struct TrainCommand: AsyncParsableCommand {
     try refuseToOverwrite()
 
     let (options, shape) = try backbone.prepared(for: recipe)
-    let (training, validation) = try data.folders(recipe, imageSize: shape.imageSize, reporter)
+    let kept = try data.keptPictures()
+    let (training, validation) = try data.folders(
+      recipe, imageSize: shape.imageSize, keeping: kept, reporter)
 
     let context = try device.context(precision.precision.value)
     let (images, held) = (training.count, validation.count)
@@ -90,6 +92,10 @@ struct TrainCommand: AsyncParsableCommand {
     try show(
       training.transform.isRandom ? nil : trainer.featurePlan(trainingImages: training.count), shape, reporter
     )
+
+    let pictures = PicturePlan(training, validation, imageSize: shape.imageSize, kept: kept)
+    reporter.say("\(pictures.line)")
+    reporter.emit("pictures", pictures.json(scaled: data.decoding.scaledDecoding))
 
     StopSignal.install()
     let result = try await trainer.run(

@@ -53,19 +53,37 @@ struct DataArguments: ParsableArguments {
   @Option(help: "Folder with train/CLASS/ and val/CLASS/ images.")
   var data: FilePath
   @Flag(help: "Leave out images that cannot be decoded instead of stopping.") var skipBroken = false
+  @Option(
+    help: ArgumentHelp(
+      """
+      Most memory for pictures that are kept from pass to pass, after the resize that comes before a random crop, or off \
+      (default a quarter of what is free).
+      """, valueName: "size|off"))
+  var cacheImages: String?
   @OptionGroup var decoding: DecodingArguments
 
   typealias Folders = (training: ImageFolder, validation: ImageFolder)
 
+  /// Where pictures stay from pass to pass; nil where they are not to.
+  func keptPictures() throws -> KeptPictures? {
+    cacheImages == "off"
+      ? nil : KeptPictures(limit: try cacheImages.map { try bytes($0, of: "--cache-images") })
+  }
+
   /// The task's name: the folder's own.
-  var taskName: String { printable((data.resolved ?? data).lastComponent ?? "data") }
+  var taskName: String {
+    data.absolute.lexicallyNormalized().lastComponent.map { escaped($0.bytes) } ?? "data"
+  }
 
   /// The images to learn from and to judge by, prepared as a recipe wants it.
-  func folders(_ recipe: TrainingRecipe, imageSize: Int, _ reporter: Reporter) throws -> Folders {
+  func folders(
+    _ recipe: TrainingRecipe, imageSize: Int, keeping kept: KeptPictures?, _ reporter: Reporter
+  ) throws -> Folders {
     let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
     func images(_ part: String) throws -> ImageFolder {
       try imageFolder(
-        data / part, transform: transform, skipsBroken: skipBroken, decoding: decoding, reporter: reporter)
+        data / part, transform: transform, skipsBroken: skipBroken, options: decoding.options(keeping: kept),
+        reporter: reporter)
     }
     let (training, validation) = (try images("train"), try images("val"))
     try checkSameClasses(train: training, val: validation)

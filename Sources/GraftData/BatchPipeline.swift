@@ -116,18 +116,12 @@ final class BatchPipeline: Sendable {
       return !progress.isStarted
     }
     guard isFirst else { return }
-    let (queue, order, labels, load, pass) = (queue, order, labels, load, pass)
-    for _ in 0..<min(workers, order.count) {
-      Task {
-        while let job = await queue.claim() {
-          let sample = order[job]
-          queue.deposit(
-            job,
-            Result {
-              var random = SampleRandom(seed: pass.seed, epoch: pass.epoch, sample: sample)
-              return try load(sample, &random).map { Crop(pixels: $0, label: labels[sample], sample: sample) }
-            })
-        }
+    let (order, labels, load, pass) = (order, labels, load, pass)
+    queue.start(workers: min(workers, order.count)) { job in
+      let sample = order[job]
+      return Result {
+        var random = SampleRandom(seed: pass.seed, epoch: pass.epoch, sample: sample)
+        return try load(sample, &random).map { Crop(pixels: $0, label: labels[sample], sample: sample) }
       }
     }
   }

@@ -79,6 +79,26 @@ struct CropPlan: Equatable {
 }
 
 extension CropPlan {
+  /// What the picture's sides may be divided by while it is decoded: the largest of 8, 4, 2 and 1 that leaves twice the
+  /// size, on either axis, of what the region is resized to.
+  var divisor: Int {
+    [8, 4, 2].first { region.width / $0 >= 2 * width && region.height / $0 >= 2 * height } ?? 1
+  }
+
+  /// The plan for the picture as it was decoded, when the plan was made for its own size.
+  func scaled(from own: (width: Int, height: Int), to decoded: (width: Int, height: Int)) -> CropPlan {
+    func part(_ start: Int, _ length: Int, of own: Int, in decoded: Int) -> (start: Int, length: Int) {
+      let ends = [start, start + length].map { ($0 * decoded + own / 2) / own }
+      return (ends[0], ends[1] - ends[0])
+    }
+    let columns = part(region.x, region.width, of: own.width, in: decoded.width)
+    let rows = part(region.y, region.height, of: own.height, in: decoded.height)
+    var plan = self
+    plan.region = Resampling.Rect(
+      x: columns.start, y: rows.start, width: columns.length, height: rows.length)
+    return plan
+  }
+
   /// Resizes, crops and mirrors: `window.width * window.height * 3` bytes.
   func pixels(of image: RGBImage, interpolation: ImageTransform.Interpolation) -> [UInt8] {
     let filter: ResamplingFilter = interpolation == .bicubic ? .bicubic : .bilinear
@@ -88,7 +108,7 @@ extension CropPlan {
     return result
   }
 
-  private static func mirror(_ pixels: inout [UInt8], width: Int, height: Int) {
+  static func mirror(_ pixels: inout [UInt8], width: Int, height: Int) {
     for y in 0..<height {
       for x in 0..<width / 2 {
         let left = (y * width + x) * 3
@@ -100,13 +120,18 @@ extension CropPlan {
 }
 
 extension ImageTransform {
+  /// The crop of a picture of this size; `random` is used in training only.
+  func plan(
+    width: Int, height: Int, imageSize: Int, training: Bool, random: inout SampleRandom
+  ) -> CropPlan {
+    training
+      ? CropPlan(width: width, height: height, transform: self, imageSize: imageSize, random: &random)
+      : CropPlan(width: width, height: height, transform: self, imageSize: imageSize)
+  }
+
   /// The crop of a decoded picture; `random` is used in training only.
   func crop(_ image: RGBImage, imageSize: Int, training: Bool, random: inout SampleRandom) -> [UInt8] {
-    let plan =
-      training
-      ? CropPlan(
-        width: image.width, height: image.height, transform: self, imageSize: imageSize, random: &random)
-      : CropPlan(width: image.width, height: image.height, transform: self, imageSize: imageSize)
-    return plan.pixels(of: image, interpolation: interpolation)
+    plan(width: image.width, height: image.height, imageSize: imageSize, training: training, random: &random)
+      .pixels(of: image, interpolation: interpolation)
   }
 }

@@ -9,6 +9,8 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   case emptyFolder(FilePath)
   /// A class's folder holds no JPEG, PNG or WebP file; `leftOut` counts the others by ending.
   case emptyClass(FilePath, leftOut: [String: Int])
+  /// There is no JPEG, PNG or WebP file below the folder; `leftOut` counts the others by ending.
+  case noPictures(FilePath, leftOut: [String: Int])
   /// There is a single class: nothing can be learnt from it.
   case oneClass(source: String, name: String)
   /// A folder cannot be halved: no class has two pictures.
@@ -60,6 +62,9 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
         + (leftOut.isEmpty
           ? ". Add pictures, or remove the folder."
           : ", only \(LeftOut.list(leftOut)). Convert the pictures to PNG, or remove the folder.")
+    case .noPictures(let path, let leftOut):
+      "There is no .jpg, .jpeg, .jpe, .jfif, .png or .webp file below \(printable(path))"
+        + (leftOut.isEmpty ? "." : ", only \(LeftOut.list(leftOut)). Convert the pictures to PNG.")
     case .oneClass(let source, let name):
       "\(printable(source)) has only one class, '\(printable(name))'. A classifier needs at least two: add a folder for each class."
     case .tooFewToHalve(let folder):

@@ -20,11 +20,12 @@ struct FolderListing {
     }
     guard !folders.isEmpty else { throw .emptyFolder(directory) }
     let identity = Self.identity(directory)
+    var named: [String: FilePath.Component] = [:]
     for (label, name) in folders.enumerated() {
       let className = escaped(name.bytes)
       // Two spellings of one name are equal as text, and different as folders.
-      if let before = classNames.firstIndex(of: className) {
-        throw .sameClass(directory / folders[before], directory / name)
+      if let before = named.updateValue(name, forKey: className) {
+        throw .sameClass(directory / before, directory / name)
       }
       classNames.append(className)
       let before = leftOut
@@ -39,6 +40,15 @@ struct FolderListing {
       files += paths.map { ($0, Int32(label)) }
     }
     if classNames.count == 1 { throw .oneClass(source: directory.escapedText, name: classNames[0]) }
+  }
+
+  /// All pictures below a folder, whatever its folders mean, sorted.
+  init(picturesBelow directory: FilePath) throws(DataError) {
+    try Self.requireFolder(directory)
+    var found: [(path: FilePath, files: [FilePath.Component])] = []
+    try walk(directory, above: [], into: &found)
+    found.sort { Self.isBefore($0.path.bytes, $1.path.bytes) }
+    files = found.flatMap { folder in folder.files.map { (folder.path / $0, 0) } }
   }
 
   private mutating func walk(
@@ -66,7 +76,8 @@ struct FolderListing {
   /// Names that are not hidden, in the order of their bytes, which is Python's; Swift's own is by grapheme.
   private static func children(_ directory: FilePath) throws(DataError) -> [FilePath.Component] {
     do {
-      return try Folder.names(in: directory).filter { !$0.isHidden }.sorted { isBefore($0.bytes, $1.bytes) }
+      let names = try Folder.names(in: directory).filter { !$0.isHidden }.map { (name: $0, bytes: $0.bytes) }
+      return names.sorted { isBefore($0.bytes, $1.bytes) }.map(\.name)
     } catch {
       throw .unreadableFolder(directory, reason: error.description)
     }

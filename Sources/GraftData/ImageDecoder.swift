@@ -4,18 +4,26 @@ import GraftSystem
 struct ImageDecoder: Sendable {
   /// Most pixels an image may have.
   let maximumPixels: Int
+  /// Where the pixels of a JPEG go.
+  var buffers = SpareBuffers()
   /// Longest side an image may have: JPEG's own limit, and a bound on what resampling one axis can cost.
   static let maximumSide = 65_535
   /// Largest file that is read into memory, in bytes.
   static let maximumFileBytes = 256 << 20
 
-  func decode(file: FilePath) throws(DataError) -> RGBImage {
-    try decode(try Self.read(file), file: file)
+  /// Makes of a picture's size the number that both sides may be divided by while it is decoded: 1, 2, 4 or 8.
+  typealias Divisor = (_ width: Int, _ height: Int) -> Int
+
+  /// - Parameter divisor: asked where the format can be decoded smaller, which is JPEG.
+  func decode(file: FilePath, dividedBy divisor: Divisor = { _, _ in 1 }) throws(DataError) -> RGBImage {
+    try decode(try Self.read(file), file: file, dividedBy: divisor)
   }
 
-  func decode(_ bytes: [UInt8], file: FilePath) throws(DataError) -> RGBImage {
+  func decode(
+    _ bytes: [UInt8], file: FilePath, dividedBy divisor: Divisor = { _, _ in 1 }
+  ) throws(DataError) -> RGBImage {
     if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {
-      return try JPEGDecoder(file: file, decoder: self).decode(bytes)
+      return try JPEGDecoder(file: file, decoder: self).decode(bytes, dividedBy: divisor)
     }
     if bytes.starts(with: PNGDecoder.signature) {
       return try PNGDecoder(file: file, decoder: self).decode(bytes)

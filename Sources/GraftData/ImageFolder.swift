@@ -35,12 +35,15 @@ public struct ImageFolder: BatchSource {
   /// Number of pictures, broken ones included.
   public var count: Int { samples.count }
 
-  /// A hash of every picture's name below the folder, size in bytes and class; their contents are not read.
+  /// A hash of every picture's name below the folder, size in bytes and class, and of whether decoding is scaled; their
+  /// contents are not read.
   public var fingerprint: String {
     var hash = FNV1a()
+    if options.scaledDecoding { hash.add("scaled decoding".utf8) }
     for sample in samples {
       hash.add(sample.path.bytes.dropFirst(directory.bytes.count))
-      hash.add((try? sample.path.status()).map { Int($0.size) } ?? -1)
+      // Of a link its own size, as in runs of every version.
+      hash.add((try? Stat(sample.path, followTargetSymlink: false)).map { Int($0.size) } ?? -1)
       hash.add(Int(sample.label))
     }
     return hash.hexadecimal
@@ -92,6 +95,14 @@ public struct ImageFolder: BatchSource {
     return (first, second)
   }
 
+  /// What ``KeptPictures`` needs for all pictures; nil where nothing can be kept, or where it depends on their shapes.
+  package func keptBytes(imageSize: Int, training: Bool) -> Int? {
+    if transform.resizesAtRandom(training: training) { return nil }
+    guard transform.cropsAtRandom(training: training) else { return count * imageSize * imageSize * 3 }
+    guard case .squash(let side) = transform.resize else { return nil }
+    return count * side * side * 3
+  }
+
   /// The batches of one pass, decoded on other threads, at most a few ahead of the consumer.
   ///
   /// A training pass is shuffled and leaves out the last incomplete batch, unless it would be the only one. An
@@ -101,7 +112,7 @@ public struct ImageFolder: BatchSource {
   public func batches(
     epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
   ) -> AsyncThrowingStream<ImageBatch, any Error> {
-    let decoder = ImageDecoder(maximumPixels: options.maximumPixels)
+    let loader = PictureLoader(options)
     let (samples, transform, policy, reported) = (samples, transform, onBrokenImage, reported)
     return BatchPipeline.stream(
       labels: samples.map(\.label),
@@ -110,8 +121,8 @@ public struct ImageFolder: BatchSource {
       transform: transform, options: options
     ) { sample, random in
       do {
-        let image = try decoder.decode(file: samples[sample].path)
-        return transform.crop(image, imageSize: imageSize, training: training, random: &random)
+        return try loader.crop(
+          samples[sample].path, transform, imageSize: imageSize, training: training, random: random)
       } catch let error as DataError {
         guard case .skip(let report) = policy, error.isOfOnePicture else { throw error }
         if reported.insert(sample) { report(error.description) }

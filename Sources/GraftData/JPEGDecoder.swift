@@ -3,13 +3,18 @@ import GraftSystem
 
 /// JPEG by TurboJPEG, with the accurate transform and smooth up-sampling: the pixels Pillow gives.
 ///
+/// It can decode to a half, a quarter or an eighth of the size: of each block of eight by eight pixels only the coarse
+/// part is transformed.
+///
 /// The EXIF orientation is ignored, as torchvision and timm ignore it: training and prediction see the pixels as
 /// they are stored.
 struct JPEGDecoder {
   let file: FilePath
   let decoder: ImageDecoder
 
-  func decode(_ bytes: [UInt8]) throws(DataError) -> RGBImage {
+  func decode(
+    _ bytes: [UInt8], dividedBy divisor: ImageDecoder.Divisor = { _, _ in 1 }
+  ) throws(DataError) -> RGBImage {
     guard let handle = tjInitDecompress() else {
       throw .corruptImage(file, reason: "the JPEG decoder cannot start")
     }
@@ -26,12 +31,16 @@ struct JPEGDecoder {
       throw .corruptImage(file, reason: message(handle))
     }
     try decoder.check(width: Int(width), height: Int(height), file: file)
+    // TurboJPEG takes the largest of its scales that fits into the size asked for, which is this one.
+    let divisor = Int32(divisor(Int(width), Int(height)))
+    width = (width + divisor - 1) / divisor
+    height = (height + divisor - 1) / divisor
 
     // TurboJPEG turns every colour space but four-channel print into RGB.
     let isPrint = space == Int32(TJCS_CMYK.rawValue) || space == Int32(TJCS_YCCK.rawValue)
     let format = isPrint ? TJPF_CMYK : TJPF_RGB
     let channels = isPrint ? 4 : 3
-    var pixels = [UInt8](repeating: 0, count: Int(width) * Int(height) * channels)
+    var pixels = decoder.buffers.take(Int(width) * Int(height) * channels)
     // The limit on scans keeps a small progressive file from costing minutes.
     let status = tjDecompress2(
       handle, bytes, UInt(bytes.count), &pixels, width, width * Int32(channels), height,

@@ -7,14 +7,14 @@ public import SystemPackage
 ///   - transform: How it is resized; only the evaluation part is used.
 ///   - imageSize: Side of the crop in pixels.
 ///   - maximumPixels: Largest picture that is decoded, as ``LoadingOptions/maximumPixels``.
+///   - scaledDecoding: Whether a large JPEG may be decoded smaller, as ``LoadingOptions/scaledDecoding``.
 /// - Returns: `imageSize * imageSize * 3` bytes in the order row, column, channel.
 /// - Throws: ``DataError``, naming the file.
 public func loadImage(
   _ path: FilePath, transform: ImageTransform, imageSize: Int,
-  maximumPixels: Int = LoadingOptions.defaultMaximumPixels
+  maximumPixels: Int = LoadingOptions.defaultMaximumPixels, scaledDecoding: Bool = false
 ) throws(DataError) -> [UInt8] {
   try transform.check(imageSize: imageSize)
-  let image = try ImageDecoder(maximumPixels: maximumPixels).decode(file: path)
-  return CropPlan(width: image.width, height: image.height, transform: transform, imageSize: imageSize)
-    .pixels(of: image, interpolation: transform.interpolation)
+  let options = LoadingOptions(maximumPixels: maximumPixels, scaledDecoding: scaledDecoding)
+  return try PictureLoader(options).evaluationCrop(path, transform, imageSize: imageSize)
 }

@@ -5,8 +5,14 @@
 package enum AtomicWrite {
   /// Writes a file in pieces, without holding all of it in memory.
   ///
-  /// - Throws: `Errno`, or what `body` throws; nothing is left behind then.
+  /// - Throws: `Errno`, `FileFault` for a device or a pipe, which a rename would replace, or what `body` throws; nothing is
+  ///   left behind then.
   package static func write(to path: FilePath, _ body: (FileDescriptor) throws -> Void) throws {
+    if let there = try? Stat(path, followTargetSymlink: false).type,
+      ![.regular, .symbolicLink, .directory].contains(there)
+    {
+      throw FileFault.notRegular(isFolder: false)
+    }
     let temporary = temporaryPath(beside: path)
     let file = try FileDescriptor.open(
       temporary, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],

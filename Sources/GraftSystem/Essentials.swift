@@ -85,4 +85,6 @@ package enum Machine {
   package static var system: String { ProcessInfo.processInfo.operatingSystemVersionString }
   /// Main memory, in bytes.
   package static var memory: Int { Int(clamping: ProcessInfo.processInfo.physicalMemory) }
+  /// What of it programs can have now, in bytes; a half where the system does not say.
+  package static var freeMemory: Int { FreeMemory.stated ?? memory / 2 }
 }

@@ -11,6 +11,16 @@ extension FilePath {
   /// Whether something is there, by links too.
   package var exists: Bool { (try? status()) != nil }
 
+  /// Whether the name is taken, be it by what cannot be followed or looked at.
+  package var isTaken: Bool {
+    do throws(Errno) {
+      _ = try Stat(self, followTargetSymlink: false)
+      return true
+    } catch {
+      return ![.noSuchFileOrDirectory, .notDirectory, .fileNameTooLong].contains(error)
+    }
+  }
+
   /// Whether a folder is there, by links too.
   package var isFolder: Bool { (try? status())?.type == .directory }
 
@@ -27,7 +37,7 @@ extension FilePath {
   /// Gives a file another name on the same file system, in one step; what had the name is gone.
   package func rename(to path: FilePath) throws(Errno) {
     try checked { old in
-      path.withPlatformString { new in CRename(old, new) }
+      path.withPlatformString { new in renameByName(old, new) }
     }
   }
 
@@ -36,8 +46,12 @@ extension FilePath {
   }
 }
 
-/// The C library's `rename`, under a name that a method called so does not hide.
-private let CRename: @Sendable (UnsafePointer<CChar>, UnsafePointer<CChar>) -> Int32 = { rename($0, $1) }
+/// The C library's `rename`, which the method of that name would hide.
+private func renameByName(
+  _ old: UnsafePointer<CInterop.PlatformChar>, _ new: UnsafePointer<CInterop.PlatformChar>
+) -> Int32 {
+  rename(old, new)
+}
 
 extension FileDescriptor {
   /// Has the system put the file on the disk.

@@ -48,11 +48,7 @@ extension FilePath {
       return Array(String(scalar).utf8)
     }
     guard !bytes.contains(0) else { return nil }
-    self = bytes.map { CChar(bitPattern: $0) }.withUnsafeBufferPointer { buffer in
-      (Array(buffer) + [0]).withUnsafeBufferPointer { terminated in
-        terminated.baseAddress.map { FilePath(platformString: $0) } ?? FilePath()
-      }
-    }
+    self.init(platformString: (bytes + [0]).map { CInterop.PlatformChar(bitPattern: $0) })
   }
 
   /// The bytes of the path.

@@ -16,7 +16,7 @@ package func printable(_ text: String, limit: Int = 400) -> String {
 }
 
 /// A path, safe to print: bytes that are no UTF-8 are written as `\xE9`, and the rest as any text from outside.
-package func printable(_ path: FilePath) -> String { printable(path.escapedText, limit: 4096) }
+package func printable(_ path: FilePath) -> String { printable(path.escapedText, limit: .max) }
 
 /// A name in a folder, safe to print.
 package func printable(_ name: FilePath.Component) -> String { printable(FilePath(root: nil, [name])) }

@@ -30,6 +30,31 @@ import Testing
     #expect(!text.errors.contains("skip"), "\(text.errors)")
   }
 
+  @Test func foldersAreAnsweredPictureByPicture() async throws {
+    let folder = try await TestFolder.trained()
+    try folder.write([], to: "holiday/a/broken.png")
+    try folder.write(folder.bytes("data/val/red/0.png"), to: "holiday/b.png")
+    try folder.write(folder.bytes("data/val/blue/0.png"), to: "holiday/a/z.png")
+    try folder.write(Array("text".utf8), to: "none/notes.txt")
+    for size in [1, 16] {
+      let outcome = try await Command.shell(
+        "\"$GRAFT\" predict --model run --json --batch-size \(size) data/val/green/0.png holiday none holiday/b.png",
+        in: folder)
+      #expect(outcome.status == 65, "\(outcome.errors)")
+      let events = outcome.lines.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }
+      #expect(
+        events.dropLast() == [
+          ["prediction", "data/val/green/0.png"], ["prediction", "holiday/b.png"],
+          ["broken", "holiday/a/broken.png"], ["prediction", "holiday/a/z.png"], ["broken", "none"],
+          ["prediction", "holiday/b.png"],
+        ])
+      #expect(outcome.isError("2 of 6 pictures") && outcome.last["images"] == 4)
+    }
+    let good = try await Command.shell(
+      "\"$GRAFT\" predict --model run --json --scaled-decoding data/val", in: folder)
+    #expect(good.status == 0 && good.last["images"] == 9)
+  }
+
   @Test func skippingIsAdvisedWhereItIsOffered() async throws {
     let folder = try await TestFolder.trained()
     try folder.write([], to: "data/train/red/broken.png")

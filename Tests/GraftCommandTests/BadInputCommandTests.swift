@@ -52,6 +52,7 @@ struct BadInputCommandTests {
     (["train", "--adapter", "ila", "--augmentation", "mixup"], 64, "mixup"),
     (["train", "--adapter", "ila", "--memory-limit", "much"], 64, "512M"),
     (["train", "--adapter", "ila", "--cache-limit", "much"], 64, "--cache-limit much is no size"),
+    (["train", "--adapter", "ila", "--cache-images", "much"], 64, "--cache-images much is no size"),
     (["train", "--adapter", "linear", "--cache-features", "/proc/graft"], 73, "/proc/graft"),
     (["train", "--adapter", "ila", "--evaluate-every", "0"], 64, "0"),
     (["train", "--adapter", "ila", "--out", "/proc/graft"], 73, "/proc/graft"),

@@ -276,7 +276,7 @@ struct CommandTests {
     #expect(adapted.status == 73 && adapted.isError("backbone's own file"))
 
     // Pictures.
-    for missing in [data + "/no.png", data, Command.backbone] {
+    for missing in [data + "/no.png", Command.backbone] {
       let outcome = try await Command.run(["predict", "--model", out, "--json", missing])
       #expect(outcome.status == 65 && outcome.isError(missing), "\(missing)")
     }

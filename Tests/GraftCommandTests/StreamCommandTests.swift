@@ -95,6 +95,24 @@ struct StreamCommandTests {
     #expect(folder.exists("run/checkpoint.safetensors"))
   }
 
+  /// As with `| less`: the pipe is full, and the writer stands in a call that does not end by itself.
+  @Test func ctrlCWhileTheReaderDoesNotRead() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data")
+    let outcome = try await Command.shell(
+      """
+      mkfifo pipe; sleep 60 < pipe & READER=$!
+      "$GRAFT" \(longTraining) --out run --json > pipe & TRAINER=$!
+      until [ -s run/metrics.jsonl ]; do sleep 0.1; done
+      SEEN=-1; until [ $(wc -c < run/metrics.jsonl) = $SEEN ]; do SEEN=$(wc -c < run/metrics.jsonl); sleep 2; done
+      kill -INT $TRAINER; wait $TRAINER; STATUS=$?
+      kill $READER; exit $STATUS
+      """, in: folder)
+    #expect(
+      outcome.status == 130 && outcome.errors.contains("and saved"), "\(outcome.status) \(outcome.errors)")
+    #expect(folder.exists("run/checkpoint.safetensors"))
+  }
+
   @Test func aTerminalThatGoesAwaySavesLikeATerm() async throws {
     let folder = try TestFolder()
     try folder.writeData("data")

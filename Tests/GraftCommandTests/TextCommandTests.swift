@@ -47,7 +47,9 @@ import Testing
 
   @Test func whatWouldSteerATerminalIsEscaped() async throws {
     let folder = try TestFolder()
-    let names = ["esc\u{1B}[31mred", "new\nline", "right\u{202E}tfel", "🐈\u{200D}⬛ cat"]
+    let names = [
+      "esc\u{1B}[31mred\u{9B}1m\u{85}\u{2028}", "new\nline", "right\u{202E}tfel", "🐈\u{200D}⬛ cat",
+    ]
     try folder.writeData("data", classes: names)
     try folder.write([], to: "data/train/\(names[0])/x\u{1B}]0;title\u{07}.png")
     let trained = try await Command.shell(
@@ -80,6 +82,10 @@ import Testing
         "predict", "--model", folder.path + "/r\u{1B}[2Jun", "--top", "4", "--json",
         folder.path + "/" + picture,
       ])
+    let steering = exact.output.unicodeScalars.filter {
+      $0.properties.generalCategory == .control && $0 != "\n"
+    }
+    #expect(steering.isEmpty && !exact.output.contains("\u{2028}") && exact.output.contains(#"\u009b"#))
     let line = exact.lines.first ?? nil
     #expect(line?["image"]?.stringValue == folder.path + "/" + picture)
     let classes = line?["predictions"]?.arrayValue?.compactMap { $0.objectValue?["class"]?.stringValue } ?? []

@@ -88,6 +88,20 @@ import Testing
     withExtendedLifetime(iterator) {}
   }
 
+  @Test("all workers work at once, whatever else holds Swift's own threads")
+  func workersHaveThreads() async throws {
+    let workers = 2 * processorCount + 1
+    let busy = Counter()
+    let stream = stream(samples: workers, batchSize: workers, workers: workers) { _, _ in
+      busy.add()
+      // Each waits for all others, for at most ten seconds.
+      for _ in 0..<10_000 where busy.count < workers { Thread.sleep(forTimeInterval: 0.001) }
+      return busy.count < workers ? nil : [0, 0, 0]
+    }
+    #expect(try await collect(stream).map(\.count) == [workers])
+    #expect(LoadingOptions().workers == processorCount)
+  }
+
   @Test("workers stop when the consumer is cancelled")
   func cancellation() async throws {
     let made = Counter()

@@ -77,6 +77,8 @@ public enum AtomicFile {
       try AtomicWrite.write(to: path) { try body(Output(file: $0, path: path)) }
     } catch let error as CheckpointError {
       throw error
+    } catch let fault as FileFault {
+      throw .cannotWrite(path: path, reason: "\(fault)")
     } catch {
       throw .cannotWrite(path: path, reason: Errno(any: error).description)
     }

@@ -60,6 +60,11 @@ extension CheckpointError: CustomStringConvertible {
   /// What happened, where, and what to try.
   public var description: String {
     switch self {
+    case .missingFile(let path) where path.lastComponent?.text == AdapterFolder.manifestName:
+      return
+        "\(printable(path)): no such file: \(printable(path.folder)) is no folder of an adapter, such as graft "
+        + "train writes when its first pass ends. Check the spelling of the path; a run that was interrupted before goes "
+        + "on with --resume."
     case .missingFile(let path):
       return "\(printable(path)): no such file or folder. Check the spelling of the path."
     case .unreadable(let path, let reason):

@@ -58,7 +58,8 @@ public final class SafetensorsFile: Sendable {
     guard length <= Safetensors.maximumHeaderBytes else {
       throw .notSafetensors(
         path: path,
-        reason: "its header would have \(length) bytes, at most \(Safetensors.maximumHeaderBytes) are allowed"
+        reason:
+          "its first eight bytes are no length of a header, which has at most \(Safetensors.maximumHeaderBytes)"
       )
     }
     let end = 8 + Int(length)

@@ -140,7 +140,7 @@ extension GraftedModel {
 
 extension AdapterFolder {
   /// The backbone's file: where it was in training, or else one of that name in this folder or beside it, as after a
-  /// folder was moved together with its backbone.
+  /// folder was moved together with its backbone; a run's best adapter and a comparison's runs lie deeper.
   ///
   /// - Throws: ``CheckpointError/missingBackbone(path:recorded:)``.
   func backboneFile() throws(CheckpointError) -> FilePath {
@@ -149,7 +149,7 @@ extension AdapterFolder {
       throw .missingBackbone(path: path, recorded: nil)
     }
     var found: [(file: FilePath, stamp: FileStamp)] = []
-    for file in [recorded, path / name, path / ".." / name] {
+    for file in [recorded, path / name, path / ".." / name, path / "../.." / name, path / "../../.." / name] {
       if let stamp = FileStamp(file), !found.contains(where: { $0.stamp == stamp }) {
         found.append((file, stamp))
       }

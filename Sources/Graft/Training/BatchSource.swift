@@ -43,6 +43,8 @@ public protocol BatchSource: Sendable {
   var fingerprint: String { get }
   /// The batches of one pass.
   ///
+  /// A pass's first batch may be asked for, on another thread, while the last of the pass before is still in use.
+  ///
   /// - Parameters:
   ///   - epoch: Number of the pass from 0; order and augmentation depend on it and on `seed` alone, so that a
   ///     resumed run sees the same batches.

@@ -91,6 +91,13 @@ public final class Trainer {
       if let fault = try model.manifest(transform: transform).fault {
         throw GraftError.badOutput(folder: output, reason: "the model cannot be saved: \(fault).")
       }
+      let backbone = FileStamp(model.backbone.file?.path)
+      for name in [AdapterFolder.weightsName, Self.checkpointName] {
+        guard backbone == nil || FileStamp(output / name) != backbone else {
+          throw GraftError.badOutput(
+            folder: output, reason: "its \(name) is the backbone's own file. Choose another folder.")
+        }
+      }
       // Adapter twice (last and best) and the checkpoint with two moments.
       try AtomicFile.createFolder(output)
       try AtomicFile.requireWritable(folder: output, neededBytes: model.arena.count * 4 * 6)
@@ -205,6 +212,19 @@ public final class Trainer {
     var throughput = Throughput()
     var lastValidation: Evaluation?
     var interrupted = false
+    var ahead: PassAhead?
+    defer { ahead?.cancel() }
+    /// Has the sources make what the pass after this one begins with.
+    func lookAhead() {
+      guard ahead == nil, state.epoch + 1 < recipe.epochs else { return }
+      ahead = pass(state.epoch + 1)
+    }
+    func pass(_ epoch: Int) -> PassAhead {
+      PassAhead(
+        training.batches(
+          epoch: epoch, batchSize: recipe.batchSize, imageSize: model.backbone.shape.imageSize, seed: seed,
+          training: true))
+    }
 
     passes: while state.epoch < recipe.epochs {
       throughput.resume()
@@ -245,13 +265,12 @@ public final class Trainer {
         micro = []
         images = 0
       }
-      let stream = training.batches(
-        epoch: state.epoch, batchSize: recipe.batchSize, imageSize: model.backbone.shape.imageSize,
-        seed: seed,
-        training: true)
+      var current = ahead ?? pass(state.epoch)
+      ahead = nil
       var position = 0
-      for try await batch in stream {
+      while let batch = try await current.next() {
         defer { position += 1 }
+        if position == batches - 1 { lookAhead() }
         if position < state.batchesDone { continue }
         let group = position / recipe.accumulation * recipe.accumulation
         let groupSize = min(recipe.accumulation, batches - group)
@@ -271,6 +290,7 @@ public final class Trainer {
           break passes
         }
       }
+      lookAhead()
       // Skipped images can leave the last group incomplete.
       if !micro.isEmpty { try finishStep() }
       try settle()

@@ -93,7 +93,9 @@ extension TrainingState.Identity {
     if precision != other.precision { return "the precision of the weights" }
     if classes != other.classes { return "the set of classes" }
     if trainingImages != other.trainingImages { return "the number of training images" }
-    if trainingData != other.trainingData { return "a name, a size or a label of the training images" }
+    if trainingData != other.trainingData {
+      return "a name, a size or a label of the training images, or how they are decoded"
+    }
     if tuning != other.tuning {
       return "the device's tuning (see graft tune; GRAFT_TUNING=off takes the defaults)"
     }

@@ -135,12 +135,14 @@ struct CompareCommand: AsyncParsableCommand {
       throw ValidationError("--evaluate-every must be at least 1.")
     }
     let hash = try SafetensorsFile(path: backbone.backbone).contentHash
+    let kept = try data.keptPictures()
     var folders: [TrainingRecipe.Augmentation: DataArguments.Folders] = [:]
     return try list.entries.flatMap { entry in
       let recipe = try changes.recipe(preset ?? entry.adapter.presetName, for: entry.adapter)
       let (options, shape) = try backbone.prepared(for: recipe)
       let images =
-        try folders[recipe.augmentation] ?? data.folders(recipe, imageSize: shape.imageSize, reporter)
+        try folders[recipe.augmentation]
+        ?? data.folders(recipe, imageSize: shape.imageSize, keeping: kept, reporter)
       folders[recipe.augmentation] = images
       let summary = try ModelSummary(
         shape, adapter: entry.adapter, classes: images.training.classNames.count)

@@ -54,6 +54,18 @@ struct CheckpointAtomicFileTests {
     #expect(try read(folder.file("f")) == "x")
   }
 
+  @Test("A device or a pipe is not replaced by a file")
+  func special() throws {
+    let folder = try TemporaryFolder()
+    let pipe = folder.file("pipe")
+    #expect(mkfifo(pipe.string, 0o600) == 0)
+    #expect(
+      checkpointError { try AtomicFile.write("y", to: pipe) }
+        == .cannotWrite(path: pipe, reason: "it is not a regular file"))
+    #expect(try pipe.status().type == .fifo)
+    #expect(try folder.contents == ["pipe"])
+  }
+
   @Test("A full disk is said", .enabled(if: FilePath("/dev/full").exists))
   func full() throws {
     let file = try FileDescriptor.open("/dev/full", .writeOnly)
