@@ -6,6 +6,7 @@ pixels with shades, small print and a sensor's noise, as JPEG of quality 90; `sm
 
     tools/photographs.py make DIR      DIR/large and DIR/small: 28 pictures in train/ and 12 in val/, of four classes
     tools/photographs.py table DIR     training by ILA and ALoRE, and predictions, large beside small; as Markdown
+    tools/photographs.py pixels DIR    what scaled decoding does to pixels, by Pillow's draft mode: libjpeg-turbo's, too
     tools/photographs.py accuracy DIR  what --scaled-decoding does to accuracy, on all of type-cuts at 3 megapixels
 
 Another process that works at the same time spoils the figures; ratios are of runs that alternate.
@@ -168,6 +169,22 @@ def table(folder: Path, binary: Path, repeats: int, scaled: bool) -> None:
         print(f"| {title} | {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f}) |", flush=True)
 
 
+def pixels(folder: Path) -> None:
+    setup.use_environment()
+    import numpy
+    from PIL import Image
+
+    def resized(file: Path, scaled: bool):
+        picture = Image.open(file)
+        if scaled:
+            # The smallest of 1/2, 1/4 and 1/8 that is no smaller than twice the result.
+            picture.draft("RGB", (2 * SIDE, 2 * SIDE))
+        return numpy.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=float)
+
+    gaps = [numpy.abs(resized(file, False) - resized(file, True)) for file in photos(folder / "large")]
+    print(f"At {SIDE} px values of 0 to 255 differ by {numpy.mean(gaps):.2f} on average and {numpy.max(gaps):.0f} at most.")
+
+
 def accuracy(folder: Path, binary: Path) -> None:
     make_cuts(folder / "cuts")
     print("| adapter | trained | evaluated exactly | evaluated scaled |\n| --- | --- | ---: | ---: |")
@@ -192,7 +209,7 @@ def accuracy(folder: Path, binary: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["make", "table", "accuracy"])
+    parser.add_argument("what", choices=["make", "table", "pixels", "accuracy"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--graft", type=Path, help="the binary to measure (default: this checkout's, built for release)")
     parser.add_argument("--repeats", type=int, default=3)
@@ -200,6 +217,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "make":
         make(arguments.folder)
+        return
+    if arguments.what == "pixels":
+        pixels(arguments.folder)
         return
     binary = arguments.graft or setup.build_release()
     if arguments.what == "table":
