@@ -25,7 +25,7 @@ import Testing
     var logits: [String: [Float]] = [:]
     /// Of the first twenty steps of training each adapter from its start.
     var losses: [String: [Float]] = [:]
-    /// Hash of the tensors into which the saved adapters merge. The arithmetic is the host's: the same everywhere.
+    /// Hash of the tensors into which the saved adapters merge, by the host's arithmetic: the same everywhere.
     var merged: [String: String] = [:]
 
     static var thisDevice: String {
