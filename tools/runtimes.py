@@ -80,7 +80,7 @@ def _device(prefix: Sequence[str], environment: dict[str, str], products: Path) 
 def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> bool:
     """Runs the tests on one runtime; whether all is well."""
     environment = environment_of(name)
-    command = ["swift", "build", "--package-path", str(setup.ROOT), "--build-tests", *build]
+    command = ["swift", "build", "--build-tests", *build]
     setup.run(command)
     shown = subprocess.run([*command, "--show-bin-path"], capture_output=True, text=True, check=True)
     products = Path(shown.stdout.strip().splitlines()[-1])
