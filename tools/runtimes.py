@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import roots
 import setup
 
 TABLE = setup.ROOT / "Sources/Graft/Graft.docc/Conformance.md"
@@ -27,18 +28,25 @@ OCLGRIND_CHECKS = ["--data-races", "--check-api"]
 
 @dataclass(frozen=True)
 class Runtime:
-    """A driver: the Debian packages that hold it, and what runs when nobody asks for certain tests."""
+    """A driver: the Debian packages that hold it, the name under which they register it, and where and what it runs."""
 
     packages: tuple[str, ...] = ()
+    driver: str = ""
+    # When nobody asks for certain tests.
     tests: str = ""
+    # Of Debian, in a root of its own; empty: the system at hand.
+    release: str = ""
 
 
 RUNTIMES = {
-    "pocl": Runtime(("pocl-opencl-icd",)),
-    "rusticl": Runtime(("mesa-opencl-icd",)),
+    "pocl": Runtime(("pocl-opencl-icd",), "pocl"),
+    # PoCL 6.0 and Mesa 25.0.
+    "pocl6": Runtime(("pocl-opencl-icd",), "pocl", release="trixie"),
+    "rusticl": Runtime(("mesa-opencl-icd",), "rusticl"),
+    "rusticl25": Runtime(("mesa-opencl-icd",), "rusticl", release="trixie"),
     "intel": Runtime(),
     # It interprets kernels, thousands of times slower than a device.
-    "oclgrind": Runtime(("oclgrind",), "OperationTests"),
+    "oclgrind": Runtime(("oclgrind",), tests="OperationTests"),
 }
 
 
@@ -50,10 +58,21 @@ def _registered_alone(name: str, driver: str) -> dict[str, str]:
     return {"OCL_ICD_VENDORS": str(folder)}
 
 
+def _root_of(runtime: Runtime) -> Path:
+    """Where its drivers are installed; all of a release share a root."""
+    if not runtime.release:
+        return Path("/")
+    beside = [other.packages for other in RUNTIMES.values() if other.release == runtime.release]
+    return roots.make(runtime.release, sorted({package for packages in beside for package in packages}))
+
+
 def environment_of(name: str) -> dict[str, str]:
     """Installs the runtime if need be; the environment in which it is the only one."""
-    missing = setup.missing_debian_packages(RUNTIMES[name].packages)
-    setup.install_packages([package for package in missing if package in RUNTIMES[name].packages])
+    runtime = RUNTIMES[name]
+    root = _root_of(runtime)
+    if not runtime.release:
+        missing = setup.missing_debian_packages(runtime.packages)
+        setup.install_packages([package for package in missing if package in runtime.packages])
     mine = dict(os.environ)
     mine.pop("GRAFT_DEVICE", None)
     if name == "intel":
@@ -63,10 +82,17 @@ def environment_of(name: str) -> dict[str, str]:
             setup.stop(f"no libintelocl.so in {home}: remove that folder and try again")
         mine |= _registered_alone(name, str(library))
         mine["LD_LIBRARY_PATH"] = ":".join(filter(None, [str(library.parent), mine.get("LD_LIBRARY_PATH")]))
-    elif name in ("pocl", "rusticl"):
-        mine |= _registered_alone(name, Path(f"/etc/OpenCL/vendors/{name}.icd").read_text().strip())
-    if name == "rusticl":
+    elif runtime.driver:
+        mine |= _registered_alone(name, (root / f"etc/OpenCL/vendors/{runtime.driver}.icd").read_text().strip())
+    if runtime.driver == "rusticl":
         mine["RUSTICL_ENABLE"] = "llvmpipe"
+    if runtime.release:
+        # Caches of its own, at a place that is there in the root.
+        home = root.parent / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        mine["HOME"] = str(home)
+        for variable in ("XDG_CACHE_HOME", "POCL_CACHE_DIR", "TMPDIR", "LD_LIBRARY_PATH"):
+            mine.pop(variable, None)
     return mine
 
 
@@ -85,19 +111,21 @@ def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> b
     shown = subprocess.run([*command, "--show-bin-path"], capture_output=True, text=True, check=True)
     products = Path(shown.stdout.strip().splitlines()[-1])
     log = setup.CACHE / "oclgrind.log"
+    runtime = RUNTIMES[name]
+    inside = roots.entering(_root_of(runtime)) if runtime.release else []
     prefix: list[str] = []
     if name == "oclgrind":
         if not shutil.which("oclgrind"):
             setup.stop("oclgrind is not on PATH")
         log.unlink(missing_ok=True)
         prefix = ["oclgrind", *OCLGRIND_CHECKS, "--log", str(log)]
-    version = _device(prefix[:1], environment, products)
+    version = _device([*inside, *prefix[:1]], environment, products)
     setup.say(f"tests on {name}: {version}")
-    chosen = wanted or RUNTIMES[name].tests
+    chosen = wanted or runtime.tests
     bundle = [str(products / "GraftPackageTests.xctest"), "--testing-library", "swift-testing"]
     started = time.monotonic()
     process = subprocess.Popen(
-        [*prefix, *bundle, *(["--filter", chosen] if chosen else [])],
+        [*inside, *prefix, *bundle, *(["--filter", chosen] if chosen else [])],
         env=environment, cwd=setup.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     )
     lines = []

@@ -121,12 +121,7 @@ def install_packages(packages: Sequence[str]) -> None:
             f"  {' '.join(packages)}"
         )
     command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    prefix: list[str] = []
-    if os.geteuid() != 0:
-        if shutil.which("sudo") and (sys.stdin.isatty() or _sudo_needs_no_password()):
-            prefix = ["sudo"]
-        else:
-            stop(f"packages are missing and only root can install them. Run:\n  sudo apt-get update && sudo {shlex.join(command[2:])}")
+    prefix = rights_of_root(f"apt-get update && sudo {shlex.join(command[2:])}")
     say(f"installing {' '.join(packages)}")
     by_hand = f"apt-get update && {shlex.join(command[2:])}"
     # The lists of a fresh machine are empty or old, so they are renewed before the first package.
@@ -135,6 +130,15 @@ def install_packages(packages: Sequence[str]) -> None:
         if done.returncode:
             say(done.stdout[-2000:])
             stop(f"could not install what is missing. Run this as root, then try again:\n  {by_hand}")
+
+
+def rights_of_root(by_hand: str) -> list[str]:
+    """What makes a command run as root: nothing, or sudo where it asks nobody or somebody is there. Else the way by hand."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") and (sys.stdin.isatty() or _sudo_needs_no_password()):
+        return ["sudo"]
+    stop(f"this needs root. Run:\n  sudo {by_hand}")
 
 
 def _sudo_needs_no_password() -> bool:

@@ -173,7 +173,8 @@ public final class Context: Sendable {
   ///
   /// - Throws: ``RuntimeError/deviceLost(function:status:)`` when some of it failed.
   public func finish() throws {
-    // For an event, not by clFinish, which Rusticl (Mesa 22.3) leaves at once where the queue has been flushed before.
+    // For an event, not by clFinish, which Rusticl (Mesa 22.3; no longer 25.0) leaves at once where the queue has been
+    // flushed before.
     try attempt(waits: true) {
       var event: cl_event?
       try openCL("clEnqueueMarkerWithWaitList") {

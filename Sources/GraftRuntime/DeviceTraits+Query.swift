@@ -69,22 +69,15 @@ extension DeviceTraits {
     hasHalf = extensions.contains("cl_khr_fp16")
     hasSubgroups = extensions.contains("cl_khr_subgroups") || extensions.contains("cl_intel_subgroups")
 
-    var quirks: [Quirk] = []
-    let isRusticl = self.platform.lowercased().contains("rusticl")
-    let isPoCL = self.platform.contains("Portable Computing Language")
-    if isRusticl || isPoCL || vendor.contains("NVIDIA") {
-      quirks.append(.cachesPrograms)
-    }
-    if isRusticl { quirks.append(.slowPrivateVectors) }
-    if name.contains("llvmpipe") { quirks.append(.endsLongLoops) }
-    if isRusticl, driverVersion.hasPrefix("22.") { quirks.append(.timesNoKernels) }
-    if self.platform.contains("Oclgrind") { quirks.append(.interpretsKernels) }
+    var quirks = Quirk.known(
+      platform: self.platform, vendor: vendor, device: name, driverVersion: driverVersion)
     let arithmetic = try number(CL_DEVICE_SINGLE_FP_CONFIG, cl_device_fp_config.self)
     if arithmetic & Int(CL_FP_FMA) == 0 { quirks.append(.reportsNoFusedMultiplyAdd) }
     self.quirks = quirks
     // Only PoCL is known to compile the assembly, for the processor that this program runs on.
     hasDotProduct =
-      kind == .cpu && isPoCL && vectorWidth >= 16 && processor_has_bfloat_dot_product()
+      kind == .cpu && self.platform.contains(Self.pocl) && vectorWidth >= 16
+      && processor_has_bfloat_dot_product()
   }
 }
 

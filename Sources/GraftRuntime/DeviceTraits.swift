@@ -56,10 +56,13 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
     /// The driver does not report `CL_FP_FMA`: `fma` may be a function of some hundred instructions, as on llvmpipe, and
     /// kernels use `mad` in its place.
     case reportsNoFusedMultiplyAdd
-    /// Profiling events say a nanosecond for every kernel (Rusticl of Mesa 22.3, llvmpipe).
+    /// Profiling events say a nanosecond for every kernel (Rusticl of Mesa 22.3, llvmpipe; no longer in 25.0).
     case timesNoKernels
     /// llvmpipe leaves the loops of a work-item after 65,535 iterations in all and says nothing: what needs more comes
     /// out wrong (`LP_MAX_TGSI_LOOP_ITERATIONS` in Mesa's source; llama.cpp pull request 13813 met it, too).
+    ///
+    /// Seen with 22.3.6; with 25.0.7 ten million iterations came to their end. Versions between have not been tried and
+    /// are not trusted.
     case endsLongLoops
   }
 
