@@ -13,7 +13,7 @@ import Testing
       let outcome = try await Command.shell(
         "\"$GRAFT\" predict --model run --json --batch-size \(size) \(images)", in: folder)
       #expect(outcome.status == 65, "\(outcome.errors)")
-      let events = outcome.lines.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }
+      let events = outcome.answers.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }
       #expect(
         events.dropLast() == [
           ["prediction", "data/val/red/0.png"], ["broken", "empty.png"],
@@ -41,7 +41,7 @@ import Testing
         "\"$GRAFT\" predict --model run --json --batch-size \(size) data/val/green/0.png holiday none holiday/b.png",
         in: folder)
       #expect(outcome.status == 65, "\(outcome.errors)")
-      let events = outcome.lines.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }
+      let events = outcome.answers.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }
       #expect(
         events.dropLast() == [
           ["prediction", "data/val/green/0.png"], ["prediction", "holiday/b.png"],

@@ -231,8 +231,8 @@ struct CommandTests {
 
     let image = data + "/val/red/0.png"
     let predicted = try await Command.run(["predict", "--model", out, "--json", image, image])
-    #expect(predicted.status == 0 && predicted.lines.count == 3)
-    let first = predicted.lines[0]?["predictions"]?.arrayValue ?? []
+    #expect(predicted.status == 0 && predicted.answers.count == 3)
+    let first = predicted.answers[0]?["predictions"]?.arrayValue ?? []
     #expect(first.count == 3)
     #expect(abs(first.compactMap { $0.objectValue?["probability"]?.doubleValue }.reduce(0, +) - 1) < 1e-5)
 
@@ -388,7 +388,7 @@ struct CommandTests {
     #expect(abs(mean - (kept.last["mean_gmac"]?.doubleValue ?? 0)) < 1e-9)
     let image = data + "/val/red/0.png"
     let predicted = try await Command.run(["predict", "--model", out, "--json", image])
-    #expect([2, 4, 6].contains(predicted.lines[0]?["blocks"]?.intValue ?? 0))
+    #expect([2, 4, 6].contains(predicted.answers[0]?["blocks"]?.intValue ?? 0))
     let text = try await Command.run(["eval", "--model", out, "--data", data]).output
     #expect(text.contains("after block 2") && text.contains("GMAC an image") && text.contains("one half of"))
 

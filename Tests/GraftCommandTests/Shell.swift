@@ -9,7 +9,8 @@ extension Command {
     _ script: String, in folder: TestFolder, environment: [String: String] = [:]
   ) async throws -> Outcome {
     let variables = environment.merging(["GRAFT": path, "BACKBONE": backbone]) { $1 }
-    // Test runners ignore SIGPIPE, and children would go on doing so; a shell's do not.
+    // Test runners ignore SIGPIPE, and children would go on doing so; a shell's do not. They also block most signals,
+    // as children then do: what a script ends, it ends by SIGKILL.
     return try await run(
       ["--default-signal=PIPE", "/bin/bash", "-c", "cd \"$FOLDER\"\n" + script], of: "/usr/bin/env",
       environment: variables.merging(["FOLDER": folder.path]) { $1 })

@@ -89,7 +89,7 @@ struct StreamCommandTests {
       mkfifo pipe; cat pipe > log & READER=$!
       "$GRAFT" \(longTraining) --out run --json > pipe & TRAINER=$!
       until [ $(wc -l < log) -gt 20 ]; do sleep 0.05; done
-      kill $READER; kill -INT $TRAINER; wait $TRAINER
+      kill -KILL $READER; kill -INT $TRAINER; wait $TRAINER
       """, in: folder)
     #expect(outcome.status == 130 && !outcome.crashed, "\(outcome.status) \(outcome.errors)")
     #expect(folder.exists("run/checkpoint.safetensors"))
@@ -101,12 +101,12 @@ struct StreamCommandTests {
     try folder.writeData("data")
     let outcome = try await Command.shell(
       """
-      mkfifo pipe; sleep 60 < pipe & READER=$!
+      mkfifo pipe; sleep 600 < pipe & READER=$!
       "$GRAFT" \(longTraining) --out run --json > pipe & TRAINER=$!
       until [ -s run/metrics.jsonl ]; do sleep 0.1; done
       SEEN=-1; until [ $(wc -c < run/metrics.jsonl) = $SEEN ]; do SEEN=$(wc -c < run/metrics.jsonl); sleep 2; done
       kill -INT $TRAINER; wait $TRAINER; STATUS=$?
-      kill $READER; exit $STATUS
+      kill -KILL $READER; exit $STATUS
       """, in: folder)
     #expect(
       outcome.status == 130 && outcome.errors.contains("and saved"), "\(outcome.status) \(outcome.errors)")

@@ -30,6 +30,8 @@ enum Command {
         try? JSONDecoder().decode(JSONValue.self, from: Data($0.utf8)).objectValue
       }
     }
+    /// Lines but the notice that kernels are compiled, which a slow machine or an empty cache may put anywhere.
+    var answers: [[String: JSONValue]?] { lines.filter { $0?["event"] != "compiling" } }
     var last: [String: JSONValue] { (lines.last ?? nil) ?? [:] }
   }
 
