@@ -4,6 +4,11 @@ import Testing
 
 /// Every message's advice can be followed on the verb that gives it.
 @Suite(.enabled(if: Command.isBuilt)) struct AdviceCommandTests {
+  /// What is said of pictures; that a driver compiles first depends on what it has kept.
+  private static func answers(_ lines: [[String: JSONValue]?]) -> [[String?]] {
+    lines.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }.filter { $0[0] != "compiling" }
+  }
+
   @Test func goodPicturesAreAnsweredAndBrokenOnesNamed() async throws {
     let folder = try await TestFolder.trained()
     try folder.write([], to: "empty.png")
@@ -13,7 +18,7 @@ import Testing
       let outcome = try await Command.shell(
         "\"$GRAFT\" predict --model run --json --batch-size \(size) \(images)", in: folder)
       #expect(outcome.status == 65, "\(outcome.errors)")
-      let events = outcome.lines.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }
+      let events = Self.answers(outcome.lines)
       #expect(
         events.dropLast() == [
           ["prediction", "data/val/red/0.png"], ["broken", "empty.png"],
@@ -41,7 +46,7 @@ import Testing
         "\"$GRAFT\" predict --model run --json --batch-size \(size) data/val/green/0.png holiday none holiday/b.png",
         in: folder)
       #expect(outcome.status == 65, "\(outcome.errors)")
-      let events = outcome.lines.map { [$0?["event"]?.stringValue, $0?["image"]?.stringValue] }
+      let events = Self.answers(outcome.lines)
       #expect(
         events.dropLast() == [
           ["prediction", "data/val/green/0.png"], ["prediction", "holiday/b.png"],
@@ -74,8 +79,9 @@ import Testing
   /// A lack of open files is no fault of the picture that is next: it is never left out for it.
   @Test func aLackOfOpenFilesIsNoBrokenPicture() async throws {
     let folder = try await TestFolder.trained()
-    // With fewer than six, Swift's own runtime cannot start.
-    for limit in 6...14 {
+    // With fewer than six, Swift's own runtime cannot start; under PoCL 6.0 nothing can speak with six, either.
+    let least = try Device.select().traits.driverVersion.hasPrefix("6.") ? 7 : 6
+    for limit in least...14 {
       let outcome = try await Command.shell(
         "ulimit -n \(limit); \"$GRAFT\" \(shortTraining) --skip-broken --out run\(limit)", in: folder)
       #expect(!outcome.crashed && !outcome.errors.contains("Skipped"), "\(limit): \(outcome.errors)")
