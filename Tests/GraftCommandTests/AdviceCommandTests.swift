@@ -74,8 +74,9 @@ import Testing
   /// A lack of open files is no fault of the picture that is next: it is never left out for it.
   @Test func aLackOfOpenFilesIsNoBrokenPicture() async throws {
     let folder = try await TestFolder.trained()
-    // With fewer than six, Swift's own runtime cannot start.
-    for limit in 6...14 {
+    // With fewer than six, Swift's own runtime cannot start; PoCL 6.0 holds one more.
+    let least = try Device.select().traits.driverVersion.hasPrefix("6.") ? 7 : 6
+    for limit in least...14 {
       let outcome = try await Command.shell(
         "ulimit -n \(limit); \"$GRAFT\" \(shortTraining) --skip-broken --out run\(limit)", in: folder)
       #expect(!outcome.crashed && !outcome.errors.contains("Skipped"), "\(limit): \(outcome.errors)")
