@@ -6,9 +6,6 @@
 //
 // A group works on VEC channels. On a CPU (LANES 1) its one item runs down all rows; elsewhere VEC is 1 and LANES
 // items share the rows. See common.cl for both macros.
-//
-// ADD      defined: dx is added to sum_so_far, what x received elsewhere.
-// INPUT    defined: dx is wanted.
 
 #if LANES == 1
 #define CHANNEL_SUM(value, scratch) (value)
@@ -87,11 +84,12 @@ kernel void batch_norm_inference(const global float *x, const global float *weig
 }
 
 // The means are over rows:
-//   dweight += sum(dy * h),  dbias += sum(dy),  dx = weight * inverse * (dy - mean(dy) - h * mean(dy * h))
+//   dweight += sum(dy * h),  dbias += sum(dy),  dx = weight * inverse * (dy - mean(dy) - h * mean(dy * h)) [+ sum_so_far]
+// Each where it is wanted; sum_so_far is what x received elsewhere.
 kernel void batch_norm_backward(const global float *x, const global float *weight, const global float *dy,
                                 const global float *statistics, const global float *sum_so_far, global float *dx,
                                 global float *dweight, global float *dbias, int rows, int channels,
-                                int adds_weight, int adds_bias) {
+                                int adds_weight, int adds_bias, int wants_input, int adds) {
   SCRATCH_DECLARE(scratch);
   const int c = get_group_id(0) * VEC;
   x += c;
@@ -108,7 +106,7 @@ kernel void batch_norm_backward(const global float *x, const global float *weigh
     if (adds_weight) STOREV(LOADV(dweight + c) + gh_sum, dweight + c);
     if (adds_bias) STOREV(LOADV(dbias + c) + g_sum, dbias + c);
   }
-#ifdef INPUT
+  if (!wants_input) return;
   const floatv factor = inverse * LOADV(weight + c);
   const floatv g_mean = g_sum / rows;
   const floatv gh_mean = gh_sum / rows;
@@ -116,10 +114,7 @@ kernel void batch_norm_backward(const global float *x, const global float *weigh
     const size_t at = (size_t)row * channels;
     const floatv h = (LOADV(x + at) - mean) * inverse - rest;
     floatv d = factor * (LOADV(dy + at) - g_mean - h * gh_mean);
-#ifdef ADD
-    d += LOADV(sum_so_far + at);
-#endif
+    if (adds) d += LOADV(sum_so_far + at);
     STOREV(d, dx + at);
   }
-#endif
 }

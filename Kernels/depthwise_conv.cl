@@ -1,16 +1,14 @@
 // Depth-wise convolution, channels last, zero padding outside:
 //   y[b,i,j,c] = bias[c] + sum_{u,v} weight[c,u,v] * x[b, i*STRIDE+u-padding, j*STRIDE+v-padding, c]
-// x (batch, FRONT + height*width, channels), y (batch, FRONT + out_height*out_width, channels).
+// x (batch, front + height*width, channels), y (batch, front + out_height*out_width, channels): `front` rows ahead of each
+// image's grid (the class token) are copied as they are.
 //
 // SIDE    side of the square kernel, in pixels. Odd. Default 3.
 // STRIDE  pixels between neighbouring outputs. Default 1.
 // PADDED  0 where no tap ever leaves the image, which drops all checks. Default 1.
 // ROWS, COLUMNS  output pixels of a tile, which shares taps and pixels in registers; at most the output's size.
 //         Default 1, 1.
-// FRONT   rows ahead of each image's grid (the class token): copied as they are. Default 0.
 // VEC     channels of a pass, see common.cl.
-// BIAS    defined: there is a bias.
-// ADD     defined: gradients are added to sum_so_far, what the input received elsewhere.
 
 #ifndef SIDE
 #define SIDE 3
@@ -27,9 +25,6 @@
 #ifndef COLUMNS
 #define COLUMNS 1
 #endif
-#ifndef FRONT
-#define FRONT 0
-#endif
 
 #define TAPS (SIDE * SIDE)
 #if SIDE > 3
@@ -42,42 +37,33 @@
 #define ROW_SPAN ((ROWS - 1) * STRIDE + SIDE)
 #define COLUMN_SPAN ((COLUMNS - 1) * STRIDE + SIDE)
 
-// weight (channels, SIDE, SIDE) to taps (SIDE*SIDE, channels), so that a tap of neighbouring channels is one load.
-kernel void depthwise_prepare(const global float *weight, global float *taps, int channels) {
-  const int c = get_global_id(0);
-  if (c >= channels) return;
-  UNROLL for (int t = 0; t < TAPS; ++t) taps[t * channels + c] = weight[c * TAPS + t];
-}
+// taps (SIDE*SIDE, channels) is the weight (channels, SIDE, SIDE) transposed, so that a tap of neighbouring channels is
+// one load.
 
 // Rows ahead of the grid pass unchanged. The items of an image's first rows do it.
-static inline void pass_front(const global float *x, const global float *sum, global float *y, int channels) {
-  for (int c = get_global_id(0) * VEC; c < FRONT * channels; c += get_global_size(0) * VEC) {
+static inline void pass_front(const global float *x, const global float *sum, global float *y, int count,
+                              int adds) {
+  for (int c = get_global_id(0) * VEC; c < count; c += get_global_size(0) * VEC) {
     floatv v = LOADV(x + c);
-#ifdef ADD
-    v += LOADV(sum + c);
-#endif
+    if (adds) v += LOADV(sum + c);
     STOREV(v, y + c);
   }
 }
 
 // ROWS x COLUMNS outputs, all channels. x points at the image's grid, y and sum at the tile's first output, row and
-// column at its first input. is_checked and is_flipped are constants at every call.
+// column at its first input. The sums start from the bias or, where is_flipped, from sum, if `starts`. is_checked and
+// is_flipped are constants at every call.
 static inline __attribute__((always_inline)) void tile(const global float *x, const global float *taps,
                                                        const global float *bias, const global float *sum,
                                                        global float *y, int row, int column, int height,
-                                                       int width, int out_width, int channels, int is_checked,
-                                                       int is_flipped) {
+                                                       int width, int out_width, int channels, int starts,
+                                                       int is_checked, int is_flipped) {
   for (int c = get_global_id(0) * VEC; c < channels; c += get_global_size(0) * VEC) {
     floatv sums[ROWS][COLUMNS];
     UNROLL for (int i = 0; i < ROWS; ++i) {
       UNROLL for (int j = 0; j < COLUMNS; ++j) {
         sums[i][j] = (floatv)(0.0f);
-#ifdef BIAS
-        if (!is_flipped) sums[i][j] = LOADV(bias + c);
-#endif
-#ifdef ADD
-        if (is_flipped) sums[i][j] = LOADV(sum + (i * out_width + j) * channels + c);
-#endif
+        if (starts) sums[i][j] = is_flipped ? LOADV(sum + (i * out_width + j) * channels + c) : LOADV(bias + c);
       }
     }
     UNROLL for (int s = 0; s < ROW_SPAN; ++s) {
@@ -110,64 +96,64 @@ static inline __attribute__((always_inline)) void strip(const global float *x, c
                                                         const global float *bias, const global float *sum,
                                                         global float *y, int images, int height, int width,
                                                         int out_height, int out_width, int channels, int padding,
-                                                        int is_flipped) {
+                                                        int front, int starts, int is_flipped) {
   const int image = get_global_id(1) / STRIPS(out_height);
   const int i = min((int)get_global_id(1) % STRIPS(out_height) * ROWS, out_height - ROWS);
   if (image >= images) return;
-  const size_t in_offset = (size_t)image * (FRONT + height * width) * channels;
-  const size_t out_offset = (size_t)image * (FRONT + out_height * out_width) * channels;
-  if (FRONT > 0 && i == 0) pass_front(x + in_offset, sum + out_offset, y + out_offset, channels);
-  x += in_offset + FRONT * channels;
-  y += out_offset + (FRONT + i * out_width) * channels;
-  sum += out_offset + (FRONT + i * out_width) * channels;
+  const size_t in_offset = (size_t)image * (front + height * width) * channels;
+  const size_t out_offset = (size_t)image * (front + out_height * out_width) * channels;
+  if (i == 0)
+    pass_front(x + in_offset, sum + out_offset, y + out_offset, front * channels, is_flipped && starts);
+  x += in_offset + front * channels;
+  y += out_offset + (front + i * out_width) * channels;
+  sum += out_offset + (front + i * out_width) * channels;
   const int row = i * STRIDE - padding;
   for (int begin = 0; begin < out_width; begin += COLUMNS) {
     const int j = min(begin, out_width - COLUMNS);
     const int column = j * STRIDE - padding;
 #if PADDED
     if (row < 0 || row + ROW_SPAN > height || column < 0 || column + COLUMN_SPAN > width) {
-      tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, out_width, channels, 1,
-           is_flipped);
+      tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, out_width, channels,
+           starts, 1, is_flipped);
       continue;
     }
 #endif
-    tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, out_width, channels, 0,
-         is_flipped);
+    tile(x, taps, bias, sum + j * channels, y + j * channels, row, column, height, width, out_width, channels,
+         starts, 0, is_flipped);
   }
 }
 
 // Item (l, b * STRIPS + s): strip s of image b, every get_global_size(0)-th chunk of VEC channels from chunk l.
 kernel void depthwise_forward(const global float *x, const global float *taps, const global float *bias,
                               global float *y, int images, int height, int width, int out_height, int out_width,
-                              int channels, int padding) {
-  strip(x, taps, bias, y, y, images, height, width, out_height, out_width, channels, padding, 0);
+                              int channels, int padding, int front, int has_bias) {
+  strip(x, taps, bias, y, y, images, height, width, out_height, out_width, channels, padding, front, has_bias, 0);
 }
 
 // dx[b,p,q,c] = sum_{u,v} weight[c,u,v] * dy[b, (p+padding-u)/STRIDE, (q+padding-v)/STRIDE, c] where the division is
-// exact and dy exists [+ sum_so_far]. height and width are dx's, out_height and out_width dy's.
+// exact and dy exists [+ sum_so_far, what x received elsewhere, where `adds`]. height and width are dx's, out_height and out_width dy's.
 // At stride 1 it is the convolution of dy with the flipped kernel, item (l, b * STRIPS + s) as above; else item
 // (l, b * height + p) computes row p.
 kernel void depthwise_input_gradient(const global float *dy, const global float *taps,
                                      const global float *sum_so_far, global float *dx, int images, int height,
-                                     int width, int out_height, int out_width, int channels, int padding) {
+                                     int width, int out_height, int out_width, int channels, int padding, int front,
+                                     int adds) {
 #if STRIDE == 1
   strip(dy, taps, taps, sum_so_far, dx, images, out_height, out_width, height, width, channels,
-        SIDE - 1 - padding, 1);
+        SIDE - 1 - padding, front, adds, 1);
 #else
   const int image = get_global_id(1) / height;
   const int p = get_global_id(1) % height;
   if (image >= images) return;
-  const size_t in_offset = (size_t)image * (FRONT + height * width) * channels;
-  const size_t out_offset = (size_t)image * (FRONT + out_height * out_width) * channels;
-  if (FRONT > 0 && p == 0) pass_front(dy + out_offset, sum_so_far + in_offset, dx + in_offset, channels);
-  dy += out_offset + FRONT * channels;
+  const size_t in_offset = (size_t)image * (front + height * width) * channels;
+  const size_t out_offset = (size_t)image * (front + out_height * out_width) * channels;
+  if (p == 0) pass_front(dy + out_offset, sum_so_far + in_offset, dx + in_offset, front * channels, adds);
+  dy += out_offset + front * channels;
   for (int q = 0; q < width; ++q) {
-    const size_t pixel = in_offset + (FRONT + p * width + q) * channels;
+    const size_t pixel = in_offset + (front + p * width + q) * channels;
     for (int c = get_global_id(0) * VEC; c < channels; c += get_global_size(0) * VEC) {
       floatv sum = (floatv)(0.0f);
-#ifdef ADD
-      sum = LOADV(sum_so_far + pixel + c);
-#endif
+      if (adds) sum = LOADV(sum_so_far + pixel + c);
       UNROLL for (int u = 0; u < SIDE; ++u) {
         const int i = p + padding - u;
         if (i < 0 || i % STRIDE != 0 || i / STRIDE >= out_height) continue;
@@ -190,7 +176,7 @@ kernel void depthwise_input_gradient(const global float *dy, const global float 
 // partials (blocks, TAPS + 1, channels). Item (l, k): every get_global_size(0)-th chunk of VEC channels from chunk l.
 kernel void depthwise_weight_partials(const global float *x, const global float *dy, global float *partials,
                                       int images, int height, int width, int out_height, int out_width,
-                                      int channels, int padding, int strips_per_block, int blocks) {
+                                      int channels, int padding, int front, int strips_per_block, int blocks) {
   const int block = get_global_id(1);
   if (block >= blocks) return;
   partials += (size_t)block * (TAPS + 1) * channels;
@@ -203,8 +189,8 @@ kernel void depthwise_weight_partials(const global float *x, const global float 
       const int image = index / STRIPS(out_height);
       const int top = index % STRIPS(out_height) * ROWS;
       const int i0 = min(top, out_height - ROWS);
-      const global float *in = x + ((size_t)image * (FRONT + height * width) + FRONT) * channels + c;
-      const global float *out = dy + ((size_t)image * (FRONT + out_height * out_width) + FRONT) * channels + c;
+      const global float *in = x + ((size_t)image * (front + height * width) + front) * channels + c;
+      const global float *out = dy + ((size_t)image * (front + out_height * out_width) + front) * channels + c;
       const int row = i0 * STRIDE - padding;
       for (int left = 0; left < out_width; left += COLUMNS) {
         const int j0 = min(left, out_width - COLUMNS);

@@ -56,11 +56,11 @@ kernel void layer_norm_forward(const global float *x, const global float *weight
 }
 
 // With g = dy * weight:
-//   dx = inverse * (g - mean(g) - h * mean(g * h)) [+ sum, the gradient that x received elsewhere; macro ADD]
+//   dx = inverse * (g - mean(g) - h * mean(g * h)) [+ sum_so_far, what x received elsewhere, where `adds`]
 // The gradients of weight and bias are sums over rows: see channel_sums.cl.
 kernel void layer_norm_backward(const global float *x, const global float *weight, const global float *dy,
                                 const global float *statistics, const global float *sum_so_far,
-                                global float *dx, int width) {
+                                global float *dx, int width, int adds) {
   SCRATCH_DECLARE(scratch);
   const int row = get_group_id(0);
   const int whole = width / 16 * 16;
@@ -90,17 +90,13 @@ kernel void layer_norm_backward(const global float *x, const global float *weigh
   for (int i = LANE * 16; i < whole; i += LANES * 16) {
     const float16 h = (VLOAD(x + i) - mean) * inverse - rest;
     float16 d = inverse * (VLOAD(dy + i) * VLOAD(weight + i) - g_mean - h * gh_mean);
-#ifdef ADD
-    d += VLOAD(sum_so_far + i);
-#endif
+    if (adds) d += VLOAD(sum_so_far + i);
     VSTORE(d, dx + i);
   }
   for (int i = whole + LANE; i < width; i += LANES) {
     const float h = (x[i] - mean) * inverse - rest;
     float d = inverse * (dy[i] * weight[i] - g_mean - h * gh_mean);
-#ifdef ADD
-    d += sum_so_far[i];
-#endif
+    if (adds) d += sum_so_far[i];
     dx[i] = d;
   }
 }

@@ -119,28 +119,19 @@ kernel void linear_weight_gradient(const global float *p, const global float *q,
 }
 
 // Second stage, in the order of the slices:
-//   sum[i][j] = base[i][j] + sum_s partial[s][i][j], or partial[s][j][i] where TRANSPOSED is defined
-// base and sum (rows, columns) may be the same memory. Without BASE defined, base counts as zero. One work-item an
-// element on GPUs; PER_ITEM_REDUCE of them on CPUs.
-#ifndef PER_ITEM_REDUCE
-#define PER_ITEM_REDUCE 1
-#endif
+//   sum[i][j] = base[i][j] + sum_s partial[s][i][j], or partial[s][j][i] where is_transposed
+// base and sum (rows, columns) may be the same memory. Unless `adds`, base counts as zero. One work-item an element on
+// GPUs; per_item of them on CPUs.
 kernel void linear_reduce(const global float *partial, const global float *base, global float *sum, int rows,
-                          int columns, int slices) {
+                          int columns, int slices, int per_item, int is_transposed, int adds) {
   const int count = rows * columns;
-  const int begin = get_global_id(0) * PER_ITEM_REDUCE;
-  const int end = min(begin + PER_ITEM_REDUCE, count);
+  const int begin = get_global_id(0) * per_item;
+  const int end = min(begin + per_item, count);
   for (int e = begin; e < end; ++e) {
-#ifdef TRANSPOSED
-    const int at = e % columns * rows + e / columns;
-#else
-    const int at = e;
-#endif
+    const int at = is_transposed ? e % columns * rows + e / columns : e;
     float total = 0.0f;
     for (int s = 0; s < slices; ++s) total += partial[(size_t)s * count + at];
-#ifdef BASE
-    total += base[e];
-#endif
+    if (adds) total += base[e];
     sum[e] = total;
   }
 }

@@ -68,10 +68,3 @@ kernel void pack_pairs(const global float *source, global ushort *pairs, int row
   for (; i < width; ++i) pairs[i] = bfloat_bits(source[i]);
   if (width % 2) pairs[width] = 0;
 }
-
-// target[j][i] = source[i][j] for a small row-major source (rows, columns). One work-item a row of the target.
-kernel void transpose(const global float *source, global float *target, int rows, int columns) {
-  const int j = get_global_id(0);
-  if (j >= columns) return;
-  for (int i = 0; i < rows; ++i) target[(size_t)j * rows + i] = source[(size_t)i * columns + j];
-}

@@ -66,22 +66,21 @@ extension Tape {
       output.buffer, statistics.buffer, rows, channels, epsilon, isReplay ? 0 : momentum)
     guard needsGradient(input, weight, bias) else { return output }
     record(output) { gradient, gradients in
-      func backward(_ inputMacros: [KernelKey.Macro], sum: Tensor?, result: Tensor?) throws {
+      func backward(sum: Tensor?, result: Tensor?) throws {
         let weightSum = weight.requiresGradient ? weight.gradientSum : nil
         let biasSum = bias.requiresGradient ? bias.gradientSum : nil
-        // What the macros and flags leave out is never touched: any buffer stands in for it.
+        // What the flags leave out is never touched: any buffer stands in for it.
         try context.run(
-          KernelKey("batch_norm", "batch_norm_backward", macros: macros + inputMacros),
+          KernelKey("batch_norm", "batch_norm_backward", macros: macros),
           over: [channels / vector * lanes], group: [lanes], input.buffer, weight.buffer, gradient.buffer,
           statistics.buffer, (sum ?? gradient).buffer, (result ?? gradient).buffer,
           (weightSum ?? gradient).buffer, (biasSum ?? gradient).buffer, rows, channels,
-          weightSum == nil ? 0 : 1,
-          biasSum == nil ? 0 : 1)
+          weightSum == nil ? 0 : 1, biasSum == nil ? 0 : 1, result == nil ? 0 : 1, sum == nil ? 0 : 1)
       }
-      guard input.requiresGradient else { return try backward([], sum: nil, result: nil) }
+      guard input.requiresGradient else { return try backward(sum: nil, result: nil) }
       try gradients.accumulate(into: input) { sum in
         let result = try Tensor(empty: input.shape, on: context)
-        try backward([.init("INPUT", 1)] + (sum == nil ? [] : [.init("ADD", 1)]), sum: sum, result: result)
+        try backward(sum: sum, result: result)
         return result
       }
     }

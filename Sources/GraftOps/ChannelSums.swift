@@ -59,13 +59,10 @@ private struct ChannelSums {
     let context = partials.context
     let perItem = context.traits.isCPU ? 1024 : 1
     let group = context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
-    var macros: [KernelKey.Macro] = []
-    if factor != nil { macros.append(.init("FACTOR", 1)) }
-    if base != nil { macros.append(.init("ADD", 1)) }
     try context.run(
-      KernelKey("channel_sums", "channel_sums_finish", macros: macros),
+      KernelKey("channel_sums", "channel_sums_finish"),
       over: [(partials.width + perItem - 1) / perItem], group: [group], partials.buffer,
       (factor ?? target).buffer, (base ?? target).buffer, target.buffer, part.rawValue, partials.width,
-      partials.shape[0], perItem)
+      partials.shape[0], perItem, factor == nil ? 0 : 1, base == nil ? 0 : 1)
   }
 }

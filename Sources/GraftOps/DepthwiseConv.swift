@@ -111,45 +111,38 @@ private struct DepthwiseConv {
     return (output.height >= 2 ? 2 : 1, output.width >= 4 ? 4 : 1)
   }
 
-  private func key(_ function: String, tile: Grid, isPadded: Bool, _ flags: [String] = []) -> KernelKey {
+  private func key(_ function: String, tile: Grid, isPadded: Bool) -> KernelKey {
     KernelKey(
       "depthwise_conv", function,
       macros: [
         .init("SIDE", side), .init("STRIDE", stride), .init("PADDED", isPadded ? 1 : 0),
-        .init("ROWS", tile.height), .init("COLUMNS", tile.width), .init("FRONT", front),
-        .init("VEC", plan.vector),
-      ] + flags.map { .init($0, 1) })
+        .init("ROWS", tile.height), .init("COLUMNS", tile.width), .init("VEC", plan.vector),
+      ])
   }
 
   func prepare(_ weight: Tensor) throws -> Tensor {
-    let taps = try Tensor(empty: [side * side, channels], on: context)
-    try context.run(
-      KernelKey("depthwise_conv", "depthwise_prepare", macros: [.init("SIDE", side)]), over: [channels],
-      group: [min(64, context.traits.maxWorkGroupSize)], weight.buffer, taps.buffer, channels)
-    return taps
+    try transposeMatrices(weight.reshaped([1, channels, side * side])).reshaped([side * side, channels])
   }
 
   func forward(_ x: Tensor, taps: Tensor, bias: Tensor?, into y: Tensor) throws {
     let tile = tile(output)
-    let kernel = key("depthwise_forward", tile: tile, isPadded: padding > 0, bias == nil ? [] : ["BIAS"])
+    let kernel = key("depthwise_forward", tile: tile, isPadded: padding > 0)
     // Without a bias the kernel does not read it: any buffer stands in.
     try context.run(
       kernel, over: [plan.items, images * strips(output, tile)], group: group, x.buffer, taps.buffer,
       (bias ?? taps).buffer, y.buffer, images, input.height, input.width, output.height, output.width,
-      channels,
-      padding)
+      channels, padding, front, bias == nil ? 0 : 1)
   }
 
   func inputGradient(_ dy: Tensor, taps: Tensor, addingTo sum: Tensor?, into dx: Tensor) throws {
     // At stride 1 it is a convolution over strips of dx, otherwise a gathering row by row.
     let tile = stride == 1 ? tile(input) : (1, 1)
     let kernel = key(
-      "depthwise_input_gradient", tile: tile, isPadded: stride > 1 || padding < side - 1,
-      sum == nil ? [] : ["ADD"])
+      "depthwise_input_gradient", tile: tile, isPadded: stride > 1 || padding < side - 1)
     try context.run(
       kernel, over: [plan.items, images * strips(input, tile)], group: group, dy.buffer, taps.buffer,
       (sum ?? dy).buffer, dx.buffer, images, input.height, input.width, output.height, output.width, channels,
-      padding)
+      padding, front, sum == nil ? 0 : 1)
   }
 
   func addWeightGradients(input x: Tensor, gradient dy: Tensor, weight: Tensor, bias: Tensor?) throws {
@@ -164,10 +157,9 @@ private struct DepthwiseConv {
     try context.run(
       key("depthwise_weight_partials", tile: tile, isPadded: padding > 0), over: [plan.items, blocks],
       group: group, x.buffer, dy.buffer, partials.buffer, images, input.height, input.width, output.height,
-      output.width, channels, padding, stripsPerBlock, blocks)
+      output.width, channels, padding, front, stripsPerBlock, blocks)
     try context.run(
-      KernelKey(
-        "depthwise_conv", "depthwise_weight_finish", macros: [.init("SIDE", side), .init("VEC", plan.vector)]),
+      key("depthwise_weight_finish", tile: tile, isPadded: padding > 0),
       over: [channels / plan.vector], group: [group[0]], partials.buffer, (weightSum ?? target).buffer,
       (biasSum ?? target).buffer, channels, blocks, weightSum == nil ? 0 : 1, biasSum == nil ? 0 : 1)
   }

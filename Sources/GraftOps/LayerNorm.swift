@@ -26,10 +26,9 @@ extension Tape {
       try gradients.accumulate(into: input) { sum in
         let result = try Tensor(empty: input.shape, on: context)
         try context.run(
-          KernelKey(
-            "layer_norm", "layer_norm_backward", sum == nil ? ["LANES": lanes] : ["LANES": lanes, "ADD": 1]),
-          over: [input.rows * lanes], group: [lanes], input.buffer, weight.buffer, gradient.buffer,
-          statistics.buffer, (sum ?? gradient).buffer, result.buffer, width)
+          KernelKey("layer_norm", "layer_norm_backward", ["LANES": lanes]), over: [input.rows * lanes],
+          group: [lanes], input.buffer, weight.buffer, gradient.buffer, statistics.buffer,
+          (sum ?? gradient).buffer, result.buffer, width, sum == nil ? 0 : 1)
         return result
       }
     }

@@ -34,7 +34,7 @@ struct LinearProduct {
         a, isTransposed ? .transposed(b) : .rowMajor(b), rows: rows, columns: columns, inner: inner,
         epilogue: epilogue, into: output)
     } else if columns <= 16 && inner >= 64 {
-      let matrix = isTransposed ? b : try transpose(b, rows: inner, columns: columns)
+      let matrix = isTransposed ? b : try transposeMatrices(b.reshaped([1, inner, columns]))
       try narrow(a, matrix, inner: inner, columns: columns, epilogue: epilogue, into: output)
     } else {
       let panels = try MatmulPanels(b, inner: inner, columns: columns, transposed: isTransposed)
@@ -52,14 +52,6 @@ struct LinearProduct {
       a.buffer, b.buffer, output.buffer, (epilogue.bias ?? output).buffer,
       (epilogue.residual ?? output).buffer,
       rows, columns, inner, epilogue.parts)
-  }
-
-  private func transpose(_ matrix: Tensor, rows: Int, columns: Int) throws -> Tensor {
-    let result = try Tensor(empty: [columns, rows], on: matrix.context)
-    try matrix.context.run(
-      KernelKey("pack", "transpose"), over: [columns], group: [1], matrix.buffer, result.buffer, rows, columns
-    )
-    return result
   }
 
   /// `base + gradient^T x`, (outputs, inputs): slices of the rows first, then their sum in order.
@@ -94,13 +86,11 @@ struct LinearProduct {
     let isCPU = partial.context.traits.isCPU
     let perItem = isCPU ? 1024 : 1
     let items = divided(rows * columns, perItem)
-    var macros: [KernelKey.Macro] = [.init("PER_ITEM_REDUCE", perItem)]
-    if isTransposed { macros.append(.init("TRANSPOSED", 1)) }
-    if base != nil { macros.append(.init("BASE", 1)) }
     let group = isCPU ? 1 : min(64, partial.context.traits.maxWorkGroupSize)
     try partial.context.run(
-      KernelKey("linear", "linear_reduce", macros: macros), over: [items], group: [group], partial.buffer,
-      (base ?? target).buffer, target.buffer, rows, columns, slices)
+      KernelKey("linear", "linear_reduce"), over: [items], group: [group], partial.buffer,
+      (base ?? target).buffer, target.buffer, rows, columns, slices, perItem, isTransposed ? 1 : 0,
+      base == nil ? 0 : 1)
   }
 
   /// Rows of a slice: enough slices to occupy the device beside the tiles, none shorter than 64 rows.

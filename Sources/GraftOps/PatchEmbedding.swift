@@ -19,8 +19,7 @@ package enum Patches {
     precondition(mean.count == 3 && std.count == 3, "a mean and a deviation a channel")
     return try extract(
       bytes, batch: bytes.shape[0], height: bytes.shape[1], width: bytes.shape[2], patch: patch,
-      scale: std.map { 1 / (255 * $0) }, offset: zip(mean, std).map { -$0 / $1 },
-      macros: [.init("PATCH", patch)])
+      scale: std.map { 1 / (255 * $0) }, offset: zip(mean, std).map { -$0 / $1 }, macros: [])
   }
 
   /// Patches of images (B, 3, height, width) that are normalised already.
@@ -31,7 +30,7 @@ package enum Patches {
       images.element == .float32 && images.shape.count == 4 && images.shape[1] == 3, "(B, 3, H, W)")
     return try extract(
       images, batch: images.shape[0], height: images.shape[2], width: images.shape[3], patch: patch,
-      scale: [1, 1, 1], offset: [0, 0, 0], macros: [.init("PATCH", patch), .init("FLOATS", 1)])
+      scale: [1, 1, 1], offset: [0, 0, 0], macros: [.init("FLOATS", 1)])
   }
 
   private static func extract(
@@ -51,8 +50,8 @@ package enum Patches {
     try context.run(
       KernelKey("patch_embed", "extract_patches", macros: macros), over: [(strips + perItem - 1) / perItem],
       group: [context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)], images.buffer,
-      output.buffer, height, width, scale[0], scale[1], scale[2], offset[0], offset[1], offset[2], strips,
-      perItem)
+      output.buffer, height, width, scale[0], scale[1], scale[2], offset[0], offset[1], offset[2], patch,
+      strips, perItem)
     return output
   }
 

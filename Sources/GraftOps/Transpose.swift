@@ -15,7 +15,8 @@ extension Tape {
   }
 }
 
-private func transposeMatrices(_ input: Tensor) throws -> Tensor {
+/// The same without a gradient.
+func transposeMatrices(_ input: Tensor) throws -> Tensor {
   precondition(input.shape.count == 3, "a stack of matrices")
   let (rows, columns) = (input.shape[1], input.shape[2])
   let output = try Tensor(empty: [input.shape[0], columns, rows], on: input.context)

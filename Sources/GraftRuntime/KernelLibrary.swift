@@ -68,13 +68,13 @@ package final class KernelLibrary: Sendable {
   /// about 0.1 s however small it is, and kernels of it that nobody launches next to nothing.
   private static let companions = [
     "activation", "channel_sums", "drop_path", "dropout", "elementwise", "layer_norm", "linear", "loss",
-    "optimizer",
-    "reduce",
-    "tokens", "transpose",
+    "optimizer", "pack", "patch_embed", "reduce", "tokens", "transpose",
   ]
 
-  /// What macros of theirs are without being asked for.
-  private static let defaults = ["LANES": "1", "ACTIVATION": "1", "PER_ITEM": "16"]
+  /// What macros are without being asked for, in every source.
+  private static let defaults = [
+    "LANES": "1", "ACTIVATION": "1", "PER_ITEM": "16", "PANEL": "32", "STORAGE": "0", "VEC": "16",
+  ]
 
   private let context: Handle
   private let device: Device
@@ -122,11 +122,11 @@ package final class KernelLibrary: Sendable {
   }
 
   private func programKey(_ key: KernelKey) -> ProgramKey {
-    let isPlain = key.macros.allSatisfy { Self.defaults[$0.name] == $0.value }
-    guard device.traits.isCPU, isPlain, Self.companions.contains(key.file) else {
-      return ProgramKey(files: [key.file], options: key.options)
-    }
-    return ProgramKey(files: Self.companions, options: KernelKey(key.file, key.function).options)
+    let macros = key.macros.filter { Self.defaults[$0.name] != $0.value }
+    let isShared = device.traits.isCPU && macros.isEmpty && Self.companions.contains(key.file)
+    return ProgramKey(
+      files: isShared ? Self.companions : [key.file],
+      options: KernelKey(key.file, key.function, macros: macros).options)
   }
 
   private func program(for key: KernelKey) throws -> Handle {
