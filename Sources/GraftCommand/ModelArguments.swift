@@ -49,8 +49,20 @@ struct ModelArguments: ParsableArguments {
     if isPEFT, let line = Assumptions(model.backbone.assumed, of: model.backbone.shape).line {
       reporter.note("\(path): \(line)")
     }
-    let decoded = try? transform.decoded(as: ImageTransform.self)
-    return (model, decoded ?? .squash(imageSize: model.backbone.shape.imageSize))
+    return (model, Self.transform(transform, imageSize: model.backbone.shape.imageSize))
+  }
+
+  /// How pictures are prepared for a model that is not loaded yet; nil where only the loaded model tells.
+  func preparation(of path: FilePath) -> PictureQueue.Preparation? {
+    guard (try? Self.isPEFT(path)) == false, let manifest = try? AdapterFolder(path: path).manifest else {
+      return nil
+    }
+    let imageSize = manifest.backbone.imageSize
+    return .init(transform: Self.transform(manifest.transform, imageSize: imageSize), imageSize: imageSize)
+  }
+
+  private static func transform(_ json: JSONValue, imageSize: Int) -> ImageTransform {
+    (try? json.decoded(as: ImageTransform.self)) ?? .squash(imageSize: imageSize)
   }
 
   private static func isPEFT(_ path: FilePath) throws -> Bool { try path.isFolder && PEFTFolder.isAt(path) }

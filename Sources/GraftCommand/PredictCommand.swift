@@ -48,6 +48,10 @@ struct PredictCommand: AsyncParsableCommand {
       }
       let context = try device.context(precision.precision.value)
       let pictures = images.flatMap { self.pictures($0, reporter) }
+      // Pictures are decoded while the models are loaded, where their folders tell how.
+      let ahead = models.compactMap { backbone.preparation(of: $0.path) }
+      let early =
+        ahead.count < models.count ? nil : try? queue(of: pictures, as: Set(ahead))
       var loaded: [LoadedModel] = []
       for path in models {
         let (model, transform) = try backbone.load(
@@ -55,9 +59,9 @@ struct PredictCommand: AsyncParsableCommand {
           batchSize: min(batchSize, pictures.count), on: context, reporter)
         loaded.append(LoadedModel(path: path, model: model, transform: transform))
       }
-      let queue = try PictureQueue(
-        pictures.map(\.file), as: Set(loaded.map(\.preparation)), batchSize: batchSize,
-        options: decoding.options)
+      let preparations = loaded.map(\.preparation)
+      let queue =
+        if let early, ahead == preparations { early } else { try queue(of: pictures, as: Set(preparations)) }
       var faults: [DataError] = []
       for start in stride(from: 0, to: pictures.count, by: batchSize) where Reporter.isHeard {
         let batch = pictures[start..<min(start + batchSize, pictures.count)]
@@ -78,6 +82,13 @@ struct PredictCommand: AsyncParsableCommand {
       }
       reporter.emit("done", ["images": .integer(answered), "models": .integer(models.count)])
     }
+  }
+
+  private func queue(
+    of pictures: [Picture], as preparations: Set<PictureQueue.Preparation>
+  ) throws -> PictureQueue {
+    try PictureQueue(
+      pictures.map(\.file), as: preparations, batchSize: batchSize, options: decoding.options)
   }
 
   /// What an argument stands for: itself, or all pictures below a folder.
