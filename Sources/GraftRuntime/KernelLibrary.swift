@@ -66,13 +66,13 @@ package final class KernelLibrary: Sendable {
 
   /// Sources that are one program on a CPU where every macro has its default: a program takes PoCL 3.1
   /// about 0.1 s however small it is, and kernels of it that nobody launches next to nothing.
-  private static let companions = [
+  static let companions = [
     "activation", "channel_sums", "drop_path", "dropout", "elementwise", "layer_norm", "linear", "loss",
     "optimizer", "pack", "patch_embed", "reduce", "tokens", "transpose",
   ]
 
-  /// What macros are without being asked for, in every source.
-  private static let defaults = [
+  /// What macros are without being asked for, in every source that has them.
+  static let defaults = [
     "LANES": "1", "ACTIVATION": "1", "PER_ITEM": "16", "PANEL": "32", "STORAGE": "0", "VEC": "16",
   ]
 
