@@ -10,6 +10,9 @@ struct ImageDecoder: Sendable {
   static let maximumSide = 65_535
   /// Largest file that is read into memory, in bytes.
   static let maximumFileBytes = 256 << 20
+  /// Open files that pictures leave to the device's driver: PoCL ends the process when it cannot open a kernel, which it
+  /// does while pictures are decoded.
+  private static let filesOfTheDriver = 3
 
   /// Makes of a picture's size the number that both sides may be divided by while it is decoded: 1, 2, 4 or 8.
   typealias Divisor = (_ width: Int, _ height: Int) -> Int
@@ -61,7 +64,7 @@ struct ImageDecoder: Sendable {
 
   private static func read(_ file: FilePath) throws(DataError) -> [UInt8] {
     do {
-      return try RegularFile.read(file, atMost: maximumFileBytes)
+      return try RegularFile.read(file, atMost: maximumFileBytes, sparing: filesOfTheDriver)
     } catch .tooLarge(let size, let limit) {
       throw .imageTooLarge(file, size: "\(size) bytes", limit: .fileBytes(limit))
     } catch .system(let errno)

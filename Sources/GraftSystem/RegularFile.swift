@@ -26,8 +26,12 @@ package enum FileFault: Error, Equatable, CustomStringConvertible {
 /// Reading of regular files: pipes, devices and folders are refused before a byte is read.
 package enum RegularFile {
   /// The bytes of a file that fits in memory.
-  package static func read(_ path: FilePath, atMost limit: Int) throws(FileFault) -> [UInt8] {
-    let (file, size) = try open(path)
+  ///
+  /// - Parameter spare: open files that the process may have beside it; it is refused as if there were no more.
+  package static func read(
+    _ path: FilePath, atMost limit: Int, sparing spare: Int = 0
+  ) throws(FileFault) -> [UInt8] {
+    let (file, size) = try open(path, sparing: spare)
     defer { try? file.close() }
     guard size <= limit else { throw .tooLarge(size: size, limit: limit) }
     var fault: FileFault?
@@ -52,7 +56,9 @@ package enum RegularFile {
   }
 
   /// Opens a regular file and says its size in bytes; the caller closes it.
-  package static func open(_ path: FilePath) throws(FileFault) -> (file: FileDescriptor, size: Int) {
+  package static func open(
+    _ path: FilePath, sparing spare: Int = 0
+  ) throws(FileFault) -> (file: FileDescriptor, size: Int) {
     let file: FileDescriptor
     do {
       // Not blocking: opening a pipe must not wait for its writer.
@@ -62,6 +68,8 @@ package enum RegularFile {
       throw [.noSuchFileOrDirectory, .notDirectory].contains(errno) ? .missing : .system(errno)
     }
     do {
+      // The lowest number that is free is given: those below are taken.
+      guard spare == 0 || Int(file.rawValue) + spare < mostOpenFiles else { throw Errno.tooManyOpenFiles }
       let status = try file.status()
       guard status.type == .regular else { throw FileFault.notRegular(isFolder: status.type == .directory) }
       return (file, Int(status.size))
@@ -69,5 +77,16 @@ package enum RegularFile {
       try? file.close()
       throw error as? FileFault ?? .system(Errno(any: error))
     }
+  }
+
+  /// How many files the process may have open, now.
+  private static var mostOpenFiles: Int {
+    var limit = rlimit()
+    #if canImport(Glibc)
+      let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    #else
+      let resource = RLIMIT_NOFILE
+    #endif
+    return getrlimit(resource, &limit) == 0 ? Int(clamping: limit.rlim_cur) : .max
   }
 }
