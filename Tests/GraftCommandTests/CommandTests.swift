@@ -231,8 +231,8 @@ struct CommandTests {
 
     let image = data + "/val/red/0.png"
     let predicted = try await Command.run(["predict", "--model", out, "--json", image, image])
-    #expect(predicted.status == 0 && predicted.lines.count == 3)
-    let first = predicted.lines[0]?["predictions"]?.arrayValue ?? []
+    #expect(predicted.status == 0 && predicted.answers.count == 3)
+    let first = predicted.answers[0]?["predictions"]?.arrayValue ?? []
     #expect(first.count == 3)
     #expect(abs(first.compactMap { $0.objectValue?["probability"]?.doubleValue }.reduce(0, +) - 1) < 1e-5)
 

@@ -277,13 +277,13 @@ struct CompareCommandTests {
     #expect(try await Command.train(data, b, "ila", Self.short).status == 0)
     let images = ["red", "blue"].map { data + "/val/\($0)/0.png" }
     let both = try await Command.run(["predict", "--model", a, "--model", b, "--json"] + images)
-    #expect(both.status == 0 && both.lines.count == 5 && both.last["models"] == 2, "\(both.errors)")
+    #expect(both.status == 0 && both.answers.count == 5 && both.last["models"] == 2, "\(both.errors)")
     for model in [a, b] {
       let alone = try await Command.run(["predict", "--model", model, "--json"] + images)
       let mine = both.lines.compactMap { $0 }.filter { $0["model"] == .string(model) }
-      #expect(mine == alone.lines.dropLast().compactMap { $0 } && mine.count == 2)
+      #expect(mine == alone.answers.dropLast().compactMap { $0 } && mine.count == 2)
     }
-    for (a, b) in [(0, 1), (0, 2)] { #expect(both.lines[a]?["logits"] != both.lines[b]?["logits"]) }
+    for (a, b) in [(0, 1), (0, 2)] { #expect(both.answers[a]?["logits"] != both.answers[b]?["logits"]) }
     let text = try await Command.run(["predict", "--model", a, "--model", b, images[0]])
     #expect(text.output.contains("\(images[0]) (\(a)): ") && text.output.contains("\(images[0]) (\(b)): "))
     let bad = try await Command.run(["predict", "--model", a, "--model", "nowhere", "--json", images[0]])

@@ -30,6 +30,8 @@ enum Command {
         try? JSONDecoder().decode(JSONValue.self, from: Data($0.utf8)).objectValue
       }
     }
+    /// The same, whether or not the driver had to compile.
+    var answers: [[String: JSONValue]?] { lines.filter { $0?["event"]?.stringValue != "compiling" } }
     var last: [String: JSONValue] { (lines.last ?? nil) ?? [:] }
   }
 
