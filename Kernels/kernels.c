@@ -26,6 +26,9 @@ static const char columns_text[] = {
 static const char common_text[] = {
 #embed "common.cl"
 };
+static const char declarations_text[] = {
+#embed "declarations.cl"
+};
 static const char depthwise_conv_text[] = {
 #embed "depthwise_conv.cl"
 };
@@ -91,6 +94,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(channel_sums),
     SOURCE(columns),
     SOURCE(common),
+    SOURCE(declarations),
     SOURCE(depthwise_conv),
     SOURCE(drop_path),
     SOURCE(dropout),

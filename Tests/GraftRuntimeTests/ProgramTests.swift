@@ -29,6 +29,37 @@ import Testing
     #expect(text.contains("nothing") || text.contains("CL_INVALID_KERNEL_NAME"))
   }
 
+  /// PoCL's own header takes longer to read than a kernel to compile.
+  @Test(arguments: ["", "-DSTORAGE=2", "-DSTORAGE=1 -DPAIRED=1", "-DLANES=8 -DVEC=1", "-DVEC=8"])
+  func declarationsAreAllThatKernelsUse(_ options: String) throws {
+    let context = try Context(Device.select())
+    guard context.traits.platform.contains("Portable Computing Language") else { return }
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+      "../../Kernels")
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
+      $0.hasSuffix(".cl")
+    }
+    let names = files.map { String($0.dropLast(3)) }.filter { $0 != "common" && $0 != "declarations" }
+    #expect(names.count > 20)
+    for name in names {
+      let source = try #require(kernelSource("common")) + #require(kernelSource(name))
+      let handle = try context.kernels.buildWithoutHeader(
+        source, name: name, options: "-cl-std=CL1.2 -w " + options)
+      #expect(handle != nil, "\(name) \(options)")
+    }
+  }
+
+  @Test func whatIsNotDeclaredNeedsTheHeader() throws {
+    let context = try Context(Device.select())
+    func build(_ text: String) throws -> Handle? {
+      try context.kernels.buildWithoutHeader(text, name: "test", options: "-w")
+    }
+    #expect(try build("kernel void f(global float *x) { x[0] = cos(x[0]); }") == nil)
+    #expect(
+      try build("kernel void f(global float *x) { x[0] = sqrt(x[0]); }") == nil, "it is not tried again")
+    #expect(try context.maxGroup(of: KernelKey("elementwise", "add")) >= 1)
+  }
+
   @Test func profilerCountsLaunches() throws {
     let context = try Context(Device.select())
     let buffer = try context.buffer(byteCount: 4096)
