@@ -12,7 +12,7 @@ extension Command {
     // Test runners ignore SIGPIPE, and children would go on doing so; a shell's do not. They also block most signals,
     // as children then do: what a script ends, it ends by SIGKILL.
     return try await run(
-      ["--default-signal=PIPE", "/bin/bash", "-c", "cd \"$FOLDER\"\n" + script], of: "/usr/bin/env",
+      ["--default-signal=PIPE,HUP", "/bin/bash", "-c", "cd \"$FOLDER\"\n" + script], of: "/usr/bin/env",
       environment: variables.merging(["FOLDER": folder.path]) { $1 })
   }
 }

@@ -56,6 +56,13 @@ extension TrainingState {
     if let difference = state.identity.difference(from: identity) {
       throw GraftError.cannotResume(folder: path, reason: "\(difference) differs from the interrupted run's.")
     }
+    // One buffer for all parameters, with gaps as the device's parts of buffers want them.
+    for (name, tensor) in optimizer.state {
+      guard let stored = file.tensors["optimizer.\(name)"], stored.shape != tensor.shape else { continue }
+      throw GraftError.cannotResume(
+        folder: path,
+        reason: "it was written on a device that aligns memory otherwise; go on there (--device).")
+    }
     var expected = model.stateShapes
     for (name, tensor) in optimizer.state { expected["optimizer.\(name)"] = tensor.shape }
     try file.requireTensors(expected)

@@ -115,9 +115,17 @@ import Testing
     try await Fixtures.withFolder { folder in
       try FileManager.default.copyItem(
         atPath: (Self.folder / "interrupted").string, toPath: (folder / "run").string)
-      let result = try await ResumeTests.run(
-        folder / "run", ResumeTests.recipe(ResumeTests.optimizers[0]), resumes: true
-      ).result
+      let recipe = ResumeTests.recipe(ResumeTests.optimizers[0])
+      let checkpoint = try Fixtures.open("format1/interrupted/checkpoint")
+      let moments = checkpoint.tensors["optimizer.first_moment"]?.shape
+      guard try moments == [ResumeTests.model().arena.gradients.count] else {
+        // Of a device that aligns memory otherwise: refused, with what to do.
+        await #expect(throws: GraftError.self) {
+          try await ResumeTests.run(folder / "run", recipe, resumes: true)
+        }
+        return
+      }
+      let result = try await ResumeTests.run(folder / "run", recipe, resumes: true).result
       #expect(!result.wasInterrupted && result.steps == 9)
       let (actual, expected) = try (
         SafetensorsFile(path: folder / "run/adapter_model.safetensors"), Fixtures.open("format1/finished")
