@@ -10,6 +10,7 @@ import GraftOps
 /// token alone. Source: arXiv 2409.11051 and its official code, class ILAdapter.
 struct ILAModule: SequentialModule {
   static var isTokenwise: Bool { false }
+  static var needsGrid: Bool { true }
 
   private let down, cls, pointwise, up: TrainableLinear
   private let norm1, norm2, norm3: TrainableBatchNorm
@@ -48,14 +49,14 @@ struct ILAModule: SequentialModule {
   }
 
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {
-    let x = tokens.values
+    let (x, cells) = (tokens.values, tokens.layout.grid)
     let batch = x.shape[0]
     let z = try tape.activation(norm1(down(x, on: tape), on: tape), .gelu)
     let (zCls, zPatches) = try tape.splitClassToken(z)
 
     let padding: Int
     if case .identity = residual { padding = kernel / 2 } else { padding = 0 }
-    let grid = tape.reshape(zPatches, to: [batch, tokens.rows, tokens.columns, z.shape[2]])
+    let grid = tape.reshape(zPatches, to: [batch, cells.rows, cells.columns, z.shape[2]])
     var patches = try tape.depthwiseConv(
       grid, weight: convolution.weight, bias: convolution.bias, stride: 1, padding: padding)
     let (rows, columns) = (patches.shape[1], patches.shape[2])
@@ -68,12 +69,11 @@ struct ILAModule: SequentialModule {
       up(tape.activation(norm3(joined, on: tape), .gelu), on: tape), probability: dropout)
 
     switch residual {
-    case .identity:
-      return Tokens(try tape.add(x, main), rows: rows, columns: columns)
+    case .identity: return tokens.with(try tape.add(x, main))
     case .convolution(let weight):
       let shrunk = try tape.depthwiseConvOnTokens(
-        x, grid: (tokens.rows, tokens.columns), weight: weight, bias: nil, stride: 1, padding: 0)
-      return Tokens(try tape.add(shrunk, main), rows: rows, columns: columns)
+        x, grid: (cells.rows, cells.columns), weight: weight, bias: nil, stride: 1, padding: 0)
+      return Tokens(try tape.add(shrunk, main), tokens.layout.changed(by: .cut(kernel / 2)))
     }
   }
 }

@@ -23,19 +23,6 @@ extension BackboneOptions {
   }
 }
 
-extension VisionTransformerShape {
-  /// What is computed with, as the command's options spell it.
-  public func value(of fact: BackboneFact) -> JSONValue {
-    switch fact {
-    case .heads: .integer(heads)
-    // The shortest decimal number that is read as the same Float: 1e-06, not 9.999999974752427e-07.
-    case .epsilon: .number(Double(epsilon.description) ?? Double(epsilon))
-    case .normalization: normalization.name.map { .string($0) } ?? normalization.values
-    case .activation: .string("gelu")
-    }
-  }
-}
-
 extension Normalization {
   /// The name of a well-known one.
   public var name: String? {
@@ -47,7 +34,7 @@ extension Normalization {
     }
   }
 
-  fileprivate var values: JSONValue {
+  var values: JSONValue {
     func list(_ numbers: [Float]) -> JSONValue {
       .array(numbers.map { .number(Double($0.description) ?? Double($0)) })
     }

@@ -14,24 +14,6 @@ public enum PositionResampling: String, Codable, CaseIterable, Sendable {
 
 /// Position embeddings for another image size than the backbone was trained on.
 public enum PositionEmbedding {
-  /// The size of a grid of patches.
-  public struct Grid: Equatable, Sendable {
-    /// Number of rows.
-    public let height: Int
-    /// Number of columns.
-    public let width: Int
-
-    /// Creates a size; both numbers are positive.
-    public init(height: Int, width: Int) {
-      precondition(height > 0 && width > 0, "a grid has rows and columns")
-      self.height = height
-      self.width = width
-    }
-
-    /// Number of patches.
-    public var count: Int { height * width }
-  }
-
   /// Resamples a grid as PyTorch's `interpolate` does.
   ///
   /// Each output is a weighted sum over rows, then over columns: `y[i, j, :] = sum_b v[j, b] * sum_a u[i,
@@ -52,20 +34,20 @@ public enum PositionEmbedding {
     precondition(dimension > 0 && values.count == old.count * dimension, "values do not fill the grid")
     if old == new { return values }
     let input = values.map(Double.init)
-    let rows = convention.taps(from: old.height, to: new.height)
-    let columns = convention.taps(from: old.width, to: new.width)
+    let rows = convention.taps(from: old.rows, to: new.rows)
+    let columns = convention.taps(from: old.columns, to: new.columns)
 
-    let line = old.width * dimension
-    var tall = [Double](repeating: 0, count: new.height * line)
+    let line = old.columns * dimension
+    var tall = [Double](repeating: 0, count: new.rows * line)
     for (i, taps) in rows.enumerated() {
       for tap in taps {
         for k in 0..<line { tall[i * line + k] += tap.weight * input[tap.index * line + k] }
       }
     }
     var output = [Double](repeating: 0, count: new.count * dimension)
-    for i in 0..<new.height {
+    for i in 0..<new.rows {
       for (j, taps) in columns.enumerated() {
-        let target = (i * new.width + j) * dimension
+        let target = (i * new.columns + j) * dimension
         for tap in taps {
           let source = i * line + tap.index * dimension
           for k in 0..<dimension { output[target + k] += tap.weight * tall[source + k] }

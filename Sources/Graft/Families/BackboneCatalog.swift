@@ -1,18 +1,26 @@
-/// An architecture of timm's that ``VisionTransformer`` computes, with the weights that timm has for it.
+public import SystemPackage
+
+/// The architectures by timm's names.
+public enum BackboneCatalog {
+  /// The families.
+  public static let families: [any Architecture.Type] = [ViT.self]
+}
+
+/// An architecture of timm's, with the weights that timm has for it.
 ///
 /// Plain Vision Transformers: one class token, which is read at the end; a LayerNorm before each branch and at the end;
 /// `qkv` with a bias; an MLP with the exact GELU; perhaps a layer scale. What differs in anything is not in the list,
 /// however alike its name. `tools/fixtures/architectures.py` finds the list in timm itself, and a test compares.
-public struct Architecture: Sendable {
+public struct NamedArchitecture: Sendable {
   /// timm's name, without a tag.
   public let name: String
   /// Sizes and conventions; pixels are scaled as for the weights that timm takes by default.
-  public let shape: VisionTransformerShape
+  public let architecture: any Architecture
   /// Pre-trained weights by the tag that follows the name and a dot, with what their pixels are scaled by.
   public let tags: [String: Normalization]
 
   /// All of them, in the order of their sizes.
-  public static let all: [Architecture] = [
+  fileprivate static let plain: [NamedArchitecture] = [
     .init("vit_tiny_patch16_224", 16, 224, .tiny, half: "augreg_in21k augreg_in21k_ft_in1k"),
     .init("vit_tiny_patch16_384", 16, 384, .tiny, half: "augreg_in21k_ft_in1k"),
     .init("vit_small_patch32_224", 32, 224, .small, half: "augreg_in21k augreg_in21k_ft_in1k"),
@@ -90,7 +98,7 @@ public struct Architecture: Sendable {
     half: String = "", imageNet: String = "", clip: String = ""
   ) {
     self.name = name
-    shape = VisionTransformerShape(
+    architecture = ViT(
       imageSize: imageSize, patchSize: patch, width: blocks.width, depth: blocks.depth, heads: blocks.heads,
       hiddenWidth: blocks.hidden, hasLayerScale: blocks.hasLayerScale, normalization: normalization)
     var tags: [String: Normalization] = [:]
@@ -103,9 +111,28 @@ public struct Architecture: Sendable {
   }
 }
 
-extension Architecture {
-  /// The architecture of that very name.
-  static func named(_ name: some StringProtocol) -> Architecture? { all.first { $0.name == name } }
+extension BackboneCatalog {
+  /// All architectures, in the order of their sizes.
+  public static let all: [NamedArchitecture] = NamedArchitecture.plain
+
+  /// The architecture behind a timm name such as `vit_base_patch16_224`, perhaps with the tag of its weights:
+  /// `vit_base_patch16_224.mae`.
+  ///
+  /// - Throws: ``GraftError/unknownArchitecture(_:nearest:meaning:)``, ``GraftError/unknownWeights(_:of:known:)``.
+  public static func named(_ name: String) throws -> any Architecture {
+    let parts = name.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+    let base = String(parts[0])
+    guard let entry = all.first(where: { $0.name == base }) else {
+      throw GraftError.unknownArchitecture(
+        name, nearest: nearest(to: base, in: all.map(\.name), within: base.count / 3), meaning: whyNot(base))
+    }
+    guard parts.count == 2 else { return entry.architecture }
+    let tag = String(parts[1])
+    guard let normalization = entry.tags[tag] else {
+      throw GraftError.unknownWeights(tag, of: base, known: entry.tags.keys.sorted())
+    }
+    return try entry.architecture.replacing(by: BackboneOptions(normalization: normalization))
+  }
 
   /// What a part of a name says of a model that Graft does not compute.
   ///
@@ -152,5 +179,31 @@ extension Architecture {
   /// What is known of an architecture that is not in ``all``, by its name.
   static func whyNot(_ name: String) -> String? {
     others.first { name.lowercased().contains($0.part) }?.meaning
+  }
+}
+
+extension BackboneCatalog {
+  /// The architecture that a checkpoint's header shows; no weight is loaded.
+  ///
+  /// - Throws: `CheckpointError` when the file is damaged or of another kind of model.
+  public static func read(_ path: FilePath, options: BackboneOptions = .init()) throws -> any Architecture {
+    try ViT(reading: SafetensorsFile(path: path), options: options)
+  }
+}
+
+extension BackboneShape {
+  /// The shape that a checkpoint's header shows; no weight is loaded.
+  ///
+  /// - Throws: `CheckpointError` when the file is damaged or of another kind of model.
+  public init(path: FilePath, options: BackboneOptions = .init()) throws {
+    self = try BackboneCatalog.read(path, options: options).shape()
+  }
+
+  /// The shape behind a timm name; see ``BackboneCatalog/named(_:)``.
+  ///
+  /// - Throws: ``GraftError`` for a name that is not known, or a size that does not fit.
+  public init(named name: String, imageSize: Int? = nil) throws {
+    let architecture = try BackboneCatalog.named(name)
+    self = try (imageSize.map { try architecture.resized(to: $0) } ?? architecture).shape()
   }
 }
