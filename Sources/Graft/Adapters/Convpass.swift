@@ -104,7 +104,7 @@ struct ConvpassModule: ParallelModule {
 
   func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
     var hidden = try tape.activation(down(input.values, on: tape), .quickGELU)
-    hidden = try tape.unfoldTokens(hidden, grid: (input.rows, input.columns), side: 3)
+    hidden = try tape.unfoldTokens(hidden, grid: (input.rows, input.columns), side: 3, front: 1)
     hidden = try tape.activation(convolution(hidden, on: tape), .quickGELU)
     hidden = try tape.dropout(hidden, probability: dropout)
     return try tape.add(sum, up(hidden, scaledBy: scale, on: tape))

@@ -51,7 +51,7 @@ struct ILAModule: SequentialModule {
     let x = tokens.values
     let batch = x.shape[0]
     let z = try tape.activation(norm1(down(x, on: tape), on: tape), .gelu)
-    let (zCls, zPatches) = try tape.splitClassToken(z)
+    let (zCls, zPatches) = try tape.splitFront(z, count: 1)
 
     let padding: Int
     if case .identity = residual { padding = kernel / 2 } else { padding = 0 }
@@ -63,7 +63,7 @@ struct ILAModule: SequentialModule {
     patches = try pointwise(patches, on: tape)
     patches = tape.reshape(patches, to: [batch, rows * columns, z.shape[2]])
 
-    let joined = try tape.joinClassToken(cls(zCls, on: tape), patches)
+    let joined = try tape.joinFront(zCls.map { try cls($0, on: tape) }, patches)
     let main = try tape.dropout(
       up(tape.activation(norm3(joined, on: tape), .gelu), on: tape), probability: dropout)
 
@@ -72,7 +72,7 @@ struct ILAModule: SequentialModule {
       return Tokens(try tape.add(x, main), rows: rows, columns: columns)
     case .convolution(let weight):
       let shrunk = try tape.depthwiseConvOnTokens(
-        x, grid: (tokens.rows, tokens.columns), weight: weight, bias: nil, stride: 1, padding: 0)
+        x, grid: (tokens.rows, tokens.columns), weight: weight, bias: nil, stride: 1, padding: 0, front: 1)
       return Tokens(try tape.add(shrunk, main), rows: rows, columns: columns)
     }
   }

@@ -134,7 +134,7 @@ public final class VisionTransformer {
     let tokens = try advance(
       embed(patches, sites: sites, classToken: classToken, on: tape), through: 0..<blocks.count, sites: sites,
       keeping: .classToken, regularization: regularization, on: tape)
-    return try finalNorm(tape.classToken(tokens.values), sites: sites, on: tape)
+    return try finalNorm(tape.token(tokens.values, at: 0), sites: sites, on: tape)
   }
 
   /// The tokens after some of the blocks.
@@ -165,8 +165,8 @@ public final class VisionTransformer {
     let batch = patches.rows / (grid * grid)
     let embedded = try sites.adjust(
       tape.linear(patches, self.patches), of: .patchEmbedding, reading: patches, on: tape)
-    let sequence = try tape.prependClassToken(
-      tape.reshape(embedded, to: [batch, grid * grid, shape.width]), cls: classToken ?? self.classToken,
+    let sequence = try tape.prependTokens(
+      tape.reshape(embedded, to: [batch, grid * grid, shape.width]), prefix: classToken ?? self.classToken,
       position: position)
     return Tokens(sequence, rows: grid, columns: grid)
   }

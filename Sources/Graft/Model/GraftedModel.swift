@@ -141,7 +141,7 @@ public final class GraftedModel {
       // No probability is above 1: such an exit is not asked.
       guard isLast || thresholds[exit] <= 1 else { continue }
       let logits = try rows(
-        self.logits(of: tape.classToken(tokens.values), head, on: tape).floats())
+        self.logits(of: tape.token(tokens.values, at: 0), head, on: tape).floats())
       let places = logits.indices.filter { place in
         let leaves = isLast || confidence(logits[place]) >= thresholds[exit]
         if leaves { decisions[staying[place]] = Decision(logits: logits[place], exit: exit) }
@@ -208,7 +208,7 @@ public final class GraftedModel {
         keeping: head.blocks == heads.last?.blocks ? .classToken : .all, regularization: regularization,
         on: tape)
       below = head.blocks
-      return try tape.classToken(tokens.values)
+      return try tape.token(tokens.values, at: 0)
     }
   }
 
@@ -275,7 +275,7 @@ public final class GraftedModel {
     }
     var features = try heads.prefix(prefix.heads).map { head in
       try advance(to: head.blocks)
-      return try tape.classToken(tokens.values)
+      return try tape.token(tokens.values, at: 0)
     }
     if prefix.heads < heads.count {
       try advance(to: prefix.blocks)
