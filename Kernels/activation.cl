@@ -1,7 +1,7 @@
 // y = f(x) over contiguous arrays of `count` floats, and its gradient dx = dy * f'(x).
 // Work-item i covers elements [i * per_item, (i + 1) * per_item).
 //
-// ACTIVATION  which f: 1 GELU (exact, by erf), 2 QuickGELU x / (1 + exp(-1.702 x)), 3 ReLU. Default 1.
+// ACTIVATION  which f (activate in common.cl). Default 1.
 // BFLOAT_RESULT  of dx (common.cl).
 // ADD         defined: dx also adds sum_so_far, the gradient that x received elsewhere.
 
@@ -9,37 +9,14 @@
 #define ACTIVATION 1
 #endif
 
-#if ACTIVATION == 1
-#define F(SUFFIX, FLOATS, x) gelu##SUFFIX(x)
-#define F_GRADIENT(SUFFIX, FLOATS, x) gelu_gradient##SUFFIX(x)
-#elif ACTIVATION == 2
-#define F(SUFFIX, FLOATS, x) ((x) / (1.0f + exp##SUFFIX(-1.702f * (x))))
-#define DEFINE_QUICK_GRADIENT(SUFFIX, FLOATS)              \
-  inline FLOATS quick_gradient##SUFFIX(FLOATS x) {         \
-    const FLOATS s = 1.0f / (1.0f + exp##SUFFIX(-1.702f * x)); \
-    return s * fma(1.702f * x, 1.0f - s, (FLOATS)(1.0f));  \
-  }
-DEFINE_QUICK_GRADIENT(16, float16)
-DEFINE_QUICK_GRADIENT(1, float)
-#define F_GRADIENT(SUFFIX, FLOATS, x) quick_gradient##SUFFIX(x)
-#else
-// Written so that a NaN passes: it compares false.
-#define F(SUFFIX, FLOATS, x) ((x) < 0.0f ? (FLOATS)(0.0f) : (x))
-#define F_GRADIENT(SUFFIX, FLOATS, x) ((x) > 0.0f ? (FLOATS)(1.0f) : (FLOATS)(0.0f))
-#endif
-
 kernel void activation_forward(const global float *x, global float *y, int count, int per_item) {
   const int begin = get_global_id(0) * per_item;
   const int end = min(begin + per_item, count);
   int i = begin;
   for (; i + 16 <= end; i += 16) {
-    const float16 v = VLOAD(x + i);
-    VSTORE(F(16, float16, v), y + i);
+    VSTORE(activate16(VLOAD(x + i), ACTIVATION), y + i);
   }
-  for (; i < end; ++i) {
-    const float v = x[i];
-    y[i] = F(1, float, v);
-  }
+  for (; i < end; ++i) y[i] = activate1(x[i], ACTIVATION);
 }
 
 kernel void activation_backward(const global float *x, const global float *dy, const global float *sum_so_far,
@@ -48,16 +25,14 @@ kernel void activation_backward(const global float *x, const global float *dy, c
   const int end = min(begin + per_item, count);
   int i = begin;
   for (; i + 16 <= end; i += 16) {
-    const float16 v = VLOAD(x + i);
-    float16 d = VLOAD(dy + i) * F_GRADIENT(16, float16, v);
+    float16 d = VLOAD(dy + i) * activate_gradient16(VLOAD(x + i), ACTIVATION);
 #ifdef ADD
     d += VLOAD(sum_so_far + i);
 #endif
     STORE_RESULT16(d, dx + i);
   }
   for (; i < end; ++i) {
-    const float v = x[i];
-    float d = dy[i] * F_GRADIENT(1, float, v);
+    float d = dy[i] * activate_gradient1(x[i], ACTIVATION);
 #ifdef ADD
     d += sum_so_far[i];
 #endif

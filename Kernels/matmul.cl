@@ -10,8 +10,8 @@
 // STORAGE   of the panels (common.cl).
 // BFLOAT_RESULT  of y (common.cl), in the register-tiled kernel.
 // PARTS     of the last step, a sum: 1 bias is added, 2 residual is added after f, 4 pre is written, for the gradient of
-//           f, and 8 times f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0. The register-tiled
-//           kernel takes it as an argument: each program took a CPU's compiler a quarter of a second.
+//           f, and 8 times f (activate in common.cl). Default 0. The register-tiled kernel takes it as an argument: each
+//           program took a CPU's compiler a quarter of a second.
 // LOCAL     defined: the kernel in local memory, for GPUs; otherwise the register-tiled one, for CPUs.
 // DOT_PRODUCT  defined: the register-tiled kernel on pairs of bf16, by an instruction of x86 processors (AVX512-BF16).
 //           A (m, ceil(k / 2)) and the panels hold pairs (pack.cl), and k counts pairs.
@@ -25,17 +25,6 @@
 #define HAS_BIAS(parts) ((parts) & 1)
 #define HAS_RESIDUAL(parts) ((parts) & 2)
 #define KEEPS_PRE(parts) ((parts) & 4)
-
-#define DEFINE_ACTIVATE(SUFFIX, FLOATS)                               \
-  inline FLOATS activate##SUFFIX(FLOATS x, int f) {                   \
-    if (f == 1) return gelu##SUFFIX(x);                               \
-    if (f == 2) return x / (1.0f + exp##SUFFIX(-1.702f * x));         \
-    /* Written so that a NaN passes: it compares false. */            \
-    if (f == 3) return x < 0.0f ? (FLOATS)(0.0f) : x;                 \
-    return x;                                                         \
-  }
-DEFINE_ACTIVATE(1, float)
-DEFINE_ACTIVATE(16, float16)
 
 #ifndef PANEL
 #define PANEL 32

@@ -56,7 +56,7 @@ package enum LinearCases {
         cases.append(Frozen(rows: m, outputs: n, inputs: k, variant: variant))
       }
       cases.append(Frozen(rows: 7, outputs: 19, inputs: 5, hasBias: false, variant: variant))
-      for activation in [Activation.gelu, .quickGELU, .relu] {
+      for activation in ActivationCases.kinds {
         cases.append(Frozen(rows: 14, outputs: 37, inputs: 6, activation: activation, variant: variant))
         cases.append(
           Frozen(rows: 9, outputs: 48, inputs: 5, activation: activation, hasResidual: true, variant: variant)
@@ -152,7 +152,7 @@ package enum LinearCases {
         for index in values.indices {
           if shape.activation != .none {
             magnitudes[index] += max(abs(values[index]), 0.05)
-            values[index] = activated(values[index], shape.activation)
+            values[index] = ActivationCases.value(shape.activation, of: values[index])
           }
           if shape.hasResidual {
             values[index] += inputs[1][index]
@@ -164,15 +164,6 @@ package enum LinearCases {
     if shape.variant == .cpuDotProduct { result.numbers = .bfloats }
     result.holdsRegisterTiles = shape.variant == .cpuRegisterTiled
     return result
-  }
-
-  private static func activated(_ x: Double, _ kind: Activation) -> Double {
-    switch kind {
-    case .none: x
-    case .gelu: x * 0.5 * erfc(-x / 2.0.squareRoot())
-    case .quickGELU: x / (1 + exp(-1.702 * x))
-    case .relu: max(x, 0)
-    }
   }
 
   private struct Trainable {
