@@ -16,6 +16,7 @@ package enum AllCases {
   private static let checks: [OperationCase] = [
     LayerNormCases.checks,
     ActivationCases.checks,
+    GatedCases.checks,
     ElementwiseCases.checks,
     LinearCases.checks,
     GroupedLinearCases.checks,
@@ -43,6 +44,7 @@ package enum AllCases {
   private static let benchmarks: [OperationCase] = [
     LayerNormCases.benchmarks,
     ActivationCases.benchmarks,
+    GatedCases.benchmarks,
     ElementwiseCases.benchmarks,
     LinearCases.benchmarks,
     GroupedLinearCases.benchmarks,
