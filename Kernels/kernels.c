@@ -71,6 +71,9 @@ static const char patch_embed_text[] = {
 static const char reduce_text[] = {
 #embed "reduce.cl"
 };
+static const char rotary_text[] = {
+#embed "rotary.cl"
+};
 static const char scale_shift_text[] = {
 #embed "scale_shift.cl"
 };
@@ -109,6 +112,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(pack),
     SOURCE(patch_embed),
     SOURCE(reduce),
+    SOURCE(rotary),
     SOURCE(scale_shift),
     SOURCE(tokens),
     SOURCE(transpose),
