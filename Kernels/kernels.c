@@ -44,6 +44,9 @@ static const char elementwise_text[] = {
 static const char grouped_linear_text[] = {
 #embed "grouped_linear.cl"
 };
+static const char head_norm_text[] = {
+#embed "head_norm.cl"
+};
 static const char kronecker_text[] = {
 #embed "kronecker.cl"
 };
@@ -103,6 +106,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(dropout),
     SOURCE(elementwise),
     SOURCE(grouped_linear),
+    SOURCE(head_norm),
     SOURCE(kronecker),
     SOURCE(layer_norm),
     SOURCE(linear),
