@@ -95,7 +95,8 @@ struct ConvpassModule: ParallelModule {
 
   func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
     var hidden = try tape.activation(down(input.values, on: tape), .quickGELU)
-    hidden = try tape.unfoldTokens(hidden, grid: (input.layout.grid.rows, input.layout.grid.columns), side: 3)
+    let (cells, front) = (input.layout.grid, input.layout.front)
+    hidden = try tape.unfoldTokens(hidden, grid: (cells.rows, cells.columns), side: 3, front: front)
     hidden = try tape.activation(convolution(hidden, on: tape), .quickGELU)
     hidden = try tape.dropout(hidden, probability: dropout)
     return try tape.add(sum, up(hidden, scaledBy: scale, on: tape))

@@ -125,6 +125,7 @@ public struct ILA: Adapter {
   private func joinModule(_ block: Int, shrinks: Bool, _ shape: BackboneShape, _ plan: inout AdapterPlan) {
     let (name, width) = ("blocks.\(block).ila", shape.start.width)
     let (k, taps) = (bottleneck, kernel * kernel)
+    let hasFront = shape.start.prefix > 0
     let tiny = Initializer.normal(mean: 0, deviation: 1e-6)
     let fanIn = { (count: Int) in Initializer.uniform(bound: 1 / Float(count).squareRoot()) }
     plan.declareLinear(
@@ -134,7 +135,7 @@ public struct ILA: Adapter {
       "\(name).conv", outputs: k, inputs: 1, kernel: [kernel, kernel],
       weight: .xavier(fanIn: taps, fanOut: k * taps), bias: fanIn(taps))
     plan.declareBatchNorm("\(name).norm2", channels: k)
-    for part in ["pointwise", "cls"] {
+    for part in hasFront ? ["pointwise", "cls"] : ["pointwise"] {
       plan.declareLinear(
         "\(name).\(part)", outputs: k, inputs: k, kernel: [1, 1], weight: .xavier(fanIn: k, fanOut: k),
         bias: fanIn(k))
@@ -151,10 +152,10 @@ public struct ILA: Adapter {
       macs: { before, after in
         let cells = after.grid.count
         let bottleneckPath =
-          before.count * width * k + k * k + cells * (taps * k + k * k) + after.count * k * width
+          before.count * width * k + before.front * k * k + cells * (taps * k + k * k) + after.count * k * width
         return bottleneckPath + (shrinks ? cells * taps * width : 0)
       }, change: shrinks ? .cut(kernel / 2) : .none
-    ) { try ILAModule(name, settings, shrinks: shrinks, dropout: dropout, $0) }
+    ) { try ILAModule(name, settings, shrinks: shrinks, hasFront: hasFront, dropout: dropout, $0) }
   }
 
   private func residualInitializer(_ width: Int, _ taps: Int) -> Initializer {

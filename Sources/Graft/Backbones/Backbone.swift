@@ -114,14 +114,14 @@ public final class Backbone {
     let layout = shape.start
     let batch = input.rows / layout.grid.count
     let embedded = try pass.apply(patches, to: input)
-    let sequence = try pass.tape.prependClassToken(
+    let sequence = try pass.tape.prependTokens(
       pass.tape.reshape(embedded, to: [batch, layout.grid.count, layout.width]),
-      cls: classToken ?? self.classToken, position: position)
+      prefix: classToken ?? self.classToken, position: position)
     return Tokens(sequence, layout)
   }
 
   /// What an early exit reads of the tokens that leave a block, (B, D): pooled as at the end, without the norm there.
-  func pooled(_ tokens: Tokens, on tape: Tape) throws -> Tensor { try tape.classToken(tokens.values) }
+  func pooled(_ tokens: Tokens, on tape: Tape) throws -> Tensor { try tape.token(tokens.values, at: 0) }
 
   /// The feature (B, featureWidth) of tokens that leave the last block: norm and pooling in the family's order.
   func feature(_ tokens: Tokens, _ pass: Pass) throws -> Tensor {

@@ -321,7 +321,7 @@ import Testing
     #expect(abs(mean - 1) < 3e-4 && abs(deviation - 1e-3) < 2e-4)
     let ones = try Tensor([Float](repeating: 1, count: 37 * 64), shape: [1, 37, 64], on: context)
     let output = try Tape().depthwiseConvOnTokens(
-      ones, grid: (6, 6), weight: weight, bias: nil, stride: 1, padding: 0)
+      ones, grid: (6, 6), weight: weight, bias: nil, stride: 1, padding: 0, front: 1)
     #expect(output.shape == [1, 17, 64])
     let values = try output.floats()
     #expect(values[..<64].allSatisfy { $0 == 1 })

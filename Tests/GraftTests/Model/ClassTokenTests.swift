@@ -18,7 +18,7 @@ import Testing
   @Test func theClassTokenIsTheSameToTheBit() throws {
     let (all, one) = try (end(.all), end(.first(1)))
     #expect(one.shape == [3, 1, all.shape[2]] && all.shape[1] > 1)
-    #expect(try Tape().classToken(all).floats() == Tape().classToken(one).floats())
+    #expect(try Tape().token(all, at: 0).floats() == Tape().token(one, at: 0).floats())
   }
 
   /// Reads neighbours, as a convolution does.
