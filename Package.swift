@@ -47,6 +47,7 @@ let package = Package(
     .systemLibrary(
       name: "CWebP", pkgConfig: "libwebpdemux",
       providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
 
     // Swift, from the ground up: imports only go down.
     .target(
@@ -66,7 +67,9 @@ let package = Package(
     .target(name: "GraftCases", dependencies: ["GraftSystem", "GraftOps"], swiftSettings: settings),
     .target(
       name: "Graft",
-      dependencies: ["GraftSystem", "GraftOps", .product(name: "SystemPackage", package: "swift-system")],
+      dependencies: [
+        "GraftSystem", "GraftOps", "CZlib", .product(name: "SystemPackage", package: "swift-system"),
+      ],
       swiftSettings: settings),
     .target(
       name: "GraftData",

@@ -13,7 +13,7 @@ from pathlib import Path
 import setup
 
 # What the tests and the command link; the C++ library comes with these.
-LIBRARIES = ["ocl-icd-libopencl1", "libclblast1", "libturbojpeg0", "libpng16-16", "libwebp7", "libwebpdemux2"]
+LIBRARIES = ["ocl-icd-libopencl1", "libclblast1", "libturbojpeg0", "libpng16-16", "libwebp7", "libwebpdemux2", "zlib1g"]
 
 
 def make(release: str, packages: Sequence[str]) -> Path:

@@ -36,10 +36,11 @@ DEBIAN_PACKAGES = [
     "libturbojpeg0-dev",
     "libpng-dev",
     "libwebp-dev",
+    "zlib1g-dev",
     "pkg-config",
     "fonts-lato",
 ]
-BREW_PACKAGES = ["clblast", "jpeg-turbo", "libpng", "pkgconf", "webp"]
+BREW_PACKAGES = ["clblast", "jpeg-turbo", "libpng", "pkgconf", "webp", "zlib"]
 
 # Pillow is pinned because its version decides the bytes of the pictures that tools/data.py draws.
 ENVIRONMENTS: dict[str, list[str]] = {

@@ -44,7 +44,7 @@ public struct AdapterFolder: Sendable {
   /// Refuses another backbone than the one that the adapter was trained on.
   ///
   /// - Parameters:
-  ///   - hash: The ``SafetensorsFile/contentHash`` of the backbone at hand.
+  ///   - hash: The ``TensorFile/contentHash`` of the backbone at hand.
   ///   - width: Its width.
   /// - Throws: ``CheckpointError/wrongWidth(path:expected:actual:)`` or
   ///   ``CheckpointError/wrongBackbone(path:expectedHash:actualHash:)``.

@@ -32,7 +32,7 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
   public struct Backbone: Codable, Equatable, Sendable {
     /// timm's name of the architecture, such as `"vit_small_patch14_dinov2"`.
     public var architecture: String
-    /// The ``SafetensorsFile/contentHash`` of its file.
+    /// The ``TensorFile/contentHash`` of its file.
     public var contentHash: String
     /// Length of a token.
     public var width: Int

@@ -9,14 +9,18 @@ public enum CheckpointError: Error, Equatable, Sendable {
   case missingFile(path: FilePath)
   /// The file is there and cannot be read; `reason` holds the system's own words.
   case unreadable(path: FilePath, reason: String)
-  /// The file is not in the safetensors format at all; `advice` says how to make one of it, in whole sentences.
-  case notSafetensors(path: FilePath, reason: String, advice: String? = nil)
+  /// The file is not in a format that is read here, or holds what is not read; `advice` says what to do about it, in whole
+  /// sentences.
+  case notWeights(path: FilePath, reason: String, advice: String? = nil)
   /// The file ends before what its header promises; sizes in bytes.
   case truncated(path: FilePath, neededBytes: Int, actualBytes: Int)
   /// The safetensors header breaks a rule of the format or contradicts the file.
   case malformedHeader(path: FilePath, detail: String)
+  /// Something in the file breaks a rule of its format or contradicts the rest of it.
+  case malformedFile(path: FilePath, detail: String)
   /// The tensors are not the expected ones.
-  case tensorMismatch(path: FilePath, missing: [String], unexpected: [String], misshapen: [Misshapen])
+  case tensorMismatch(
+    path: FilePath, missing: [String], unexpected: [String], misshapen: [Misshapen])
   /// A tensor tells, by being there or by being missing, that this is another model, or the same in other names;
   /// `meaning` says which one and what to do, in whole sentences.
   case unsupportedModel(path: FilePath, tensor: String, isThere: Bool = true, meaning: String)
@@ -27,7 +31,7 @@ public enum CheckpointError: Error, Equatable, Sendable {
   /// The backbone of an adapter's folder is not where it was in training, nor beside the folder; `recorded` is nil where
   /// the folder does not say which it is.
   case missingBackbone(path: FilePath, recorded: FilePath?)
-  /// The adapter was trained on another backbone; the hashes are those of ``SafetensorsFile/contentHash``.
+  /// The adapter was trained on another backbone; the hashes are those of ``TensorFile/contentHash``.
   case wrongBackbone(path: FilePath, expectedHash: String, actualHash: String)
   /// The adapter was trained on a backbone of another width.
   case wrongWidth(path: FilePath, expected: Int, actual: Int)
@@ -69,20 +73,29 @@ extension CheckpointError: CustomStringConvertible {
       return "\(printable(path)): no such file or folder. Check the spelling of the path."
     case .unreadable(let path, let reason):
       return "\(printable(path)): cannot be read: \(reason)."
-    case .notSafetensors(let path, let reason, let advice):
-      return "\(printable(path)): not a safetensors file: \(reason).\(advice.map { " \($0)" } ?? "")"
+    case .notWeights(let path, let reason, let advice):
+      return
+        "\(printable(path)): cannot be used as weights: \(reason).\(advice.map { " \($0)" } ?? "")"
     case .truncated(let path, let needed, let actual):
-      return "\(printable(path)): truncated: its header needs \(needed) bytes and the file has \(actual). "
+      return
+        "\(printable(path)): truncated: its header needs \(needed) bytes and the file has \(actual). "
         + "Download or copy it again."
     case .malformedHeader(let path, let detail):
       return "\(printable(path)): refused, its safetensors header is wrong: \(detail). "
         + "Download the file again, or save it with an up-to-date safetensors library."
+    case .malformedFile(let path, let detail):
+      return
+        "\(printable(path)): refused, it is damaged or made by hand: \(detail). Download or copy it again."
     case .tensorMismatch(let path, let missing, let unexpected, let misshapen):
       var parts: [String] = []
       if !missing.isEmpty { parts.append("missing: \(listed(missing.map { printable($0) }))") }
-      if !unexpected.isEmpty { parts.append("unexpected: \(listed(unexpected.map { printable($0) }))") }
+      if !unexpected.isEmpty {
+        parts.append("unexpected: \(listed(unexpected.map { printable($0) }))")
+      }
       if !misshapen.isEmpty {
-        let shapes = misshapen.map { "\(printable($0.name)) is \($0.actual), expected \($0.expected)" }
+        let shapes = misshapen.map {
+          "\(printable($0.name)) is \($0.actual), expected \($0.expected)"
+        }
         parts.append("misshapen: \(listed(shapes))")
       }
       return "\(printable(path)): its tensors do not fit (\(parts.joined(separator: "; "))). "
@@ -102,7 +115,8 @@ extension CheckpointError: CustomStringConvertible {
         "\(printable(path)): its backbone, \(printable(recorded)), is not there, and neither in the folder nor "
         + "beside it. Say --backbone FILE with a copy of it, wherever it is: its contents are checked."
     case .missingBackbone(let path, nil):
-      return "\(printable(path)): the folder does not say which backbone it belongs to. Say --backbone FILE."
+      return
+        "\(printable(path)): the folder does not say which backbone it belongs to. Say --backbone FILE."
     case .wrongBackbone(let path, let expected, let actual):
       return "\(printable(path)): this adapter belongs to another backbone: it was trained on "
         + "\(printable(expected)), the given one is \(printable(actual)). "
@@ -113,7 +127,8 @@ extension CheckpointError: CustomStringConvertible {
     case .malformedManifest(let path, let detail):
       return "\(printable(path)): refused: \(detail)."
     case .unsupportedFormat(let path, let version, let supported):
-      return "\(printable(path)): has format_version \(version), this version of Graft reads \(supported). "
+      return
+        "\(printable(path)): has format_version \(version), this version of Graft reads \(supported). "
         + "Update Graft, or save the adapter again."
     case .cannotWrite(let path, let reason):
       return "\(printable(path)): cannot be written: \(reason). "

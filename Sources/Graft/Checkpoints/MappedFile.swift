@@ -16,13 +16,16 @@ final class MappedFile: @unchecked Sendable {
   /// Maps a regular file.
   init(_ path: FilePath) throws(CheckpointError) {
     let (file, size): (FileDescriptor, Int)
-    do { (file, size) = try RegularFile.open(path) } catch { throw CheckpointError(error, path: path) }
+    do { (file, size) = try RegularFile.open(path) } catch {
+      throw CheckpointError(error, path: path)
+    }
     defer { try? file.close() }
     guard size > 0 else {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
       return
     }
-    guard let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, file.rawValue, 0), address != MAP_FAILED
+    guard let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, file.rawValue, 0),
+      address != MAP_FAILED
     else {
       throw .unreadable(path: path, reason: Errno.last.description)
     }
@@ -30,7 +33,9 @@ final class MappedFile: @unchecked Sendable {
   }
 
   deinit {
-    if let address = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: address), bytes.count) }
+    if let address = bytes.baseAddress {
+      munmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
+    }
   }
 
   /// Calls `body` with the file's bytes, which are valid only inside it.
@@ -39,8 +44,15 @@ final class MappedFile: @unchecked Sendable {
     return try body(bytes)
   }
 
+  /// Calls `body` with some of the bytes, whose memory goes back to the system afterwards: a backbone is read once, and its
+  /// file must not stay in memory beside it.
+  func reading<R>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    defer { forget(range) }
+    return try body(UnsafeRawBufferPointer(rebasing: bytes[range]))
+  }
+
   /// Gives the memory of bytes that were read back to the system; to touch them again reads them again.
-  func forget(_ range: Range<Int>) {
+  private func forget(_ range: Range<Int>) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     // Whole pages alone: those at the ends may hold what others still read.
     let (begin, end) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
@@ -51,7 +63,9 @@ final class MappedFile: @unchecked Sendable {
 
 extension RegularFile {
   /// The bytes of a small file of a checkpoint.
-  static func checkpointBytes(_ path: FilePath, atMost limit: Int) throws(CheckpointError) -> [UInt8] {
+  static func checkpointBytes(_ path: FilePath, atMost limit: Int) throws(CheckpointError)
+    -> [UInt8]
+  {
     do { return try read(path, atMost: limit) } catch { throw CheckpointError(error, path: path) }
   }
 }
@@ -59,6 +73,7 @@ extension RegularFile {
 extension CheckpointError {
   /// Why a file of a checkpoint cannot be read.
   init(_ fault: FileFault, path: FilePath) {
-    self = fault == .missing ? .missingFile(path: path) : .unreadable(path: path, reason: "\(fault)")
+    self =
+      fault == .missing ? .missingFile(path: path) : .unreadable(path: path, reason: "\(fault)")
   }
 }

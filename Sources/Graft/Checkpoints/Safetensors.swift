@@ -65,10 +65,14 @@ public enum Safetensors {
 
     /// Whether a type of another version may have this name: letters with a number of bits, such as `F8_E4M3`.
     static func mayBeName(_ name: String) -> Bool {
-      let (upper, digits) = (UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"))
+      let (upper, digits) = (
+        UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9")
+      )
       return name.utf8.count <= 32 && name.utf8.first.map(upper.contains) == true
         && name.utf8.contains(where: digits.contains)
-        && name.utf8.allSatisfy { upper.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
+        && name.utf8.allSatisfy {
+          upper.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_")
+        }
     }
 
     /// Bytes of so many elements; `nil` where they overflow, or are no whole bytes.
@@ -79,18 +83,6 @@ public enum Safetensors {
       let (sum, carry) = most.addingReportingOverflow(rest * bits / 8)
       return overflow || carry || rest * bits % 8 != 0 ? nil : sum
     }
-  }
-
-  /// What a file's header says about one tensor.
-  public struct TensorInfo: Equatable, Sendable {
-    /// What its elements are.
-    public let type: ElementType
-    /// Its dimensions, outermost first; empty for a scalar.
-    public let shape: [Int]
-    /// Number of elements: the product of `shape`.
-    public let count: Int
-    /// Where its bytes lie, counted from the end of the header.
-    public let byteRange: Range<Int>
   }
 
   /// Largest header that is read or written, in bytes.

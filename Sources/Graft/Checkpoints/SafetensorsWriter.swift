@@ -16,7 +16,7 @@ extension Safetensors {
       case floats([Float])
       case integers([Int32])
       case bytes([UInt8])
-      case file(SafetensorsFile, name: String)
+      case file(any TensorFile, name: String)
     }
 
     /// An F32 tensor; `values` must fill `shape`.
@@ -35,8 +35,8 @@ extension Safetensors {
       self.init(name, type, shape, count: bytes.count * 8 / type.bits, .bytes(bytes))
     }
 
-    /// A tensor that is copied from an open file bit by bit, whatever its type, without a detour through
-    /// memory.
+    /// A tensor that is copied from an open file of any format bit by bit, whatever its type; where it lies in one piece,
+    /// without a detour through memory.
     ///
     /// - Parameters:
     ///   - name: The tensor's name in `file`.
@@ -45,17 +45,18 @@ extension Safetensors {
     /// - Throws: ``CheckpointError/tensorMismatch(path:missing:unexpected:misshapen:)`` where there is no
     ///   such tensor.
     public init(
-      copying name: String, from file: SafetensorsFile, as newName: String? = nil
+      copying name: String, from file: some TensorFile, as newName: String? = nil
     ) throws(CheckpointError) {
-      guard let info = file.tensors[name] else {
-        throw .tensorMismatch(path: file.path, missing: [name], unexpected: [], misshapen: [])
-      }
+      let info = try file.info(name)
       self.init(newName ?? name, info.type, info.shape, count: info.count, .file(file, name: name))
     }
 
-    private init(_ name: String, _ type: ElementType, _ shape: [Int], count: Int, _ contents: Contents) {
+    private init(
+      _ name: String, _ type: ElementType, _ shape: [Int], count: Int, _ contents: Contents
+    ) {
       precondition(
-        shape.count <= maximumRank && elementCount(shape) == count, "\(name): \(count) values for \(shape)")
+        shape.count <= maximumRank && elementCount(shape) == count,
+        "\(name): \(count) values for \(shape)")
       self.name = name
       self.type = type
       self.shape = shape
@@ -77,7 +78,7 @@ extension Safetensors {
         } catch let error as CheckpointError {
           throw error
         } catch {
-          preconditionFailure("copying \(name) throws only checkpoint errors: \(error)")
+          throw .unreadable(path: file.path, reason: "\(error)")
         }
       }
     }
@@ -103,7 +104,8 @@ extension Safetensors {
     to path: FilePath
   ) throws(CheckpointError) {
     try write(
-      tensors.map { TensorData(name: $0.name, shape: $0.shape, values: $0.values) }, metadata: metadata,
+      tensors.map { TensorData(name: $0.name, shape: $0.shape, values: $0.values) },
+      metadata: metadata,
       to: path)
   }
 
@@ -138,7 +140,9 @@ extension Safetensors {
   ) throws(CheckpointError) -> [UInt8] {
     var entries: [String] = []
     if !metadata.isEmpty {
-      let pairs = metadata.sorted { precedes($0.key, $1.key) }.map { "\(quoted($0.key)):\(quoted($0.value))" }
+      let pairs = metadata.sorted { precedes($0.key, $1.key) }.map {
+        "\(quoted($0.key)):\(quoted($0.value))"
+      }
       entries.append("\(quoted(metadataKey)):{\(pairs.joined(separator: ","))}")
     }
     var names: Set = [metadataKey]

@@ -9,12 +9,13 @@ struct CheckpointErrorTests {
     arguments: [
       (CheckpointError.missingFile(path: "/f"), ["no such file"]),
       (.unreadable(path: "/f", reason: "Permission denied"), ["Permission denied"]),
-      (.notSafetensors(path: "/f", reason: "why"), ["why"]),
-      (.notSafetensors(path: "/f", reason: "why", advice: "Do that."), ["why. Do that."]),
+      (.notWeights(path: "/f", reason: "why"), ["why"]),
+      (.notWeights(path: "/f", reason: "why", advice: "Do that."), ["why. Do that."]),
       (.unsupportedModel(path: "/f", tensor: "t", meaning: "Why."), ["its tensor t tells: Why."]),
       (.unsupportedModel(path: "/f", tensor: "t", isThere: false, meaning: "Why."), ["no tensor t: Why."]),
       (.truncated(path: "/f", neededBytes: 10, actualBytes: 9), ["10 bytes", "has 9"]),
       (.malformedHeader(path: "/f", detail: "why"), ["why"]),
+      (.malformedFile(path: "/f", detail: "why"), ["why. Download"]),
       (
         .tensorMismatch(
           path: "/f", missing: (1...7).map { "m\($0)" }, unexpected: ["u"],

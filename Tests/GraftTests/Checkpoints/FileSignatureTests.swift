@@ -19,7 +19,10 @@ struct FileSignatureTests {
     ("\u{feff}<HTML lang=en>", "a web page", "Download"),
     ("<?xml version=\"1.0\"?><Error>", "a web page", "Download"),
     ("version https://git-lfs.github.com/spec/v1\noid", "Git LFS", "git lfs pull"),
-    (#"{"metadata":{},"weight_map":{"a":"m-00001-of-00002.safetensors"}}"#, "an index", "['weight_map']"),
+    (
+      #"{"metadata":{},"weight_map":{"a":"m-00001-of-00002.safetensors"}}"#, "an index",
+      "only a safetensors file"
+    ),
     (#"{ "model_type": "vit" }"#, "JSON text", "NAME.safetensors"),
     ("Entry not found\nx", "begins with \"Entry not found\"", "Download"),
     ("GGUF\u{3}\u{0}\u{0}\u{0}\u{0}", "GGUF", "safetensors"),
@@ -32,15 +35,17 @@ struct FileSignatureTests {
 
   @Test(
     arguments: [
-      (zip("vit/data.pkl"), "a PyTorch file", "weights_only=True"), (zip("Transformer/x.npy"), "npz", "timm"),
+      (zip("vit/data.pkl"), "a PyTorch file", "only a safetensors file"),
+      (zip("Transformer/x.npy"), "npz", "only a safetensors file"),
       (zip("readme.md"), "zip", "Unpack"), ([0x50, 0x4b, 3, 4, 0, 0, 0, 0, 0, 0], "zip", "Unpack"),
-      ([0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46], "PyTorch file of the old kind", "torch.load"),
-      ([0x80, 2, 0x7d, 0x71], "a pickle", "torch.load"), ([0x80, 3, 0x7d], "a pickle", "torch.load"),
-      ([0x80, 4, 0x95], "a pickle", "torch.load"), ([0x80, 5, 0x95], "a pickle", "torch.load"),
+      ([0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46], "a pickle", "torch.save"),
+      (TorchFile.legacyMagic + [0x80], "PyTorch file of the old kind", "only a safetensors file"),
+      ([0x80, 2, 0x7d, 0x71], "a pickle", "torch.save"), ([0x80, 3, 0x7d], "a pickle", "torch.save"),
+      ([0x80, 4, 0x95], "a pickle", "torch.save"), ([0x80, 5, 0x95], "a pickle", "torch.save"),
       ([0x1f, 0x8b, 8, 0], "gzip", "Unpack"), (tar, "a tar archive", "Unpack"),
       ([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], "xz", "Unpack"), ([0x28, 0xb5, 0x2f, 0xfd, 0], "zstd", "Unpack"),
       ([0x89, 0x48, 0x44, 0x46, 13, 10, 26, 10], "HDF5", "library"),
-      ([0x93] + Array("NUMPY\u{1}\u{0}".utf8), "NumPy", "timm"),
+      ([0x93] + Array("NUMPY\u{1}\u{0}".utf8), "NumPy", "numpy.savez"),
       ([0x08, 8, 0x12, 7] + Array("pytorch".utf8), "ONNX", "library"),
       ([0x08, 7, 0x3a, 0x80], "ONNX", "library"),
       ([0x08, 1, 0x12, 0x90], "SavedModel", "library"),
@@ -53,7 +58,7 @@ struct FileSignatureTests {
   private func check(_ bytes: [UInt8], _ what: String, _ advice: String) throws {
     let folder = try TemporaryFolder()
     let error = checkpointError { _ = try SafetensorsFile(path: folder.file("weights", bytes)) }
-    guard case .notSafetensors(_, let reason, let told?) = error else {
+    guard case .notWeights(_, let reason, let told?) = error else {
       Issue.record("\(what): \(String(describing: error))")
       return
     }
@@ -90,9 +95,10 @@ struct FileSignatureTests {
 
   @Test("A path that a shell would change stays out of the line to copy")
   func paths() {
-    #expect(PythonRecipe.fromPyTorch.line(for: "a b.pth").contains(" 'a b.pth' OUT.safetensors"))
-    for path: FilePath in ["it's.pth", "a\u{1b}[2J.pth", "a\nb.pth"] {
-      #expect(PythonRecipe.fromPyTorch.line(for: path).hasSuffix(" IN OUT.safetensors"))
+    let recipe = PythonRecipe.withoutPrefix("module.")
+    #expect(recipe.line(for: "a b.safetensors").contains(" 'a b.safetensors' OUT.safetensors"))
+    for path: FilePath in ["it's.safetensors", "a\u{1b}[2J.safetensors", "a\nb.safetensors"] {
+      #expect(recipe.line(for: path).hasSuffix(" IN OUT.safetensors"))
     }
   }
 

@@ -103,7 +103,7 @@ import Testing
       }
       // What is accepted lies inside the file, apart from all others.
       var end = 0
-      for range in header.tensors.values.map(\.byteRange).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      for range in header.places.values.sorted(by: { $0.lowerBound < $1.lowerBound }) {
         try #require(range.lowerBound >= end && range.upperBound <= data)
         end = range.upperBound
       }
@@ -118,6 +118,102 @@ import Testing
     try fuzz("safetensors-files", Self.cases / 10, Mutator([small, good], seed: Self.seed)) { bytes in
       let file = try SafetensorsFile(path: folder.file("fuzzed.safetensors", bytes))
       for name in file.names { _ = try file.floats(name) }
+    }
+  }
+
+  /// Small files of a folder of fixtures, by the ends of their names.
+  private static func containers(_ endings: String...) throws -> [[UInt8]] {
+    let folder = ContainerTests.folder
+    let names = try Folder.names(in: folder).map(\.string).sorted()
+    return try names.filter { name in endings.contains { name.hasSuffix($0) } }.map { try bytes(folder / $0) }
+  }
+
+  @Test func pickles() throws {
+    // As the files hold them: of a plain state dict, and of a trainer's.
+    let seeds = try ["plain.pth", "trainer.pth"].map { name in
+      let file = try bytes(ContainerTests.folder / name)
+      return try file.withUnsafeBytes { bytes in
+        let archive = try ZipArchive(bytes, path: "seed")
+        return Array(bytes[try #require(archive.members.first { $0.key.hasSuffix("data.pkl") }).value.place])
+      }
+    }
+    let words = [
+      "ctorch._utils\n_rebuild_tensor_v2\n", "ctorch\nHalfStorage\n", "ccollections\nOrderedDict\n",
+      "X\u{4}\0\0\0",
+      "((((", "tt", "N)R", "}b", "]a",
+    ]
+    try fuzz("pickles", Self.cases, Mutator(seeds, words: words, seed: Self.seed)) { bytes in
+      try bytes.withUnsafeBytes { bytes in
+        let pickle = try TorchPickle(bytes, path: "fuzzed")
+        // What is accepted lies inside its storage.
+        for tensor in pickle.tensors where pickle.storages[tensor.storage].count < 1 << 12 {
+          let storage = pickle.storages[tensor.storage]
+          let place = 0..<storage.count * storage.type.bits / 8
+          let view = StridedView(tensor, type: storage.type, place: place)
+          let whole = view.whole ?? place
+          try #require(whole.lowerBound >= 0 && whole.upperBound <= place.upperBound)
+          let zeros = [UInt8](repeating: 0, count: place.count)
+          try #require(zeros.withUnsafeBytes(view.copy(of:)).count == tensor.count * storage.type.bits / 8)
+        }
+        _ = try pickle.stateDict("fuzzed")
+      }
+    }
+  }
+
+  @Test func zipArchives() throws {
+    let deflated = zipArchive([
+      ZipMember(name: "a/b", bytes: Array("stored".utf8)), ZipMember(name: "c", bytes: [1, 2, 3], method: 8),
+    ])
+    let large = zipArchive([ZipMember(name: "x.npy", bytes: [1])], isLarge: true, comment: "about")
+    let words = [
+      "PK\u{1}\u{2}", "PK\u{3}\u{4}", "PK\u{5}\u{6}", "PK\u{6}\u{6}", "PK\u{6}\u{7}", "../", "\u{8}\0",
+    ]
+    let seeds = try [deflated, large] + Self.containers("compressed.npz")
+    try fuzz("zip-archives", Self.cases / 10, Mutator(seeds, words: words, seed: Self.seed)) { bytes in
+      try bytes.withUnsafeBytes { bytes in
+        let archive = try ZipArchive(bytes, path: "fuzzed")
+        var end = 0
+        for member in archive.members.values.sorted(by: { $0.place.lowerBound < $1.place.lowerBound })
+        where !member.place.isEmpty {
+          try #require(member.place.lowerBound >= end && member.place.upperBound <= bytes.count)
+          end = member.place.upperBound
+          var size = 0
+          let packed = UnsafeRawBufferPointer(rebasing: bytes[member.place])
+          let fault = Inflate.run(packed, size: member.size, checksum: member.checksum) { size += $0.count }
+          try #require(size <= member.size && (fault != nil || size == member.size))
+        }
+      }
+    }
+  }
+
+  /// Whole files, opened as people do.
+  @Test(arguments: ["npz", "torch"])
+  func containerFiles(_ kind: String) throws {
+    let folder = try TemporaryFolder()
+    let seeds =
+      try kind == "npz" ? Self.containers(".npz") : Self.containers("plain.pth", "legacy.pth", "module.pt")
+    let words = ["'descr'", "'<f4'", "'|O'", "(2, 3), ", "True", "False", "data.pkl", ".npy", "byteorder"]
+    try fuzz("\(kind)-files", Self.cases / 10, Mutator(seeds, words: words, seed: Self.seed)) { bytes in
+      let file = try TensorFiles.open(folder.file("fuzzed", bytes))
+      for name in file.names {
+        let info = try #require(file.tensors[name])
+        try #require(file.withRawBytes(name) { $0.count } == info.type.bytes(of: info.count))
+      }
+    }
+  }
+
+  @Test func shardIndices() throws {
+    let folder = try TemporaryFolder()
+    let sharded = ContainerTests.folder / "sharded"
+    for name in try Folder.names(in: sharded) { _ = try folder.file(name.string, bytes(sharded / name)) }
+    let good = try bytes(sharded / "model.safetensors.index.json")
+    let words = [
+      "\"weight_map\"", "\"metadata\"", "\"scalar\"", "\"model-00001-of-00002.safetensors\"", "\"../a\"", "{",
+      "}", "[", "]",
+    ]
+    try fuzz("shard-indices", Self.cases / 10, Mutator([good], words: words, seed: Self.seed)) { bytes in
+      let file = try ShardedFile(index: folder.file("model.safetensors.index.json", bytes))
+      for name in file.names { _ = try file.withRawBytes(name) { $0.count } }
     }
   }
 
