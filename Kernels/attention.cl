@@ -1,13 +1,15 @@
 // Multi-head attention, fused: the tokens x tokens matrix never reaches global memory.
 //
 //   qkv (batch, tokens, 3, heads, HEAD) -> y (batch, query_count, heads, HEAD): the first tokens ask
-//   s = scale q k^T,   p = softmax(s) over the keys,   y = p v
+//   s = scale q k^T [+ bias],   p = softmax(s) over the keys,   y = p v
 //   lse (batch, heads, query_count) = log sum exp s: all that the gradient needs to compute p again, p = exp(s - lse)
 //
 //   With delta = row sums of dy * y:
 //   dv = p^T dy,   ds = p * (dy v^T - delta),   dq = scale ds k,   dk = scale ds^T q
 //
 // HEAD      width of a head, in floats; at most 128. Default 64.
+// BIAS      defined: to the scores of sequence b, frozen and finite, is added bias[b % classes]; the kernels that compute
+//           scores take bias (classes, heads, tokens, tokens) and classes as their last arguments.
 // PORTABLE  defined: the variant for GPUs, further down; otherwise the one for CPUs: one work-item a group, whose
 //           scratch in local memory stays in its core's second-level cache.
 // TILE_VECTORS  of the variant for CPUs: most vectors of 16 floats in a row of a register tile. Default 4: with 6 rows
@@ -22,6 +24,23 @@
 
 #ifndef TILE_VECTORS
 #define TILE_VECTORS 4
+#endif
+
+#ifdef BIAS
+#define BIAS_PARAMETERS , const global float *bias, int classes
+// To the rows of the head: element (query, key).
+#define LOCATE_BIAS bias += ((size_t)(image % classes) * heads + head) * tokens * tokens;
+#define BIAS_AT(query, key) bias[(size_t)(query) * tokens + (key)]
+#define PLUS_BIAS(query, key) + BIAS_AT(query, key)
+// Adds it to `count` scores of a query, from a key on.
+#define ADD_BIAS(scores, query, key, count)                    \
+  for (int j_ = 0; j_ < (count); j_ += 16)                     \
+    VSTORE(VLOAD((scores) + j_) + load_some(&BIAS_AT(query, (key) + j_), (count) - j_), (scores) + j_);
+#else
+#define BIAS_PARAMETERS
+#define LOCATE_BIAS
+#define PLUS_BIAS(query, key)
+#define ADD_BIAS(scores, query, key, count)
 #endif
 
 #ifndef PORTABLE
@@ -179,7 +198,7 @@ TARGET inline void pack_transposed(const global float *from, int stride, int row
 //          + ROWS * tile (scores) + 2 * chunk_queries (m and l) floats; pairs leave some of it unused.
 TARGET kernel void attention_forward(const global float *qkv, global float *y, global float *lse,
                                      local float *scratch, int tokens, int query_count, int heads, int tile,
-                                     int chunks, int chunk_queries, float scale) {
+                                     int chunks, int chunk_queries, float scale BIAS_PARAMETERS) {
   const int chunk = get_group_id(0) % chunks;
   const int head = get_group_id(0) / chunks % heads;
   const int image = get_group_id(0) / chunks / heads;
@@ -190,6 +209,7 @@ TARGET kernel void attention_forward(const global float *qkv, global float *y, g
   qkv += (size_t)image * tokens * stride + head * HEAD;
   y += (size_t)image * query_count * width + head * HEAD;
   lse += ((size_t)image * heads + head) * query_count;
+  LOCATE_BIAS
 
   local float *keys = scratch;
   local float *values = keys + HEAD * tile;
@@ -214,6 +234,7 @@ TARGET kernel void attention_forward(const global float *qkv, global float *y, g
       float factors[ROWS];
       for (int r = 0; r < rows; ++r) {
         local float *row = scores + r * tile;
+        ADD_BIAS(row, first + r, from, count)
         // Padded keys take no part.
         for (int j = count; j < vectors * 16; ++j) row[j] = -MAXFLOAT;
         float16 tops = VLOAD(row);
@@ -298,7 +319,8 @@ inline float16 probabilities(const local float *scores, int j, int count, float 
 TARGET kernel void attention_backward(const global float *qkv, const global float *dy, const global float *lse,
                                       const global float *delta, global float *dqkv, global float *partials,
                                       local float *scratch, int batch, int tokens, int query_count, int heads,
-                                      int tile, int block, int chunks, int chunk_queries, float scale) {
+                                      int tile, int block, int chunks, int chunk_queries,
+                                      float scale BIAS_PARAMETERS) {
   const int chunk = get_group_id(0) % chunks;
   const int head = get_group_id(0) / chunks % heads;
   const int image = get_group_id(0) / chunks / heads;
@@ -311,6 +333,7 @@ TARGET kernel void attention_backward(const global float *qkv, const global floa
   dy += (size_t)image * query_count * width + head * HEAD;
   lse += ((size_t)image * heads + head) * query_count;
   delta += ((size_t)image * heads + head) * query_count;
+  LOCATE_BIAS
   const int sum_stride = chunks == 1 ? stride : 2 * width;
   global float *sums = chunks == 1 ? dqkv + width
                                    : partials + ((size_t)chunk * batch + image) * tokens * 2 * width + head * HEAD;
@@ -358,6 +381,9 @@ TARGET kernel void attention_backward(const global float *qkv, const global floa
         product(queries + r * ROW, ROW, 1, keys_t, STEPS(HEAD) * 16, 16, p + r * next, next, STEPS(HEAD), 0, vectors);
         product(dys + r * ROW, ROW, 1, values_t, STEPS(HEAD) * 16, 16, ds + r * next, next, STEPS(HEAD), 0, vectors);
       }
+#ifdef BIAS
+      for (int r = 0; r < rows; ++r) { ADD_BIAS(p + r * next, first + r, from, count) }
+#endif
       for (int r = 0; r < rows; r += PAIRED) {
         local float *p_row = p + r * next;
         local float *ds_row = ds + r * next;
@@ -478,11 +504,12 @@ inline float dot_rows(const local float *a, const local float *b) {
   const int stride = 3 * width;                                        \
   const int r = get_local_id(0) / SPLIT;                               \
   const int part = get_local_id(0) % SPLIT;                            \
-  qkv += (size_t)image * tokens * stride + head * HEAD;
+  qkv += (size_t)image * tokens * stride + head * HEAD;                \
+  LOCATE_BIAS
 
 // Online softmax: from one tile of keys to the next the row's maximum and sum are kept, and its sums rescaled.
 kernel void attention_forward_portable(const global float *qkv, global float *y, global float *lse, int tokens,
-                                       int query_count, int heads, float scale) {
+                                       int query_count, int heads, float scale BIAS_PARAMETERS) {
   local float queries[GROUP_ROWS * LENGTH];
   local float others[TILE * LENGTH];
   local float scores[GROUP_ROWS * (TILE + 1)];
@@ -499,7 +526,9 @@ kernel void attention_forward_portable(const global float *qkv, global float *y,
     barrier(CLK_LOCAL_MEM_FENCE);
     load_rows(qkv + (size_t)from * stride + width, stride, count, TILE, 1.0f, others);
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int j = part; j < count; j += SPLIT) row[j] = dot_rows(queries + r * LENGTH, others + j * LENGTH);
+    // Rows behind the last have no bias, and are stored nowhere: they take the first row's.
+    for (int j = part; j < count; j += SPLIT)
+      row[j] = dot_rows(queries + r * LENGTH, others + j * LENGTH) PLUS_BIAS(r < there ? begin + r : begin, from + j);
     barrier(CLK_LOCAL_MEM_FENCE);
     load_rows(qkv + (size_t)from * stride + 2 * width, stride, count, TILE, 1.0f, others);
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -536,7 +565,7 @@ kernel void attention_delta_portable(const global float *y, const global float *
 // dq of a group's queries.
 kernel void attention_backward_queries(const global float *qkv, const global float *dy, const global float *lse,
                                        const global float *delta, global float *dqkv, int tokens, int query_count,
-                                       int heads, float scale) {
+                                       int heads, float scale BIAS_PARAMETERS) {
   local float queries[GROUP_ROWS * LENGTH];
   local float dys[GROUP_ROWS * LENGTH];
   local float keys[TILE * LENGTH];
@@ -559,7 +588,9 @@ kernel void attention_backward_queries(const global float *qkv, const global flo
     load_rows(qkv + (size_t)from * stride + 2 * width, stride, count, TILE, 1.0f, values);
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int j = part; j < count; j += SPLIT) {
-      const float p = exp1(dot_rows(queries + r * LENGTH, keys + j * LENGTH) - shift);
+      const float s =
+          dot_rows(queries + r * LENGTH, keys + j * LENGTH) PLUS_BIAS(r < there ? begin + r : begin, from + j);
+      const float p = exp1(s - shift);
       row[j] = p * (dot_rows(dys + r * LENGTH, values + j * LENGTH) - mean);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -575,7 +606,7 @@ kernel void attention_backward_queries(const global float *qkv, const global flo
 // dk and dv of a group's keys, and dq = 0 of those of them that are no queries.
 kernel void attention_backward_keys(const global float *qkv, const global float *dy, const global float *lse,
                                     const global float *delta, global float *dqkv, int tokens, int query_count,
-                                    int heads, float scale) {
+                                    int heads, float scale BIAS_PARAMETERS) {
   local float keys[GROUP_ROWS * LENGTH];
   local float values[GROUP_ROWS * LENGTH];
   local float queries[TILE * LENGTH];
@@ -599,7 +630,9 @@ kernel void attention_backward_keys(const global float *qkv, const global float 
     load_rows(dy + (size_t)from * width, width, count, TILE, 1.0f, dys);
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int j = part; j < count; j += SPLIT) {
-      const float e = exp1(dot_rows(queries + j * LENGTH, keys + r * LENGTH) - lse[from + j]);
+      const float s =
+          dot_rows(queries + j * LENGTH, keys + r * LENGTH) PLUS_BIAS(from + j, r < there ? begin + r : begin);
+      const float e = exp1(s - lse[from + j]);
       p[r * (TILE + 1) + j] = e;
       ds[r * (TILE + 1) + j] = e * (dot_rows(dys + j * LENGTH, values + r * LENGTH) - delta[from + j]);
     }

@@ -214,6 +214,38 @@ DEFINE_ERF(erf1, float)
 DEFINE_GELU(16, float16)
 DEFINE_GELU(1, float)
 
+// Activation.macro's f(x), and its derivative: 0 identity, 1 exact GELU, 3 ReLU, and what is x sigmoid(z), with
+//   2 QuickGELU  z = 1.702 x
+//   4 SiLU       z = x
+//   5 GELU by tanh, x (1 + tanh(z / 2)) / 2  z = 2 sqrt(2 / pi) (x + 0.044715 x^3)
+// The cube's square is cut at 256, from where on the sigmoid is 0 or 1 and infinity times 0 would be none.
+// ReLU is written so that a NaN passes: it compares false.
+#define DEFINE_ACTIVATE(SUFFIX, FLOATS)                                                                   \
+  inline FLOATS activate##SUFFIX(FLOATS x, int f) {                                                       \
+    if (f == 1) return gelu##SUFFIX(x);                                                                   \
+    if (f == 3) return x < 0.0f ? (FLOATS)(0.0f) : x;                                                     \
+    if (f == 0) return x;                                                                                 \
+    FLOATS z = f == 2 ? 1.702f * x : x;                                                                   \
+    if (f == 5) z = x * fma(x * x, (FLOATS)(0.0713548163f), (FLOATS)(1.59576912f));                       \
+    return x / (1.0f + exp##SUFFIX(-z));                                                                  \
+  }                                                                                                       \
+  inline FLOATS activate_gradient##SUFFIX(FLOATS x, int f) {                                              \
+    if (f == 1) return gelu_gradient##SUFFIX(x);                                                          \
+    if (f == 3) return x > 0.0f ? (FLOATS)(1.0f) : (FLOATS)(0.0f);                                        \
+    if (f == 0) return 1.0f;                                                                              \
+    if (f == 5) {                                                                                         \
+      FLOATS t = x * x;                                                                                   \
+      t = t > 256.0f ? 256.0f : t;                                                                        \
+      const FLOATS s = 1.0f / (1.0f + exp##SUFFIX(-x * fma(t, (FLOATS)(0.0713548163f), (FLOATS)(1.59576912f)))); \
+      return fma(x * (s * (1.0f - s)), fma(t, (FLOATS)(0.214064449f), (FLOATS)(1.59576912f)), s);         \
+    }                                                                                                     \
+    const FLOATS z = f == 2 ? 1.702f * x : x;                                                             \
+    const FLOATS s = 1.0f / (1.0f + exp##SUFFIX(-z));                                                     \
+    return s * fma(z, 1.0f - s, (FLOATS)(1.0f));                                                          \
+  }
+DEFINE_ACTIVATE(16, float16)
+DEFINE_ACTIVATE(1, float)
+
 // 32 random bits for element `index` under a key of three words: a counter-based generator, so that the backward pass
 // draws the same numbers without storing them. Two rounds of an avalanching bijection of 32 bits (multipliers by
 // C. Wellons' search, "lowbias32"), each keyed by a word that mixes the whole key.

@@ -1,7 +1,7 @@
 // Depth-wise convolution, channels last, zero padding outside:
 //   y[b,i,j,c] = bias[c] + sum_{u,v} weight[c,u,v] * x[b, i*STRIDE+u-padding, j*STRIDE+v-padding, c]
 // x (batch, front + height*width, channels), y (batch, front + out_height*out_width, channels): `front` rows ahead of each
-// image's grid (the class token) are copied as they are.
+// image's grid (class token, registers) are copied as they are.
 //
 // SIDE    side of the square kernel, in pixels. Odd. Default 3.
 // STRIDE  pixels between neighbouring outputs. Default 1.

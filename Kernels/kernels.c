@@ -44,6 +44,9 @@ static const char elementwise_text[] = {
 static const char grouped_linear_text[] = {
 #embed "grouped_linear.cl"
 };
+static const char head_norm_text[] = {
+#embed "head_norm.cl"
+};
 static const char kronecker_text[] = {
 #embed "kronecker.cl"
 };
@@ -70,6 +73,9 @@ static const char patch_embed_text[] = {
 };
 static const char reduce_text[] = {
 #embed "reduce.cl"
+};
+static const char rotary_text[] = {
+#embed "rotary.cl"
 };
 static const char scale_shift_text[] = {
 #embed "scale_shift.cl"
@@ -100,6 +106,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(dropout),
     SOURCE(elementwise),
     SOURCE(grouped_linear),
+    SOURCE(head_norm),
     SOURCE(kronecker),
     SOURCE(layer_norm),
     SOURCE(linear),
@@ -109,6 +116,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(pack),
     SOURCE(patch_embed),
     SOURCE(reduce),
+    SOURCE(rotary),
     SOURCE(scale_shift),
     SOURCE(tokens),
     SOURCE(transpose),

@@ -1,17 +1,18 @@
 // Matrix products with everything that follows folded into the last step:
-//   y = f(A B + bias) + residual,   pre = A B + bias
+//   y = f(scale * (A B) + bias) + residual,   pre = scale * (A B) + bias
 //
 // A         (m, k) row-major.
 // B         (k, n) in panels of columns, zero-padded (pack.cl):  B[i][j] = b[j / PANEL][i][j % PANEL].
 // y         (m, n) row-major; so are residual and pre.
-// bias      (n).
+// bias      (n); so is scale, with SCALE alone.
 //
 // PANEL     columns of a panel, 32 or 16. Default 32.
 // STORAGE   of the panels (common.cl).
 // BFLOAT_RESULT  of y (common.cl), in the register-tiled kernel.
 // PARTS     of the last step, a sum: 1 bias is added, 2 residual is added after f, 4 pre is written, for the gradient of
-//           f, and 8 times f: 0 identity, 1 GELU, 2 QuickGELU, 3 ReLU (Activation.macro). Default 0. The register-tiled
-//           kernel takes it as an argument: each program took a CPU's compiler a quarter of a second.
+//           f, and 8 times f (activate in common.cl). Default 0. The register-tiled kernel takes it as an argument: each
+//           program took a CPU's compiler a quarter of a second.
+// SCALE     defined: the product is multiplied by `scale`, the last argument of every kernel then.
 // LOCAL     defined: the kernel in local memory, for GPUs; otherwise the register-tiled one, for CPUs.
 // DOT_PRODUCT  defined: the register-tiled kernel on pairs of bf16, by an instruction of x86 processors (AVX512-BF16).
 //           A (m, ceil(k / 2)) and the panels hold pairs (pack.cl), and k counts pairs.
@@ -26,23 +27,24 @@
 #define HAS_RESIDUAL(parts) ((parts) & 2)
 #define KEEPS_PRE(parts) ((parts) & 4)
 
-#define DEFINE_ACTIVATE(SUFFIX, FLOATS)                               \
-  inline FLOATS activate##SUFFIX(FLOATS x, int f) {                   \
-    if (f == 1) return gelu##SUFFIX(x);                               \
-    if (f == 2) return x / (1.0f + exp##SUFFIX(-1.702f * x));         \
-    /* Written so that a NaN passes: it compares false. */            \
-    if (f == 3) return x < 0.0f ? (FLOATS)(0.0f) : x;                 \
-    return x;                                                         \
-  }
-DEFINE_ACTIVATE(1, float)
-DEFINE_ACTIVATE(16, float16)
+// Multiplied before the bias is added, each rounded: the same bits in every kernel.
+#ifdef SCALE
+#define SCALE_PARAMETER , const global float *scale
+#define SCALE_ARGUMENT , scale
+#define SCALED(sum, factor) sum *= factor;
+#else
+#define SCALE_PARAMETER
+#define SCALE_ARGUMENT
+#define SCALED(sum, factor)
+#endif
 
 #ifndef PANEL
 #define PANEL 32
 #endif
 
 inline void finish1(float sum, size_t at, int column, global result *y, const global float *bias,
-                    const global float *residual, global float *pre, int parts) {
+                    const global float *residual, global float *pre, int parts SCALE_PARAMETER) {
+  SCALED(sum, scale[column])
   if (HAS_BIAS(parts)) sum += bias[column];
   if (KEEPS_PRE(parts)) pre[at] = sum;
   sum = activate1(sum, parts / 8);
@@ -69,7 +71,8 @@ inline void finish1(float sum, size_t at, int column, global result *y, const gl
 #endif
 
 inline void finish16(float16 sum, size_t at, int column, global result *y, const global float *bias,
-                     const global float *residual, global float *pre, int parts) {
+                     const global float *residual, global float *pre, int parts SCALE_PARAMETER) {
+  SCALED(sum, VLOAD(scale + column))
   if (HAS_BIAS(parts)) sum += VLOAD(bias + column);
   if (KEEPS_PRE(parts)) VSTORE(sum, pre + at);
   sum = activate16(sum, parts / 8);
@@ -79,10 +82,10 @@ inline void finish16(float16 sum, size_t at, int column, global result *y, const
 
 // The last columns of a matrix whose width is no multiple of 16.
 inline void finish_some(float16 sum, int count, size_t at, int column, global result *y, const global float *bias,
-                        const global float *residual, global float *pre, int parts) {
+                        const global float *residual, global float *pre, int parts SCALE_PARAMETER) {
   float sums[16];
   VSTORE(sum, sums);
-  for (int c = 0; c < count; ++c) finish1(sums[c], at + c, column + c, y, bias, residual, pre, parts);
+  for (int c = 0; c < count; ++c) finish1(sums[c], at + c, column + c, y, bias, residual, pre, parts SCALE_ARGUMENT);
 }
 
 #if ROWS > 1
@@ -178,6 +181,7 @@ typedef float16 operand;
   }
 #define KEEP(r) sums[2 * r] = l##r, sums[2 * r + 1] = h##r;
 #define ADD_BIAS(r) l##r += low_bias, h##r += high_bias;
+#define APPLY_SCALE(r) l##r *= low_scale, h##r *= high_scale;
 #define STORE(r)                                                  \
   if (first + r < m) {                                            \
     STORE_RESULT16(l##r, y + (size_t)(first + r) * n + column);   \
@@ -192,13 +196,14 @@ typedef float16 operand;
   }
 #define KEEP(r) sums[r] = l##r;
 #define ADD_BIAS(r) l##r += low_bias;
+#define APPLY_SCALE(r) l##r *= low_scale;
 #define STORE(r) \
   if (first + r < m) STORE_RESULT16(l##r, y + (size_t)(first + r) * n + column);
 #endif
 
 TARGET kernel void matmul_registers(const global left *a, const global right *b, global result *y,
                              const global float *bias, const global float *residual, global float *pre, int m,
-                             int n, int k, int parts) {
+                             int n, int k, int parts SCALE_PARAMETER) {
   const int first = (get_global_id(2) * get_global_size(0) + get_global_id(0)) * ROWS;
   if (first >= m) return;
   const int column = get_global_id(1) * PANEL;
@@ -213,6 +218,13 @@ TARGET kernel void matmul_registers(const global left *a, const global right *b,
   }
   // A short product, of adapters, spends its time in the last step: the ordinary one stays in registers.
   if (parts <= 1 && column + PANEL <= n) {
+#ifdef SCALE
+    const float16 low_scale = VLOAD(scale + column);
+#if PANEL == 32
+    const float16 high_scale = VLOAD(scale + column + 16);
+#endif
+    EACH_ROW(APPLY_SCALE)
+#endif
     if (HAS_BIAS(parts)) {
       const float16 low_bias = VLOAD(bias + column);
 #if PANEL == 32
@@ -230,8 +242,8 @@ TARGET kernel void matmul_registers(const global left *a, const global right *b,
   COMPACT for (int s = 0; s < count; ++s) {
     const int from = column + s % (PANEL / 16) * 16;
     const size_t at = (size_t)(first + s / (PANEL / 16)) * n + from;
-    if (from + 16 <= n) finish16(sums[s], at, from, y, bias, residual, pre, parts);
-    else finish_some(sums[s], n - from, at, from, y, bias, residual, pre, parts);
+    if (from + 16 <= n) finish16(sums[s], at, from, y, bias, residual, pre, parts SCALE_ARGUMENT);
+    else finish_some(sums[s], n - from, at, from, y, bias, residual, pre, parts SCALE_ARGUMENT);
   }
 }
 
@@ -276,7 +288,7 @@ TARGET kernel void matmul_registers(const global left *a, const global right *b,
 #endif
 
 kernel void matmul_local(const global float *a, const global stored *b, global float *y, const global float *bias,
-                         const global float *residual, global float *pre, int m, int n, int k, int per_slice) {
+                         const global float *residual, global float *pre, int m, int n, int k, int per_slice SCALE_PARAMETER) {
   // One column of padding, so that items which store a tile transposed hit different banks.
   local float tile_a[DEPTH][TILE_M + 1];
   local float tile_b[DEPTH][TILE_N + 1];
@@ -328,7 +340,7 @@ kernel void matmul_local(const global float *a, const global stored *b, global f
     for (int c = 0; c < PER_N; ++c) {
       const int column = column0 + tx + c * (TILE_N / PER_N);
       if (row < m && column < n)
-        finish1(sums[r][c], (size_t)row * n + column, column, y, bias, residual, pre, PARTS);
+        finish1(sums[r][c], (size_t)row * n + column, column, y, bias, residual, pre, PARTS SCALE_ARGUMENT);
     }
   }
 }
@@ -339,9 +351,9 @@ kernel void matmul_local(const global float *a, const global stored *b, global f
 // The last step alone, in place, after a product that a library computed into y. Work-item i covers elements
 // [i * per_item, (i + 1) * per_item) of y (count = m * n).
 kernel void matmul_finish(global float *y, const global float *bias, const global float *residual,
-                          global float *pre, int n, int count, int per_item) {
+                          global float *pre, int n, int count, int per_item SCALE_PARAMETER) {
   const int begin = get_global_id(0) * per_item;
   const int end = min(begin + per_item, count);
-  for (int i = begin; i < end; ++i) finish1(y[i], i, i % n, y, bias, residual, pre, PARTS);
+  for (int i = begin; i < end; ++i) finish1(y[i], i, i % n, y, bias, residual, pre, PARTS SCALE_ARGUMENT);
 }
 #endif

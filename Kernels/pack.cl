@@ -4,6 +4,7 @@
 //
 // PANEL    columns of a panel: the width of the register tile in matmul.cl. Default 32.
 // STORAGE  of the panels (common.cl).
+// SCALE    defined: of pack_transposed, row i is multiplied by scale[i].
 // PAIRED   defined: rows come in pairs, zero-padded to a whole one, whose elements lie side by side:
 //          panels[p][i / 2][c][i % 2] = B[i][PANEL p + c]
 //
@@ -44,16 +45,39 @@ kernel void pack_panels(const global float *source, global stored *panels, int i
 
 // From the panels of the transposed matrix: with T = B^T, whose panels are `transposed` (T is columns x inner here),
 //   B[i][j] = T[j][i] = transposed[i / PANEL][j][i % PANEL]
-kernel void pack_transposed(const global stored *transposed, global stored *panels, int inner, int columns) {
+kernel void pack_transposed(const global stored *transposed, global stored *panels, int inner, int columns
+#ifdef SCALE
+                            , const global float *scale
+#endif
+) {
   const int begin = get_global_id(0) * BLOCK;
   const int end = min(begin + BLOCK, PADDED(inner));
   const int first = get_global_id(1) * PANEL;
   panels += (size_t)get_global_id(1) * PADDED(inner) * PANEL;
   for (int i = begin; i < end; ++i) {
     const global stored *strip = transposed + (size_t)(i / PANEL) * PADDED(columns) * PANEL;
-    for (int c = 0; c < PANEL; ++c)
+    for (int c = 0; c < PANEL; ++c) {
+#ifdef SCALE
+      const int is_real = first + c < columns && i < inner;
+      const float value = is_real ? scale[i] * LOAD_STORED(strip + PLACE(first + c, i % PANEL)) : 0.0f;
+      STORE_STORED(value, panels + PLACE(i, c));
+#else
       panels[PLACE(i, c)] = first + c < columns && i < inner ? strip[PLACE(first + c, i % PANEL)] : 0;
+#endif
+    }
   }
+}
+
+// Each row of a row-major matrix (rows, width) times a factor of its own, for a product that reads it as it is.
+// Work-item (i / BLOCK, row) writes BLOCK consecutive elements.
+kernel void scale_rows(const global float *source, const global float *factors, global float *scaled, int rows,
+                       int width) {
+  const int row = get_global_id(1);
+  if (row >= rows) return;
+  const int begin = get_global_id(0) * BLOCK;
+  const int end = min(begin + BLOCK, width);
+  const size_t at = (size_t)row * width;
+  for (int i = begin; i < end; ++i) scaled[at + i] = factors[row] * source[at + i];
 }
 
 // Rows of floats to rows of bf16, zero-padded to a whole pair: pairs (rows, width rounded up to even), as a product of

@@ -105,3 +105,57 @@ kernel void gather_images(const global float *x, const global int *indices, glob
     for (int i = whole + LANE; i < width; i += LANES) to[i] = from[i];
   }
 }
+
+// y (batch, width) = the mean of x[:, front : tokens], token after token. Item (k, image): columns
+// [k * per_item, (k + 1) * per_item), at most 64 of them.
+kernel void mean_tokens(const global float *x, global float *y, int tokens, int front, int width, int per_item) {
+  const int begin = get_global_id(0) * per_item;
+  const int count = min(per_item, width - begin);
+  if (count <= 0) return;
+  const float share = 1.0f / (tokens - front);
+  x += ((size_t)get_global_id(1) * tokens + front) * width + begin;
+  y += (size_t)get_global_id(1) * width + begin;
+  if (count == 64) {
+    float16 a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
+    for (int token = front; token < tokens; ++token, x += width) {
+      a += VLOAD(x);
+      b += VLOAD(x + 16);
+      c += VLOAD(x + 32);
+      d += VLOAD(x + 48);
+    }
+    VSTORE(share * a, y);
+    VSTORE(share * b, y + 16);
+    VSTORE(share * c, y + 32);
+    VSTORE(share * d, y + 48);
+    return;
+  }
+  for (int i = 0; i < count; ++i) {
+    float sum = 0.0f;
+    for (int token = front; token < tokens; ++token) sum += x[(size_t)(token - front) * width + i];
+    y[i] = share * sum;
+  }
+}
+
+// The gradient of mean_tokens: dx (batch, tokens, width) is dy / (tokens - front) behind the front and zero in it
+// [+ sum_so_far].
+kernel void mean_tokens_backward(const global float *dy, const global float *sum_so_far, global float *dx, int tokens,
+                                 int front, int width, int rows, int per_item, int parts) {
+  const int whole = width / 16 * 16;
+  const float share = 1.0f / (tokens - front);
+  FOR_ROWS(row) {
+    const float factor = row % tokens < front ? 0.0f : share;
+    const global float *source = dy + (size_t)(row / tokens) * width;
+    const global float *sum = sum_so_far + (size_t)row * width;
+    global float *to = dx + (size_t)row * width;
+    for (int i = LANE * 16; i < whole; i += LANES * 16) {
+      float16 v = factor * VLOAD(source + i);
+      if (parts & 2) v += VLOAD(sum + i);
+      VSTORE(v, to + i);
+    }
+    for (int i = whole + LANE; i < width; i += LANES) {
+      float v = factor * source[i];
+      if (parts & 2) v += sum[i];
+      to[i] = v;
+    }
+  }
+}

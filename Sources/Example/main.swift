@@ -2,7 +2,7 @@ import Graft
 import GraftData
 
 let context = try Context(Device.select())
-let backbone = try VisionTransformer(
+let backbone = try Backbone(
   path: "dinov2_small.safetensors", options: .init(imageSize: 112), on: context)
 let transform = ImageTransform.squash(imageSize: 112)
 let training = try ImageFolder("flowers/train", transform: transform)

@@ -16,6 +16,7 @@ package enum AllCases {
   private static let checks: [OperationCase] = [
     LayerNormCases.checks,
     ActivationCases.checks,
+    GatedCases.checks,
     ElementwiseCases.checks,
     LinearCases.checks,
     GroupedLinearCases.checks,
@@ -24,6 +25,8 @@ package enum AllCases {
     PatchEmbeddingCases.checks,
     DropoutCases.checks,
     DropPathCases.checks,
+    RotaryCases.checks,
+    HeadNormCases.checks,
     AttentionCases.checks,
     DepthwiseConvCases.checks,
     BatchNormCases.checks,
@@ -43,6 +46,7 @@ package enum AllCases {
   private static let benchmarks: [OperationCase] = [
     LayerNormCases.benchmarks,
     ActivationCases.benchmarks,
+    GatedCases.benchmarks,
     ElementwiseCases.benchmarks,
     LinearCases.benchmarks,
     GroupedLinearCases.benchmarks,
@@ -51,6 +55,8 @@ package enum AllCases {
     PatchEmbeddingCases.benchmarks,
     DropoutCases.benchmarks,
     DropPathCases.benchmarks,
+    RotaryCases.benchmarks,
+    HeadNormCases.benchmarks,
     AttentionCases.benchmarks,
     DepthwiseConvCases.benchmarks,
     BatchNormCases.benchmarks,

@@ -10,7 +10,7 @@ package enum AttentionCases {
 
   private static func checks(_ variants: [AttentionVariant]) -> [OperationCase] {
     variants.flatMap {
-      lengths($0) + askedByFew($0) + ($0 == .portable ? [] : severalTiles($0)) + extremes($0)
+      lengths($0) + askedByFew($0) + ($0 == .portable ? [] : severalTiles($0)) + extremes($0) + biased($0)
     }
   }
 
@@ -41,10 +41,27 @@ package enum AttentionCases {
     }
   }
 
-  /// ViT-S and ViT-B at batch 8, at the lengths of ILA's stages and of larger images.
-  package static let benchmarks = [6, 12].flatMap { heads in
-    [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
+  /// One table for all sequences and one for each class of them, with forbidden keys; one query, and several tiles of keys.
+  private static func biased(_ variant: AttentionVariant) -> [OperationCase] {
+    [
+      make(batch: 1, tokens: 1, heads: 1, headSize: 1, biases: 1, variant: variant),
+      make(batch: 3, tokens: 17, heads: 2, headSize: 16, biases: 1, variant: variant),
+      make(batch: 5, tokens: 37, heads: 2, headSize: 8, biases: 2, variant: variant),
+      make(batch: 2, tokens: 21, queries: 1, heads: 2, headSize: 16, biases: 2, variant: variant),
+    ]
+      + (variant == .portable
+        ? [] : [make(batch: 1, tokens: 300, heads: 1, headSize: 4, biases: 1, variant: variant)])
   }
+
+  /// ViT-S and ViT-B at batch 8, at the lengths of ILA's stages and of larger images.
+  package static let benchmarks =
+    [6, 12].flatMap { heads in
+      [50, 65, 197, 257, 577, 785].map { make(batch: 8, tokens: $0, heads: heads, headSize: 64) }
+    } + [
+      // BEiT, and the windows of Swin-B's first stage.
+      make(batch: 8, tokens: 197, heads: 12, headSize: 64, biases: 1),
+      make(batch: 8 * 64, tokens: 49, heads: 4, headSize: 32, biases: 64),
+    ]
 
   /// ViT-B's where a processor's bf16 dot product can be reached.
   package static let dotProductBenchmarks = [50, 197, 577].map {
@@ -53,24 +70,33 @@ package enum AttentionCases {
 
   private static func make(
     batch: Int, tokens: Int, queries: Int? = nil, heads: Int, headSize: Int, size: Float = 2,
-    variant: AttentionVariant? = nil
+    biases: Int = 0, variant: AttentionVariant? = nil
   ) -> OperationCase {
     let isPaired = variant == .cpuDotProduct
     let asked = queries ?? tokens
     let width = heads * headSize
     // Errors of the scores, of size sum |q k| * epsilon, move the probabilities: the scale is above that of the values.
     let magnitude = 2 * Double(size)
+    // Numbers that bf16 holds too, and every seventh key forbidden, but never one's own.
+    let bias = (0..<biases * heads * tokens * tokens).map { index -> Float in
+      let (query, key) = (index / tokens % tokens, index % tokens)
+      return (index + index / tokens) % 7 == 3 && query != key ? -1e9 : Float(index * 37 % 64) / 32 - 1
+    }
+    let biasShape = [biases, heads, tokens, tokens]
     var result = OperationCase(
       "attention",
-      "\(batch)x\(heads)x\(tokens)x\(headSize)\(queries.map { " of \($0)" } ?? "")\(size == 2 ? "" : " in \(size)")\(variant.map { " \($0)" } ?? "")",
+      "\(batch)x\(heads)x\(tokens)x\(headSize)\(queries.map { " of \($0)" } ?? "")\(size == 2 ? "" : " in \(size)")\(biases == 0 ? "" : " biased by \(biases)")\(variant.map { " \($0)" } ?? "")",
       inputs: [.init([batch, tokens, 3 * width], in: -size...size, differentiable: true)],
       // Of pairs what goes into the sums is rounded, once each: the error does not grow with their length.
       terms: isPaired ? 1 : tokens + headSize,
       cost: .init(
         macs: Double(2 * batch * heads * asked * tokens * headSize),
         bytes: Double(4 * batch * width * (3 * tokens + asked))),
-      forward: { tape, inputs in
-        try tape.attention(inputs[0], heads: heads, queries: queries, variant: variant)
+      prepared: { context in
+        let table = biases == 0 ? nil : try Tensor(bias, shape: biasShape, on: context)
+        return { tape, inputs in
+          try tape.attention(inputs[0], heads: heads, queries: queries, bias: table, variant: variant)
+        }
       },
       reference: { inputs in
         var values = [Double](repeating: 0, count: batch * asked * width)
@@ -79,7 +105,11 @@ package enum AttentionCases {
             for head in 0..<heads {
               attend(
                 qkv, &values, image: image, head: head, tokens: tokens, queries: asked, width: width,
-                headSize: headSize)
+                headSize: headSize
+              ) { query, key in
+                guard biases > 0 else { return 0 }
+                return Double(bias[((image % biases * heads + head) * tokens + query) * tokens + key])
+              }
             }
           }
         }
@@ -94,7 +124,7 @@ package enum AttentionCases {
 
   private static func attend(
     _ qkv: UnsafeBufferPointer<Double>, _ values: inout [Double], image: Int, head: Int, tokens: Int,
-    queries: Int, width: Int, headSize: Int
+    queries: Int, width: Int, headSize: Int, bias: (_ query: Int, _ key: Int) -> Double
   ) {
     let scale = 1 / Double(headSize).squareRoot()
     var scores = [Double](repeating: 0, count: tokens)
@@ -104,7 +134,7 @@ package enum AttentionCases {
         let k = (image * tokens + key) * 3 * width + width + head * headSize
         var sum = 0.0
         for c in 0..<headSize { sum += qkv[q + c] * qkv[k + c] }
-        scores[key] = sum * scale
+        scores[key] = sum * scale + bias(query, key)
       }
       let most = scores.reduce(-Double.infinity, max)
       var total = 0.0

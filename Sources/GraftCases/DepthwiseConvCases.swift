@@ -11,7 +11,8 @@ package enum DepthwiseConvCases {
     var stride = 1
     var padding = 0
     var hasBias = true
-    var onTokens = false
+    /// Tokens ahead of the grid, where it is one of tokens.
+    var front: Int?
     /// How often the input enters, to check that gradients add up.
     var uses = 1
   }
@@ -29,28 +30,31 @@ package enum DepthwiseConvCases {
     Shape(images: 1, height: 8, width: 7, channels: 16, side: 7, padding: 3),
     Shape(images: 1, height: 6, width: 5, channels: 6, side: 5),
     Shape(images: 2, height: 3, width: 4, channels: 8, side: 1, stride: 2),
-    Shape(images: 3, height: 5, width: 5, channels: 8, side: 3, onTokens: true),
-    Shape(images: 2, height: 7, width: 6, channels: 48, side: 3, hasBias: false, onTokens: true, uses: 2),
+    Shape(images: 3, height: 5, width: 5, channels: 8, side: 3, front: 1),
+    Shape(images: 2, height: 7, width: 6, channels: 48, side: 3, hasBias: false, front: 1, uses: 2),
     Shape(
-      images: 2, height: 5, width: 6, channels: 3, side: 3, stride: 2, padding: 1, onTokens: true, uses: 2),
-    Shape(images: 1, height: 4, width: 4, channels: 20, side: 3, padding: 1, onTokens: true, uses: 2),
+      images: 2, height: 5, width: 6, channels: 3, side: 3, stride: 2, padding: 1, front: 1, uses: 2),
+    Shape(images: 1, height: 4, width: 4, channels: 20, side: 3, padding: 1, front: 1, uses: 2),
+    Shape(images: 2, height: 5, width: 4, channels: 8, side: 3, padding: 1, front: 0, uses: 2),
+    Shape(images: 2, height: 5, width: 4, channels: 8, side: 3, padding: 1, front: 5, uses: 2),
+    Shape(images: 2, height: 5, width: 6, channels: 3, side: 3, stride: 2, padding: 1, front: 5, uses: 2),
   ].map(make)
 
   /// ILA on ViT-B at batch 8: the residual branch, and the bottleneck.
   package static let benchmarks: [OperationCase] = [
     Shape(images: 8, height: 14, width: 14, channels: 768, side: 3, hasBias: false),
-    Shape(images: 8, height: 14, width: 14, channels: 768, side: 3, hasBias: false, onTokens: true),
+    Shape(images: 8, height: 14, width: 14, channels: 768, side: 3, hasBias: false, front: 1),
     Shape(images: 8, height: 14, width: 14, channels: 8, side: 3),
   ].map(make)
 
   private static func make(_ s: Shape) -> OperationCase {
-    let front = s.onTokens ? 1 : 0
+    let front = s.front ?? 0
     let outHeight = (s.height + 2 * s.padding - s.side) / s.stride + 1
     let outWidth = (s.width + 2 * s.padding - s.side) / s.stride + 1
     let outputs = s.images * (front + outHeight * outWidth) * s.channels
     let input =
-      s.onTokens
-      ? [s.images, 1 + s.height * s.width, s.channels] : [s.images, s.height, s.width, s.channels]
+      s.front == nil
+      ? [s.images, s.height, s.width, s.channels] : [s.images, front + s.height * s.width, s.channels]
     var inputs: [OperationCase.Input] = [
       .init(input, differentiable: true), .init([s.channels, 1, s.side, s.side], differentiable: true),
     ]
@@ -59,17 +63,17 @@ package enum DepthwiseConvCases {
     return OperationCase(
       "depthwise_conv",
       "\(s.images)x\(s.height)x\(s.width)x\(s.channels) k\(s.side) s\(s.stride) p\(s.padding)"
-        + (s.onTokens ? " tokens" : "") + (s.uses > 1 ? " twice" : ""),
+        + (s.front.map { $0 == 1 ? " tokens" : " tokens behind \($0)" } ?? "") + (s.uses > 1 ? " twice" : ""),
       inputs: inputs, terms: max(s.side * s.side + 1, s.images * outHeight * outWidth / 16),
       cost: .init(macs: Double(outputs * s.side * s.side), bytes: Double(bytes)),
       forward: { tape, inputs in
         let bias = s.hasBias ? inputs[2] : nil
         func once(_ x: Tensor) throws -> Tensor {
-          try s.onTokens
-            ? tape.depthwiseConvOnTokens(
+          try s.front == nil
+            ? tape.depthwiseConv(x, weight: inputs[1], bias: bias, stride: s.stride, padding: s.padding)
+            : tape.depthwiseConvOnTokens(
               x, grid: (s.height, s.width), weight: inputs[1], bias: bias, stride: s.stride,
-              padding: s.padding)
-            : tape.depthwiseConv(x, weight: inputs[1], bias: bias, stride: s.stride, padding: s.padding)
+              padding: s.padding, front: front)
         }
         guard s.uses > 1 else { return try once(inputs[0]) }
         // A reshape between, so that the sum so far belongs to an intermediate tensor.

@@ -20,6 +20,7 @@ package enum LinearCases {
     + [StoragePrecision.bf16, .fp16].map {
       make(Frozen(rows: 1576, outputs: 3072, inputs: 768, activation: .gelu, precision: $0))
     }
+    + [make(Frozen(rows: 1576, outputs: 768, inputs: 768, hasScale: true, hasResidual: true))]
     + [
       Trainable(rows: 1576, outputs: 8, inputs: 768), Trainable(rows: 1576, outputs: 768, inputs: 8),
       Trainable(rows: 1568, outputs: 8, inputs: 8), Trainable(rows: 32, outputs: 1000, inputs: 768),
@@ -35,9 +36,11 @@ package enum LinearCases {
     }
     + [
       make(
+        Frozen(rows: 13, outputs: 35, inputs: 9, hasScale: true, precision: .bf16, variant: .cpuDotProduct)),
+      make(
         Frozen(
           rows: 14, outputs: 37, inputs: 6, activation: .gelu, hasResidual: true, precision: .bf16,
-          variant: .cpuDotProduct, isDifferentiable: false))
+          variant: .cpuDotProduct, isDifferentiable: false)),
     ]
 
   private static let variants = MatmulVariant.allCases.filter { $0.isAvailable && $0 != .cpuDotProduct }
@@ -56,7 +59,7 @@ package enum LinearCases {
         cases.append(Frozen(rows: m, outputs: n, inputs: k, variant: variant))
       }
       cases.append(Frozen(rows: 7, outputs: 19, inputs: 5, hasBias: false, variant: variant))
-      for activation in [Activation.gelu, .quickGELU, .relu] {
+      for activation in ActivationCases.kinds {
         cases.append(Frozen(rows: 14, outputs: 37, inputs: 6, activation: activation, variant: variant))
         cases.append(
           Frozen(rows: 9, outputs: 48, inputs: 5, activation: activation, hasResidual: true, variant: variant)
@@ -64,6 +67,18 @@ package enum LinearCases {
       }
       cases.append(
         Frozen(rows: 13, outputs: 35, inputs: 9, hasBias: false, hasResidual: true, variant: variant))
+      for hasBias in [true, false] {
+        cases += [
+          Frozen(rows: 13, outputs: 67, inputs: 9, hasBias: hasBias, hasScale: true, variant: variant),
+          Frozen(
+            rows: 7, outputs: 37, inputs: 5, hasBias: hasBias, hasScale: true, activation: .gelu,
+            hasResidual: true, variant: variant),
+        ]
+      }
+      for precision in [StoragePrecision.bf16, .fp16] where variant != .clblast {
+        cases.append(
+          Frozen(rows: 13, outputs: 35, inputs: 9, hasScale: true, precision: precision, variant: variant))
+      }
       for precision in [StoragePrecision.bf16, .fp16] where variant != .clblast {
         for (m, n, k) in [shapes[0], shapes[5], shapes[8]] {
           cases.append(Frozen(rows: m, outputs: n, inputs: k, precision: precision, variant: variant))
@@ -95,6 +110,7 @@ package enum LinearCases {
     var outputs: Int
     var inputs: Int
     var hasBias = true
+    var hasScale = false
     var activation = Activation.none
     var hasResidual = false
     var precision = StoragePrecision.fp32
@@ -102,7 +118,7 @@ package enum LinearCases {
     var isDifferentiable = true
 
     var description: String {
-      "frozen \(rows)x\(outputs)x\(inputs)" + (hasBias ? " bias" : "")
+      "frozen \(rows)x\(outputs)x\(inputs)" + (hasBias ? " bias" : "") + (hasScale ? " scale" : "")
         + (activation == .none ? "" : " \(activation)") + (hasResidual ? " residual" : "")
         + (precision == .fp32 ? "" : " \(precision)") + (variant.map { " \($0)" } ?? "")
     }
@@ -126,6 +142,9 @@ package enum LinearCases {
     let bias = (0..<shape.outputs).map { output in
       Float.random(in: 0...1, using: &generator) + (output % 2 == 0 ? offset : -offset - 1)
     }
+    // Powers of two, which no storage rounds, of either sign and with a zero.
+    let factors: [Float]? =
+      shape.hasScale ? (0..<shape.outputs).map { [0.5, -2, 1, 0, 0.25, 4][$0 % 6] } : nil
     let (m, n, k) = (shape.rows, shape.outputs, shape.inputs)
     var inputs = [OperationCase.Input([1, m, k], differentiable: shape.isDifferentiable)]
     if shape.hasResidual { inputs.append(.init([1, m, n], differentiable: shape.isDifferentiable)) }
@@ -137,7 +156,8 @@ package enum LinearCases {
           4 * (m * k + m * n * (shape.hasResidual ? 2 : 1)) + n * k * (shape.precision == .fp32 ? 4 : 2))),
       prepared: { context in
         let layer = try PreparedLinear(
-          weight: weight, bias: shape.hasBias ? bias : nil, outputs: n, inputs: k, on: context,
+          weight: weight, bias: shape.hasBias ? bias : nil, scale: factors, outputs: n, inputs: k,
+          on: context,
           precision: shape.precision, variant: shape.variant)
         return { tape, inputs in
           try tape.linear(
@@ -146,13 +166,15 @@ package enum LinearCases {
       },
       reference: { inputs in
         var (values, magnitudes) = product(
-          inputs[0], weight.map(Double.init), bias: shape.hasBias ? bias.map(Double.init) : nil, rows: m,
-          outputs: n,
-          inputs: k)
+          inputs[0], weight.map(Double.init), bias: nil, rows: m, outputs: n, inputs: k)
         for index in values.indices {
+          let factor = Double(factors?[index % n] ?? 1)
+          let offset = shape.hasBias ? Double(bias[index % n]) : 0
+          values[index] = factor * values[index] + offset
+          magnitudes[index] = abs(factor) * magnitudes[index] + abs(offset)
           if shape.activation != .none {
             magnitudes[index] += max(abs(values[index]), 0.05)
-            values[index] = activated(values[index], shape.activation)
+            values[index] = ActivationCases.value(shape.activation, of: values[index])
           }
           if shape.hasResidual {
             values[index] += inputs[1][index]
@@ -164,15 +186,6 @@ package enum LinearCases {
     if shape.variant == .cpuDotProduct { result.numbers = .bfloats }
     result.holdsRegisterTiles = shape.variant == .cpuRegisterTiled
     return result
-  }
-
-  private static func activated(_ x: Double, _ kind: Activation) -> Double {
-    switch kind {
-    case .none: x
-    case .gelu: x * 0.5 * erfc(-x / 2.0.squareRoot())
-    case .quickGELU: x / (1 + exp(-1.702 * x))
-    case .relu: max(x, 0)
-    }
   }
 
   private struct Trainable {

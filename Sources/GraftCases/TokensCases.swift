@@ -9,11 +9,21 @@ package enum TokensCases {
         concat(batch: batch, a: a, b: b, width: width, shared: nil),
         concat(batch: batch, a: a, b: b, width: width, shared: 0),
         concat(batch: batch, a: a, b: b, width: width, shared: 1),
-        prepend(batch: batch, patches: b, width: width), split(batch: batch, patches: b, width: width),
-        classToken(batch: batch, patches: b, width: width),
-        patchesAlone(batch: batch, patches: b, width: width),
+        token(batch: batch, tokens: 1 + b, width: width),
       ]
+        + [0, 1, 5].flatMap { front in
+          [
+            prepend(batch: batch, front: front, cells: b, width: width),
+            prepend(batch: batch, front: front, cells: b, width: width, hasPosition: false),
+            split(batch: batch, front: front, cells: b, width: width),
+            frontAlone(batch: batch, front: front, cells: b, width: width),
+            restAlone(batch: batch, front: front, cells: b, width: width),
+            mean(batch: batch, front: front, cells: b, width: width),
+          ]
+        }
     } + [
+      // Whole columns of an item, and a rest.
+      mean(batch: 2, front: 1, cells: 7, width: 130),
       slice(batch: 1, tokens: 1, from: 0, count: 1, width: 1),
       slice(batch: 3, tokens: 7, from: 2, count: 4, width: 17),
       slice(batch: 2, tokens: 5, from: 4, count: 1, width: 32),
@@ -21,9 +31,10 @@ package enum TokensCases {
       gather(batch: 1, tokens: 1, width: 1, [0]), gather(batch: 5, tokens: 3, width: 17, [4, 0, 2]),
       gather(batch: 3, tokens: 9, width: 32, [0, 1, 2]), gather(batch: 2, tokens: 8, width: 7, [1, 1, 0, 1]),
     ]
-  /// The input sequence of ViT-B at batch 8, and the class token taken off and put back.
+  /// The input sequence of ViT-B at batch 8, the class token taken off and put back, and the mean of the cells.
   package static let benchmarks = [
-    prepend(batch: 8, patches: 196, width: 768), split(batch: 8, patches: 196, width: 768),
+    prepend(batch: 8, front: 1, cells: 196, width: 768), split(batch: 8, front: 1, cells: 196, width: 768),
+    mean(batch: 8, front: 1, cells: 196, width: 768),
     gather(batch: 8, tokens: 197, width: 768, [0, 2, 3, 7]),
   ]
 
@@ -80,71 +91,114 @@ package enum TokensCases {
       })
   }
 
-  private static func prepend(batch: Int, patches: Int, width: Int) -> OperationCase {
-    OperationCase(
-      "tokens", "prepend \(batch)x(1+\(patches))x\(width)",
-      inputs: [
-        .init([batch, patches, width], differentiable: true), .init([1, 1, width], differentiable: true),
-        .init([1 + patches, width]),
-      ], terms: batch, cost: bytes(batch * (1 + patches) * width),
+  private static func prepend(
+    batch: Int, front: Int, cells: Int, width: Int, hasPosition: Bool = true
+  ) -> OperationCase {
+    let tokens = front + cells
+    var inputs = [OperationCase.Input([batch, cells, width], differentiable: true)]
+    // As checkpoints hold them: one class token as (1, 1, D), and registers as (F, D).
+    if front > 0 { inputs.append(.init(front == 1 ? [1, 1, width] : [front, width], differentiable: true)) }
+    if hasPosition { inputs.append(.init([tokens, width])) }
+    return OperationCase(
+      "tokens", "prepend \(batch)x(\(front)+\(cells))x\(width)\(hasPosition ? "" : " bare")", inputs: inputs,
+      terms: batch, cost: bytes(batch * tokens * width),
       forward: { tape, inputs in
-        try tape.prependClassToken(inputs[0], cls: inputs[1], position: inputs[2])
+        try tape.prependTokens(
+          inputs[0], prefix: front > 0 ? inputs[1] : nil, position: hasPosition ? inputs.last : nil)
       },
       reference: { inputs in
         var values: [Double] = []
         for image in 0..<batch {
-          let own = inputs[0][image * patches * width..<(image + 1) * patches * width]
-          for (token, place) in zip(inputs[1] + own, inputs[2]) { values.append(token + place) }
+          let own = inputs[0][image * cells * width..<(image + 1) * cells * width]
+          let sequence = (front > 0 ? inputs[1] : []) + own
+          values += hasPosition ? zip(sequence, inputs[inputs.count - 1]).map { $0 + $1 } : sequence
         }
         return .init(values, magnitudes: [Double](repeating: 2, count: values.count))
       })
   }
 
-  /// The class token taken off, each part changed in its own way, and put back.
-  private static func split(batch: Int, patches: Int, width: Int) -> OperationCase {
-    let count = batch * (1 + patches) * width
+  /// The front taken off, changed in its own way, and put back.
+  private static func split(batch: Int, front: Int, cells: Int, width: Int) -> OperationCase {
+    let tokens = front + cells
     return OperationCase(
-      "tokens", "split and join \(batch)x(1+\(patches))x\(width)",
-      inputs: [.init([batch, 1 + patches, width], differentiable: true)], terms: 1, cost: bytes(2 * count),
+      "tokens", "split and join \(batch)x(\(front)+\(cells))x\(width)",
+      inputs: [.init([batch, tokens, width], differentiable: true)], terms: 1,
+      cost: bytes(2 * batch * tokens * width),
       forward: { tape, inputs in
-        let input = tape.reshape(inputs[0], to: [batch, 1 + patches, width])
-        let (cls, patches) = try tape.splitClassToken(input)
-        let joined = try tape.joinClassToken(tape.add(cls, cls), patches)
+        let input = tape.reshape(inputs[0], to: [batch, tokens, width])
+        let (head, rest) = try tape.splitFront(input, count: front)
+        let joined = try tape.joinFront(head.map { try tape.add($0, $0) }, rest)
         return try tape.add(joined, input)
       },
       reference: { inputs in
-        .init(
-          inputs[0].enumerated().map { index, x in index / width % (1 + patches) == 0 ? 3 * x : 2 * x })
+        .init(inputs[0].enumerated().map { index, x in index / width % tokens < front ? 3 * x : 2 * x })
       })
   }
 
-  private static func classToken(batch: Int, patches: Int, width: Int) -> OperationCase {
+  /// The first token of every image.
+  private static func token(batch: Int, tokens: Int, width: Int) -> OperationCase {
     OperationCase(
-      "tokens", "class token \(batch)x(1+\(patches))x\(width)",
-      inputs: [.init([batch, 1 + patches, width], differentiable: true)], terms: 1,
-      cost: bytes(batch * width),
-      // Split with the patches unused: their gradient never arrives.
+      "tokens", "first token of \(batch)x\(tokens)x\(width)",
+      inputs: [.init([batch, tokens, width], differentiable: true)], terms: 1, cost: bytes(batch * width),
+      forward: { tape, inputs in try tape.token(inputs[0], at: 0) },
+      reference: { inputs in
+        .init((0..<batch * width).map { inputs[0][$0 / width * tokens * width + $0 % width] })
+      })
+  }
+
+  /// A split whose rest is not used, so that its gradient never arrives.
+  ///
+  /// Without a front, the rest.
+  private static func frontAlone(batch: Int, front: Int, cells: Int, width: Int) -> OperationCase {
+    let (tokens, count) = (front + cells, front == 0 ? cells : front)
+    return OperationCase(
+      "tokens", "front of \(batch)x(\(front)+\(cells))x\(width)",
+      inputs: [.init([batch, tokens, width], differentiable: true)], terms: 1,
+      cost: bytes(batch * count * width),
       forward: { tape, inputs in
-        try tape.add(tape.classToken(inputs[0]), tape.splitClassToken(inputs[0]).cls)
+        let (head, rest) = try tape.splitFront(inputs[0], count: front)
+        return head ?? rest
+      },
+      reference: { part($0[0], of: tokens, from: 0, count: count, width: width) })
+  }
+
+  /// A split whose front is not used.
+  private static func restAlone(batch: Int, front: Int, cells: Int, width: Int) -> OperationCase {
+    let tokens = front + cells
+    return OperationCase(
+      "tokens", "behind the front of \(batch)x(\(front)+\(cells))x\(width)",
+      inputs: [.init([batch, tokens, width], differentiable: true)], terms: 1,
+      cost: bytes(batch * cells * width),
+      forward: { tape, inputs in try tape.splitFront(inputs[0], count: front).rest },
+      reference: { part($0[0], of: tokens, from: front, count: cells, width: width) })
+  }
+
+  private static func part(
+    _ values: [Double], of tokens: Int, from: Int, count: Int, width: Int
+  ) -> OperationCase.Expected {
+    .init(
+      values.enumerated().filter { (from..<from + count).contains($0.offset / width % tokens) }.map(\.element)
+    )
+  }
+
+  /// The mean taken twice, so that a second gradient meets the first.
+  private static func mean(batch: Int, front: Int, cells: Int, width: Int) -> OperationCase {
+    let tokens = front + cells
+    return OperationCase(
+      "tokens", "mean \(batch)x(\(front)+\(cells))x\(width)",
+      inputs: [.init([batch, tokens, width], differentiable: true)], terms: cells,
+      cost: .init(bytes: Double(4 * batch * (cells + 1) * width)),
+      forward: { tape, inputs in
+        let input = tape.reshape(inputs[0], to: [batch, tokens, width])
+        let whole = try tape.meanTokens(input, front: 0)
+        return try tape.add(tape.meanTokens(input, front: front), whole)
       },
       reference: { inputs in
-        .init(
-          (0..<batch * width).map { 2 * inputs[0][$0 / width * (1 + patches) * width + $0 % width] })
-      })
-  }
-
-  /// A split whose class token is not used: its gradient never arrives.
-  private static func patchesAlone(batch: Int, patches: Int, width: Int) -> OperationCase {
-    OperationCase(
-      "tokens", "patches \(batch)x(1+\(patches))x\(width)",
-      inputs: [.init([batch, 1 + patches, width], differentiable: true)], terms: 1,
-      cost: bytes(batch * patches * width),
-      forward: { tape, inputs in try tape.splitClassToken(inputs[0]).patches },
-      reference: { inputs in
-        .init(
-          (0..<batch * patches * width).map { index in
-            inputs[0][(index / (patches * width) + 1) * width + index]
-          })
+        let values = (0..<batch * width).map { index in
+          let column = (0..<tokens).map { inputs[0][(index / width * tokens + $0) * width + index % width] }
+          return column[front...].reduce(0, +) / Double(cells) + column.reduce(0, +) / Double(tokens)
+        }
+        return .init(values, magnitudes: [Double](repeating: 2, count: values.count))
       })
   }
 }

@@ -3,11 +3,11 @@ import Graft
 /// What is assumed about a backbone because neither its file nor its user tells it.
 struct Assumptions {
   let facts: [BackboneFact]
-  let shape: VisionTransformerShape
+  let architecture: any Architecture
 
-  init(_ facts: Set<BackboneFact>, of shape: VisionTransformerShape) {
+  init(_ facts: Set<BackboneFact>, of architecture: any Architecture) {
     self.facts = BackboneFact.allCases.filter(facts.contains)
-    self.shape = shape
+    self.architecture = architecture
   }
 
   /// One line for people, with the options that change what is assumed; `nil` where nothing is.
@@ -22,19 +22,20 @@ struct Assumptions {
 
   /// Name and value of each.
   var json: JSONValue {
-    .object(Dictionary(uniqueKeysWithValues: facts.map { ($0.rawValue, shape.value(of: $0)) }))
+    .object(Dictionary(uniqueKeysWithValues: facts.map { ($0.rawValue, architecture.value(of: $0)) }))
   }
 
   private func words(_ fact: BackboneFact) -> String {
-    switch fact {
-    case .heads: shape.heads == 1 ? "1 head" : "\(shape.heads) heads"
-    case .epsilon: "epsilon \("\(shape.epsilon)".replacing("e-0", with: "e-"))"
+    let value = architecture.value(of: fact)
+    return switch fact {
+    case .heads: value == 1 ? "1 head" : "\(value.text) heads"
+    case .epsilon: "epsilon \(value.text.replacing("e-0", with: "e-"))"
     case .activation: "exact GELU"
     case .normalization:
-      switch shape.normalization {
-      case .imageNet: "pixels scaled by ImageNet's figures"
-      case .half: "pixels scaled to -1...1"
-      default: "pixels scaled by mean \(shape.normalization.mean) and deviation \(shape.normalization.std)"
+      switch value.stringValue {
+      case "imagenet": "pixels scaled by ImageNet's figures"
+      case "half": "pixels scaled to -1...1"
+      default: "pixels scaled by \(value.stringValue ?? value.text)"
       }
     }
   }

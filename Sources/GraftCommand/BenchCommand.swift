@@ -185,8 +185,8 @@ struct BenchCommand: AsyncParsableCommand {
     let shape = try facts.shape(of: backbone, imageSize: imageSize).shape
     let vit =
       backbone.extension == "safetensors" || backbone.exists
-      ? try VisionTransformer(path: backbone, options: facts.options(imageSize: shape.imageSize), on: context)
-      : try VisionTransformer(randomly: shape, on: context)
+      ? try Backbone(path: backbone, options: facts.options(imageSize: shape.imageSize), on: context)
+      : try Backbone(randomly: shape.architecture, on: context)
     let side = shape.imageSize
     let batch = ImageBatch(
       count: batchSize, imageSize: side,
@@ -209,7 +209,7 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   private func report(
-    _ name: String, _ pass: String, _ timing: Timing, _ gmac: Double?, _ shape: VisionTransformerShape,
+    _ name: String, _ pass: String, _ timing: Timing, _ gmac: Double?, _ shape: BackboneShape,
     _ yardstick: Yardstick, _ context: Context,
     _ reporter: Reporter
   ) {

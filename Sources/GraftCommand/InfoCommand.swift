@@ -67,7 +67,7 @@ struct InfoCommand: AsyncParsableCommand {
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
-      if architectures { return show(Architecture.all, reporter) }
+      if architectures { return try show(BackboneCatalog.all, reporter) }
       guard let backbone, !published else { return try show(PublishedFigure.all(), reporter) }
       guard (0...1_000_000).contains(classes) else {
         throw ValidationError("--classes must be in 0...1000000.")
@@ -80,13 +80,14 @@ struct InfoCommand: AsyncParsableCommand {
       }
       let adapter = try makeAdapter(adapter, host: host, settings)
       let (shape, assumed) = try facts.shape(of: backbone, imageSize: imageSize)
-      let assumptions = Assumptions(assumed, of: shape)
+      let architecture = shape.architecture
+      let assumptions = Assumptions(assumed, of: architecture)
       let summary = try ModelSummary(shape, adapter: adapter, classes: classes)
       let weights = 4 * summary.backboneParameters
       reporter.say(
         """
-        Backbone   \(shape.architectureName): width \(shape.width), \(shape.depth) blocks, \(shape.heads) heads, patch \
-        \(shape.patchSize), images of \(shape.imageSize) px
+        Backbone   \(architecture.name): width \(shape.featureWidth), \(shape.depth) blocks, \
+        \(architecture.value(of: .heads).text) heads, patch \(shape.stem.patchSize), images of \(shape.imageSize) px
         Adapter    \(adapter.name)
 
         Backbone parameters    \(grouped(summary.backboneParameters)) (frozen)
@@ -105,7 +106,7 @@ struct InfoCommand: AsyncParsableCommand {
       }
       var fields = try JSONValue(encoding: summary).objectValue ?? [:]
       fields["assumed"] = assumptions.json
-      fields["architecture"] = .string(shape.architectureName)
+      fields["architecture"] = .string(architecture.name)
       fields["adapter"] = .string(adapter.name)
       fields["image_size"] = .integer(shape.imageSize)
       fields["weight_bytes"] = .integer(weights)
@@ -116,7 +117,7 @@ struct InfoCommand: AsyncParsableCommand {
 
   /// Device memory in training and in use.
   private func plan(
-    _ shape: VisionTransformerShape, _ adapter: any Adapter, _ batchSize: Int,
+    _ shape: BackboneShape, _ adapter: any Adapter, _ batchSize: Int,
     _ fields: inout [String: JSONValue], _ reporter: Reporter
   ) throws {
     let context = try device.context(precision.precision.value)
@@ -136,30 +137,28 @@ struct InfoCommand: AsyncParsableCommand {
     fields["inference_memory"] = use.json
   }
 
-  private func show(_ architectures: [Architecture], _ reporter: Reporter) {
-    let rows = architectures.map { architecture in
-      let shape = architecture.shape
-      return [
-        architecture.name, "\(shape.width)", "\(shape.depth)", "\(shape.heads)",
-        grouped(shape.parameterCount),
-        architecture.tags.keys.sorted().joined(separator: ", "),
+  private func show(_ architectures: [NamedArchitecture], _ reporter: Reporter) throws {
+    let shapes = try architectures.map { try $0.architecture.shape() }
+    let rows = zip(architectures, shapes).map { entry, shape in
+      [
+        entry.name, "\(shape.featureWidth)", "\(shape.depth)", entry.architecture.value(of: .heads).text,
+        grouped(shape.parameterCount), entry.tags.keys.sorted().joined(separator: ", "),
       ]
     }
     reporter.say(
       Message(
         lines: textTable(
           ["architecture", "width", "blocks", "heads", "parameters", "tags"], rows, numbers: [1, 2, 3, 4])))
-    for architecture in architectures {
-      let shape = architecture.shape
+    for (entry, shape) in zip(architectures, shapes) {
       reporter.emit(
         "architecture",
         [
-          "architecture": .string(architecture.name), "image_size": .integer(shape.imageSize),
-          "patch_size": .integer(shape.patchSize), "width": .integer(shape.width),
-          "depth": .integer(shape.depth), "heads": .integer(shape.heads),
+          "architecture": .string(entry.name), "image_size": .integer(shape.imageSize),
+          "patch_size": .integer(shape.stem.patchSize), "width": .integer(shape.featureWidth),
+          "depth": .integer(shape.depth), "heads": entry.architecture.value(of: .heads),
           "backbone_parameters": .integer(shape.parameterCount),
-          "normalization": shape.value(of: .normalization),
-          "tags": .object(architecture.tags.mapValues { $0.name.map { .string($0) } ?? .null }),
+          "normalization": entry.architecture.value(of: .normalization),
+          "tags": .object(entry.tags.mapValues { $0.name.map { .string($0) } ?? .null }),
         ])
     }
     reporter.emit("done", ["architectures": .integer(architectures.count)])
@@ -223,15 +222,12 @@ extension FactArguments {
   /// The shape behind a file or an architecture's name, and what of it is assumed; a name tells everything.
   func shape(
     of backbone: FilePath, imageSize: Int?
-  ) throws -> (shape: VisionTransformerShape, assumed: Set<BackboneFact>) {
+  ) throws -> (shape: BackboneShape, assumed: Set<BackboneFact>) {
     if backbone.extension == "safetensors" || backbone.isTaken {
       let options = options(imageSize: imageSize)
-      return (try VisionTransformerShape(path: backbone, options: options), options.assumed)
+      return (try BackboneShape(path: backbone, options: options), options.assumed)
     }
-    var shape = try VisionTransformerShape(architecture: backbone.escapedText)
-    if let heads { shape = try shape.with(heads: heads) }
-    if let epsilon { shape.epsilon = epsilon }
-    if let normalization { shape.normalization = normalization.value }
-    return (try imageSize.map(shape.resized(to:)) ?? shape, [])
+    let architecture = try BackboneCatalog.named(backbone.escapedText)
+    return (try architecture.replacing(by: options(imageSize: imageSize)).shape(), [])
   }
 }

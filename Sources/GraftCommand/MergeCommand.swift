@@ -12,9 +12,15 @@ struct MergeCommand: AsyncParsableCommand {
         graft merge --model runs/alore --out merged.safetensors
 
       The merged model costs what the plain backbone costs. These can be merged:
-      \(AdapterCatalog.all.filter(\.isMergeable).map(\.name).joined(separator: ", ")).
+      \(mergeable.joined(separator: ", ")).
       The result is compared with the unmerged model before the verb ends well.
       """)
+
+  /// On a plain ViT; elsewhere a place may be missing.
+  private static var mergeable: [String] {
+    guard let shape = try? BackboneShape(named: "vit_base_patch16_224") else { return [] }
+    return AdapterCatalog.all.filter { $0.isMergeable(on: shape) }.map(\.name)
+  }
 
   @Option(help: "A folder that graft train wrote.")
   var model: FilePath

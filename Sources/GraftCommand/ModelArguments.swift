@@ -17,7 +17,7 @@ struct ModelArguments: ParsableArguments {
   ///
   /// A backbone that another model has loaded is shared if it is the same.
   func load(
-    _ path: FilePath, among models: [FilePath]? = nil, sharing backbones: [VisionTransformer] = [],
+    _ path: FilePath, among models: [FilePath]? = nil, sharing backbones: [Backbone] = [],
     batchSize: Int = 1, on context: Context, _ reporter: Reporter
   ) throws -> (GraftedModel, ImageTransform) {
     let status: Stat
@@ -46,7 +46,7 @@ struct ModelArguments: ParsableArguments {
       model = try GraftedModel(merged: path, on: context)
     }
     // Graft's own folders record what was said in training.
-    if isPEFT, let line = Assumptions(model.backbone.assumed, of: model.backbone.shape).line {
+    if isPEFT, let line = Assumptions(model.backbone.assumed, of: model.backbone.shape.architecture).line {
       reporter.note("\(path): \(line)")
     }
     return (model, Self.transform(transform, imageSize: model.backbone.shape.imageSize))

@@ -65,7 +65,7 @@ struct TrainCommand: AsyncParsableCommand {
       try Rehearsal.kernelsOfTraining(
         shape, adapter: adapter, classes: classes, recipe: recipe, images: images, validationImages: held,
         recomputation: recomputation, on: context)
-    }) { try VisionTransformer(path: backbone.backbone, options: options, on: context) }
+    }) { try Backbone(path: backbone.backbone, options: options, on: context) }
     let model = try GraftedModel(vit, adapter: adapter, classes: training.classNames, seed: seed)
     let trainer = try Trainer(
       model, recipe: recipe, seed: seed, output: out, transform: JSONValue(encoding: training.transform),
@@ -75,13 +75,13 @@ struct TrainCommand: AsyncParsableCommand {
     let name = adapter.name
     reporter.say(
       """
-      \(name) on \(vit.shape.architectureName) at \(shape.imageSize) px: \(grouped(model.summary.trainableParameters)) trainable \
+      \(name) on \(vit.shape.architecture.name) at \(shape.imageSize) px: \(grouped(model.summary.trainableParameters)) trainable \
       parameters, \(format(model.summary.gmac, 2)) GMAC an image
       \(training.count) training and \(validation.count) validation images of \(training.classNames.count) classes, on \
       \(context.traits.name)
       """)
 
-    let assumptions = Assumptions(vit.assumed, of: vit.shape)
+    let assumptions = Assumptions(vit.assumed, of: vit.shape.architecture)
     if let line = assumptions.line { reporter.say("\(line)") }
 
     let plan = try trainer.memoryPlan(trainingImages: training.count, validationImages: validation.count)
@@ -132,7 +132,7 @@ struct TrainCommand: AsyncParsableCommand {
   }
 
   /// Says what is computed once for all passes.
-  private func show(_ plan: Trainer.FeaturePlan?, _ shape: VisionTransformerShape, _ reporter: Reporter) {
+  private func show(_ plan: Trainer.FeaturePlan?, _ shape: BackboneShape, _ reporter: Reporter) {
     guard let plan else {
       if features.isFolder {
         reporter.note(

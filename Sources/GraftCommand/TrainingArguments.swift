@@ -125,16 +125,17 @@ struct FeatureArguments: ParsableArguments {
 extension BackboneArguments {
   /// How the backbone is prepared to be trained on by a recipe, and its shape then.
   func prepared(for recipe: TrainingRecipe) throws -> (
-    options: BackboneOptions, shape: VisionTransformerShape
+    options: BackboneOptions, shape: BackboneShape
   ) {
     var options = options
     // What the recipe says now is nobody's knowledge of the weights.
     options.presumed = options.assumed
-    let stored = try VisionTransformerShape(path: backbone, options: options)
+    let stored = try BackboneShape(path: backbone, options: options)
     if options.imageSize == nil {
+      let patch = stored.stem.patchSize
       // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
       options.imageSize = min(
-        stored.imageSize, max(stored.patchSize, 224 / stored.patchSize * stored.patchSize))
+        stored.imageSize, max(patch, 224 / patch * patch))
     }
     if options.normalization == nil { options.normalization = recipe.normalization }
     if recipe.name == "ila" {
@@ -142,6 +143,6 @@ extension BackboneArguments {
       if facts.epsilon == nil { options.epsilon = 1e-12 }
       if positionResampling == nil { options.positionResampling = .bilinearAlignedCorners }
     }
-    return (options, try VisionTransformerShape(path: backbone, options: options))
+    return (options, try BackboneShape(path: backbone, options: options))
   }
 }

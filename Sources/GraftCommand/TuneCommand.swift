@@ -60,7 +60,7 @@ struct TuneCommand: AsyncParsableCommand {
       let context = try device.context()
       reporter.say(
         """
-        Tuning \(context.traits.name) for \(shape.architectureName) at \(shape.imageSize) px, batch \(batchSize), in about \
+        Tuning \(context.traits.name) for \(shape.architecture.name) at \(shape.imageSize) px, batch \(batchSize), in about \
         \(format(timeLimit, 0)) s
         """)
       StopSignal.install()
@@ -125,7 +125,7 @@ struct TuneCommand: AsyncParsableCommand {
   }
 
   private func measure(
-    _ shape: VisionTransformerShape, on context: Context, _ reporter: Reporter
+    _ shape: BackboneShape, on context: Context, _ reporter: Reporter
   ) throws -> Tuner.Outcome {
     let steps = TuningStep.all(for: shape, batchSize: batchSize)
     let tuner = Tuner(

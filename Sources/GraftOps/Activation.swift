@@ -10,14 +10,22 @@ public enum Activation: String, Sendable, Codable {
   case quickGELU
   /// `max(x, 0)`.
   case relu
+  /// `x * sigmoid(x)`, also called swish.
+  case silu
+  /// `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`: GELU as JAX computes it by default.
+  ///
+  /// It is off the exact one by 5e-4 at most: a backbone wants the one it was trained with.
+  case geluTanh
 
-  /// Value of the macro ACTIVATION in kernels that apply it.
+  /// The number of f in kernels that apply it (`activate` in common.cl).
   package var macro: Int {
     switch self {
     case .none: 0
     case .gelu: 1
     case .quickGELU: 2
     case .relu: 3
+    case .silu: 4
+    case .geluTanh: 5
     }
   }
 

@@ -1,7 +1,7 @@
 import GraftRuntime
 
 extension Tape {
-  /// Multi-head attention: `softmax(q k^T / sqrt(head size)) v` for each head.
+  /// Multi-head attention: `softmax(q k^T / sqrt(head size) + bias) v` for each head.
   ///
   /// For the gradient it keeps `qkv`, the output and a number a query (the log of its sum of exponentials); the
   /// probabilities are computed again.
@@ -10,14 +10,17 @@ extension Tape {
   ///   - qkv: (B, N, 3 D): queries, keys and values, each of `heads` heads one after another.
   ///   - heads: number of heads.
   ///   - queries: how many of the tokens, from the first, ask; all of them answer. By default all.
+  ///   - bias: (heads, N, N), or (C, heads, N, N) of which sequence b takes class `b % C`: frozen and finite, a row a
+  ///     query; what no query may see is a large negative number such as -1e9. Absent it is 0.
   ///   - variant: which kernels to use; by default those for the device.
   /// - Returns: (B, queries, D).
   /// - Throws: ``OperationError/unevenHeads(width:heads:)`` or ``OperationError/headTooWide(headSize:limit:)``.
   package func attention(
-    _ qkv: Tensor, heads: Int, queries: Int? = nil, variant: AttentionVariant? = nil
+    _ qkv: Tensor, heads: Int, queries: Int? = nil, bias: Tensor? = nil, variant: AttentionVariant? = nil
   ) throws -> Tensor {
     let shape = try AttentionShape(qkv, heads: heads, queries: queries)
-    let kernels = shape.kernels(variant, on: qkv.context)
+    let bias = bias.map { AttentionBias($0, of: shape) }
+    let kernels = shape.kernels(variant, bias: bias, on: qkv.context)
     let (output, logSumExp) = try kernels.forward(qkv)
     guard needsGradient(qkv) else { return output }
     record(output) { gradient, gradients in
@@ -35,6 +38,27 @@ package enum AttentionVariant: String, Sendable, CaseIterable {
   case cpuDotProduct
   /// Groups of work-items and small local memory, for any device.
   case portable
+}
+
+/// What is added to the scores.
+struct AttentionBias {
+  /// (classes, heads, tokens, tokens).
+  let values: Tensor
+  let classes: Int
+
+  init(_ values: Tensor, of shape: AttentionShape) {
+    let one = shape.heads * shape.tokens * shape.tokens
+    precondition(values.count % one == 0, "(heads, N, N) or (C, heads, N, N)")
+    precondition(!values.requiresGradient, "the bias is frozen")
+    self.values = values
+    classes = values.count / one
+  }
+}
+
+extension AttentionBias? {
+  /// What kernels with a bias are built with, and their last arguments; nothing without, so that they stay as they were.
+  var macros: [KernelKey.Macro] { self == nil ? [] : [.init("BIAS", 1)] }
+  var arguments: [any KernelArgument] { map { [$0.values.buffer, $0.classes] } ?? [] }
 }
 
 /// Kernels for attention of one shape on one device.
@@ -77,10 +101,12 @@ struct AttentionShape {
     headSize = width / heads
   }
 
-  func kernels(_ variant: AttentionVariant?, on context: Context) -> any AttentionKernels {
+  func kernels(
+    _ variant: AttentionVariant?, bias: AttentionBias? = nil, on context: Context
+  ) -> any AttentionKernels {
     let variant = variant ?? (context.traits.isCPU ? .cpu : .portable)
-    let cpu = AttentionOnCPU(self, context, isPaired: variant == .cpuDotProduct)
+    let cpu = AttentionOnCPU(self, context, bias: bias, isPaired: variant == .cpuDotProduct)
     // A CPU runtime may offer too little local memory for the scratch of the widest heads.
-    return variant != .portable && cpu.fits ? cpu : PortableAttention(self, context)
+    return variant != .portable && cpu.fits ? cpu : PortableAttention(self, context, bias: bias)
   }
 }

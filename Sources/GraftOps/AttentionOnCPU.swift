@@ -8,6 +8,7 @@ struct AttentionOnCPU: AttentionKernels {
 
   private let shape: AttentionShape
   private let context: Context
+  private let bias: AttentionBias?
   /// Products take pairs of bf16.
   private let isPaired: Bool
   /// Work-items that share the queries of a head.
@@ -23,9 +24,10 @@ struct AttentionOnCPU: AttentionKernels {
     let scratch: Int
   }
 
-  init(_ shape: AttentionShape, _ context: Context, isPaired: Bool) {
+  init(_ shape: AttentionShape, _ context: Context, bias: AttentionBias?, isPaired: Bool) {
     self.shape = shape
     self.context = context
+    self.bias = bias
     self.isPaired = isPaired
     // Several work-items a core keep all cores busy to the end. Each packs all keys again, which below 48 queries is no
     // longer small beside its work; the sums of 1020 queries still fit beside the tiles.
@@ -45,9 +47,11 @@ struct AttentionOnCPU: AttentionKernels {
     let logSumExp = try Tensor(empty: [shape.batch, shape.heads, shape.queries], on: context)
     let tile = forwardTile
     try context.run(
-      kernel("attention_forward"), over: [shape.batch * shape.heads * chunks], group: [1], qkv.buffer,
-      output.buffer, logSumExp.buffer, LocalMemory(floats: tile.scratch), shape.tokens, shape.queries,
-      shape.heads, tile.keys, chunks, chunkQueries, shape.scale)
+      kernel("attention_forward", bias), over: [shape.batch * shape.heads * chunks], group: [1],
+      arguments: [
+        qkv.buffer, output.buffer, logSumExp.buffer, LocalMemory(floats: tile.scratch), shape.tokens,
+        shape.queries, shape.heads, tile.keys, chunks, chunkQueries, shape.scale,
+      ] + bias.arguments)
     return (output, logSumExp)
   }
 
@@ -61,10 +65,12 @@ struct AttentionOnCPU: AttentionKernels {
     let partials = chunks == 1 ? result : try Tensor(empty: [chunks, rows, 2, shape.width], on: context)
     let tile = backwardTile
     try context.run(
-      kernel("attention_backward"), over: [shape.batch * shape.heads * chunks], group: [1], qkv.buffer,
-      gradient.buffer, logSumExp.buffer, delta.buffer, result.buffer, partials.buffer,
-      LocalMemory(floats: tile.scratch), shape.batch, shape.tokens, shape.queries, shape.heads, tile.keys,
-      block, chunks, chunkQueries, shape.scale)
+      kernel("attention_backward", bias), over: [shape.batch * shape.heads * chunks], group: [1],
+      arguments: [
+        qkv.buffer, gradient.buffer, logSumExp.buffer, delta.buffer, result.buffer, partials.buffer,
+        LocalMemory(floats: tile.scratch), shape.batch, shape.tokens, shape.queries, shape.heads, tile.keys,
+        block, chunks, chunkQueries, shape.scale,
+      ] + bias.arguments)
     if chunks > 1 {
       try context.run(
         kernel("attention_reduce"), over: [rows], group: [1], partials.buffer, result.buffer, shape.width,
@@ -73,12 +79,12 @@ struct AttentionOnCPU: AttentionKernels {
     return result
   }
 
-  private func kernel(_ function: String) -> KernelKey {
+  private func kernel(_ function: String, _ bias: AttentionBias? = nil) -> KernelKey {
     var macros = [
       KernelKey.Macro("HEAD", shape.headSize), .init("TILE_VECTORS", context.tuning.attention.vectors),
     ]
     if isPaired { macros.append(.init("DOT_PRODUCT", 1)) }
-    return KernelKey("attention", function, macros: macros)
+    return KernelKey("attention", function, macros: macros + bias.macros)
   }
 
   /// A head's row in whole vectors.

@@ -24,21 +24,24 @@ extension Tape {
       shape: [shape[0], plan.output.height, plan.output.width, shape[3]])
   }
 
-  /// The same on tokens: the class token in front passes unchanged, and so does its gradient.
+  /// The same on tokens: those in front of the grid pass unchanged, and so do their gradients.
   ///
   /// - Parameters:
-  ///   - input: (B, 1 + H*W, C).
+  ///   - input: (B, F + H*W, C).
   ///   - grid: H and W.
-  /// - Returns: (B, 1 + H'*W', C).
+  ///   - front: F, tokens ahead of the grid; 0 where there are none.
+  /// - Returns: (B, F + H'*W', C).
   /// - Throws: ``OperationError`` for an even kernel and when nothing would be left of the grid.
   package func depthwiseConvOnTokens(
-    _ input: Tensor, grid: (Int, Int), weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0
+    _ input: Tensor, grid: (Int, Int), weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0,
+    front: Int
   ) throws -> Tensor {
-    precondition(input.shape.count == 3 && input.shape[1] == 1 + grid.0 * grid.1, "(B, 1 + H*W, C)")
+    precondition(
+      input.shape.count == 3 && front >= 0 && input.shape[1] == front + grid.0 * grid.1, "(B, F + H*W, C)")
     let plan = try DepthwiseConv(
-      images: input.shape[0], grid: grid, front: 1, weight: weight, bias: bias, stride: stride,
+      images: input.shape[0], grid: grid, front: front, weight: weight, bias: bias, stride: stride,
       padding: padding)
-    let tokens = 1 + plan.output.height * plan.output.width
+    let tokens = front + plan.output.height * plan.output.width
     return try depthwise(
       input, weight: weight, bias: bias, plan, shape: [input.shape[0], tokens, input.width])
   }

@@ -79,26 +79,30 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 }
 
-/// What follows a product, folded into its last step: `y = activation(A B + bias) + residual`.
+/// What follows a product, folded into its last step: `y = activation(scale * (A B) + bias) + residual`.
 package struct MatmulEpilogue {
+  /// One factor a column.
+  package var scale: Tensor?
   package var bias: Tensor?
   package var activation = Activation.none
   package var residual: Tensor?
-  /// Receives `A B + bias`.
+  /// Receives `scale * (A B) + bias`.
   package var preactivation: Tensor?
 
   package init(
-    bias: Tensor? = nil, activation: Activation = .none, residual: Tensor? = nil, preactivation: Tensor? = nil
+    scale: Tensor? = nil, bias: Tensor? = nil, activation: Activation = .none, residual: Tensor? = nil,
+    preactivation: Tensor? = nil
   ) {
+    self.scale = scale
     self.bias = bias
     self.activation = activation
     self.residual = residual
     self.preactivation = preactivation
   }
 
-  var isEmpty: Bool { bias == nil && activation == .none && residual == nil && preactivation == nil }
+  var isEmpty: Bool { scale == nil && parts == 0 }
 
-  /// Which parts there are, as matmul.cl's PARTS counts them.
+  /// Which parts there are besides the scale, as matmul.cl's PARTS counts them.
   var parts: Int {
     (bias == nil ? 0 : 1) + (residual == nil ? 0 : 2) + (preactivation == nil ? 0 : 4) + 8 * activation.macro
   }
@@ -107,4 +111,8 @@ package struct MatmulEpilogue {
   func arguments(unused: Tensor) -> [any KernelArgument] {
     [(bias ?? unused).buffer, (residual ?? unused).buffer, (preactivation ?? unused).buffer]
   }
+
+  /// What kernels with a scale are built with, and their last argument; nothing without, so that they stay as they were.
+  var scaleMacros: [KernelKey.Macro] { scale == nil ? [] : [.init("SCALE", 1)] }
+  var scaleArguments: [any KernelArgument] { scale.map { [$0.buffer] } ?? [] }
 }

@@ -15,7 +15,8 @@ enum MatmulKernels {
     let kernel = KernelKey(
       "matmul", "matmul_registers",
       macros: panels.macros + [.init("ROWS", tile)]
-        + (panels.isPaired ? [.init("DOT_PRODUCT", 1)] : []) + output.element.resultMacros)
+        + (panels.isPaired ? [.init("DOT_PRODUCT", 1)] : []) + output.element.resultMacros
+        + epilogue.scaleMacros)
     // Blocks of equal length, so that the last is no short one.
     let tiles = (m + tile - 1) / tile
     let most = max(2, tuning.blockBytes / (panels.steps * tile * 4))
@@ -23,7 +24,7 @@ enum MatmulKernels {
     try a.context.run(
       kernel, over: [(tiles + blocks - 1) / blocks, panels.count, blocks], group: [1, 1, 1],
       arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
-        + [m, panels.columns, panels.steps, epilogue.parts])
+        + [m, panels.columns, panels.steps, epilogue.parts] + epilogue.scaleArguments)
   }
 
   /// Rows of bf16, in pairs; see Kernels/pack.cl.
@@ -76,6 +77,7 @@ enum MatmulKernels {
     var macros = b.macros + [.init("PARTS", epilogue.parts), .init("LOCAL", 1), .init("DEPTH", tuning.depth)]
     if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
     if perSlice != nil { macros.append(.init("SLICED", 1)) }
+    macros += epilogue.scaleMacros
     var tile = LocalTile(columns: n, limit: tuning.groupItems)
     var kernel = KernelKey("matmul", "matmul_local", macros: macros + tile.macros)
     // A kernel that needs many registers may allow fewer items than the device does.
@@ -89,7 +91,7 @@ enum MatmulKernels {
     try context.run(
       kernel, over: [tiles[0] * items[0], tiles[1] * items[1], slices], group: items + [1],
       arguments: [a.buffer, b.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
-        + [m, n, k, perSlice ?? k])
+        + [m, n, k, perSlice ?? k] + epilogue.scaleArguments)
   }
 
   /// A group's tile; each item computes 4 x 4 elements.
@@ -115,8 +117,10 @@ enum MatmulKernels {
     guard !epilogue.isEmpty else { return }
     let plan = ElementwisePlan(count: output.count, on: output.context)
     try output.context.run(
-      KernelKey("matmul", "matmul_finish", ["PARTS": epilogue.parts]), over: [plan.items],
-      group: [plan.group],
-      arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, plan.perItem])
+      KernelKey(
+        "matmul", "matmul_finish", macros: [.init("PARTS", epilogue.parts)] + epilogue.scaleMacros),
+      over: [plan.items], group: [plan.group],
+      arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, plan.perItem]
+        + epilogue.scaleArguments)
   }
 }

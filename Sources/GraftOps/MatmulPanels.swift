@@ -41,14 +41,15 @@ struct MatmulPanels {
     precondition(matrix.count == inner * columns, "the matrix has another shape")
     try self.init(empty: inner, columns, precision, isPaired: isPaired, on: matrix.context)
     let (innerStride, columnStride) = transposed ? (1, inner) : (columns, 1)
-    try launch("pack_panels", matrix, tail: [innerStride, columnStride])
+    try launch("pack_panels", [], matrix, tail: [innerStride, columnStride])
   }
 
-  /// The panels of the transposed matrix.
-  func transposed() throws -> MatmulPanels {
+  /// The panels of the transposed matrix, whose rows are multiplied by `scale` (columns), if there is one.
+  func transposed(scale: Tensor? = nil) throws -> MatmulPanels {
     let result = try MatmulPanels(
       empty: columns, inner, precision, isPaired: isPaired, on: tensor.context)
-    try result.launch("pack_transposed", tensor, tail: [])
+    let macros: [KernelKey.Macro] = scale == nil ? [] : [.init("SCALE", 1)]
+    try result.launch("pack_transposed", macros, tensor, tail: scale.map { [$0.buffer] } ?? [])
     return result
   }
 
@@ -58,10 +59,12 @@ struct MatmulPanels {
   /// What kernels that read panels must be built with.
   var macros: [KernelKey.Macro] { [.init("PANEL", width), .init("STORAGE", precision.macro)] }
 
-  private func launch(_ function: String, _ source: Tensor, tail: [Int]) throws {
+  private func launch(
+    _ function: String, _ more: [KernelKey.Macro], _ source: Tensor, tail: [any KernelArgument]
+  ) throws {
     let rowsOfItem = 16
     try tensor.context.run(
-      KernelKey("pack", function, macros: macros + (isPaired ? [.init("PAIRED", 1)] : [])),
+      KernelKey("pack", function, macros: macros + (isPaired ? [.init("PAIRED", 1)] : []) + more),
       over: [(inner + rowsOfItem - 1) / rowsOfItem, count],
       group: [1, 1],
       arguments: [source.buffer, tensor.buffer, inner, columns] + tail)

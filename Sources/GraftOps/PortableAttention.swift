@@ -5,6 +5,7 @@ import GraftRuntime
 struct PortableAttention: AttentionKernels {
   private let shape: AttentionShape
   private let context: Context
+  private let bias: AttentionBias?
 
   /// The macros GROUP_ROWS, SPLIT and TILE.
   private struct Tiling {
@@ -23,9 +24,10 @@ struct PortableAttention: AttentionKernels {
     }
   }
 
-  init(_ shape: AttentionShape, _ context: Context) {
+  init(_ shape: AttentionShape, _ context: Context, bias: AttentionBias?) {
     self.shape = shape
     self.context = context
+    self.bias = bias
   }
 
   func forward(_ qkv: Tensor) throws -> (output: Tensor, logSumExp: Tensor) {
@@ -66,23 +68,24 @@ struct PortableAttention: AttentionKernels {
     var tiling = tiling(sides: sides, squares: squares)
     // A driver may allow a kernel fewer items than the device when it takes many registers, and take more local memory
     // for it than its arrays hold.
-    while tiling.rows > 1, try context.maxGroup(of: kernel(function, tiling)) < tiling.group {
+    while tiling.rows > 1, try context.maxGroup(of: kernel(function, tiling, bias)) < tiling.group {
       tiling.rows /= 2
     }
     let limit = context.traits.localMemory
-    while try context.localMemory(of: kernel(function, tiling)) > limit, tiling.shrink() {}
+    while try context.localMemory(of: kernel(function, tiling, bias)) > limit, tiling.shrink() {}
     let groups = shape.batch * shape.heads * ((rows + tiling.rows - 1) / tiling.rows)
     try context.run(
-      kernel(function, tiling), over: [groups * tiling.group], group: [tiling.group], arguments: arguments)
+      kernel(function, tiling, bias), over: [groups * tiling.group], group: [tiling.group],
+      arguments: arguments + bias.arguments)
   }
 
-  private func kernel(_ function: String, _ tiling: Tiling) -> KernelKey {
+  private func kernel(_ function: String, _ tiling: Tiling, _ bias: AttentionBias? = nil) -> KernelKey {
     KernelKey(
       "attention", function,
-      [
-        "PORTABLE": 1, "HEAD": shape.headSize, "GROUP_ROWS": tiling.rows, "SPLIT": tiling.split,
-        "TILE": tiling.tile,
-      ])
+      macros: [
+        .init("PORTABLE", 1), .init("HEAD", shape.headSize), .init("GROUP_ROWS", tiling.rows),
+        .init("SPLIT", tiling.split), .init("TILE", tiling.tile),
+      ] + bias.macros)
   }
 
   /// The largest tiling within the device's work-group size and local memory.

@@ -1,9 +1,13 @@
 public import GraftRuntime
 
-/// A frozen linear layer, `x W^T + b`, prepared once at load for the device that will read it.
+/// A frozen linear layer, `scale * (x W^T) + b`, prepared once at load for the device that will read it.
 ///
-/// It keeps one packed copy of the weight. A gradient of the input needs a second, packed the other way; that one is
-/// made when it is first asked for, by a kernel, from the first. There is no gradient of a frozen weight.
+/// The scale, a factor an output, is optional: a layer scale or a frozen batch norm. It is applied in the product's last
+/// step, so that the weight stays as it was stored.
+///
+/// It keeps one packed copy of the weight. A gradient of the input needs a second, packed the other way and with the scale
+/// in it; that one is made when it is first asked for, by a kernel, from the first. There is no gradient of a frozen
+/// weight.
 public final class PreparedLinear {
   /// Width of the result.
   public let outputs: Int
@@ -14,8 +18,11 @@ public final class PreparedLinear {
   /// How its products are computed.
   package let variant: MatmulVariant
   package let bias: Tensor?
+  private let scale: Tensor?
   private let weight: Weight
   private var transposed: MatmulPanels?
+  /// `scale * W`, where one copy without a scale would serve both ways.
+  private var scaled: Tensor?
 
   private enum Weight {
     /// `W^T`, (inputs, outputs).
@@ -24,34 +31,37 @@ public final class PreparedLinear {
     case rowMajor(Tensor)
   }
 
-  /// Prepares a weight (outputs, inputs), row-major, and a bias (outputs).
+  /// Prepares a weight (outputs, inputs), row-major, a bias (outputs) and a scale (outputs).
   ///
-  /// The weight is kept in the context's precision, rounded to nearest; the bias stays fp32.
+  /// The weight is kept in the context's precision, rounded to nearest; bias and scale stay fp32.
   ///
   /// - Throws: `RuntimeError` when the device has no memory left, ``MatmulError`` when `GRAFT_MATMUL` asks for a way
   ///   to multiply that is not here, or the weight does not fit the precision.
   public convenience init(
-    weight: [Float], bias: [Float]?, outputs: Int, inputs: Int, on context: Context
+    weight: [Float], bias: [Float]?, scale: [Float]? = nil, outputs: Int, inputs: Int, on context: Context
   ) throws {
-    try self.init(weight: weight, bias: bias, outputs: outputs, inputs: inputs, on: context, variant: nil)
+    try self.init(
+      weight: weight, bias: bias, scale: scale, outputs: outputs, inputs: inputs, on: context, variant: nil)
   }
 
   /// - Parameters:
   ///   - precision: how to keep the weight; `nil` takes the context's.
   ///   - variant: how to multiply; `nil` lets environment and device decide.
   package init(
-    weight: [Float], bias: [Float]?, outputs: Int, inputs: Int, on context: Context,
+    weight: [Float], bias: [Float]?, scale: [Float]? = nil, outputs: Int, inputs: Int, on context: Context,
     precision: StoragePrecision? = nil, variant: MatmulVariant?
   ) throws {
     precondition(weight.count == outputs * inputs, "the weight has another shape")
     precondition(bias == nil || bias?.count == outputs, "one bias an output")
+    precondition(scale == nil || scale?.count == outputs, "one factor an output")
     self.outputs = outputs
     self.inputs = inputs
     self.context = context
     self.bias = try bias.map { try Tensor($0, shape: [outputs], on: context) }
+    self.scale = try scale.map { try Tensor($0, shape: [outputs], on: context) }
     let precision = precision ?? context.precision
     self.variant = try MatmulVariant.choose(variant, on: context, precision: precision)
-    if precision == .fp16, let beyond = weight.first(where: { abs($0) > 65_504 }) {
+    if precision == .fp16, let beyond = Self.beyondHalf(weight, scale, inputs: inputs) {
       throw MatmulError.beyondHalf(beyond)
     }
     let matrix = try Tensor(weight, shape: [outputs, inputs], on: context)
@@ -80,7 +90,16 @@ public final class PreparedLinear {
       case .panels(let panels): panels.byteCount
       case .rowMajor(let matrix): 4 * matrix.count
       }
-    return main + (transposed?.byteCount ?? 0) + 4 * (bias?.count ?? 0)
+    return main + (transposed?.byteCount ?? 0)
+      + 4 * ((scaled?.count ?? 0) + (bias?.count ?? 0) + (scale?.count ?? 0))
+  }
+
+  /// The first weight that fp16 cannot hold, as it is or, for the gradient, scaled.
+  private static func beyondHalf(_ weight: [Float], _ scale: [Float]?, inputs: Int) -> Float? {
+    func isBeyond(_ value: Float) -> Bool { abs(value) > 65_504 }
+    if let beyond = weight.first(where: isBeyond) { return beyond }
+    guard let scale else { return nil }
+    return weight.indices.lazy.map { scale[$0 / inputs] * weight[$0] }.first(where: isBeyond)
   }
 
   /// How the attention that reads its result computes: as it does itself.
@@ -92,10 +111,11 @@ public final class PreparedLinear {
     variant == .cpuDotProduct && width % 2 == 0 ? .uint16 : .float32
   }
 
-  /// `epilogue(x W^T + bias)`.
+  /// `epilogue(scale * (x W^T) + bias)`.
   func forward(_ x: Tensor, epilogue: MatmulEpilogue, into output: Tensor) throws {
     var epilogue = epilogue
     epilogue.bias = bias
+    epilogue.scale = scale
     switch weight {
     case .panels(let panels):
       try multiply(x, panels, epilogue: epilogue, into: output)
@@ -105,19 +125,31 @@ public final class PreparedLinear {
     }
   }
 
-  /// `gradient W [+ sum]`: the gradient of the input.
+  /// `(scale * gradient) W [+ sum]`: the gradient of the input.
   func backward(_ gradient: Tensor, adding sum: Tensor?, into output: Tensor) throws {
     let epilogue = MatmulEpilogue(residual: sum)
     switch weight {
     case .panels(let panels):
-      let transposed = try self.transposed ?? panels.transposed()
+      let transposed = try self.transposed ?? panels.transposed(scale: scale)
       self.transposed = transposed
       try multiply(gradient, transposed, epilogue: epilogue, into: output)
     case .rowMajor(let matrix):
       try multiply(
-        gradient, matrix, isTransposed: false, inner: outputs, columns: inputs, epilogue: epilogue,
-        into: output)
+        gradient, scaledRows(of: matrix), isTransposed: false, inner: outputs, columns: inputs,
+        epilogue: epilogue, into: output)
     }
+  }
+
+  private func scaledRows(of matrix: Tensor) throws -> Tensor {
+    guard let scale else { return matrix }
+    if let scaled { return scaled }
+    let result = try Tensor(empty: matrix.shape, on: context)
+    let perItem = 16
+    try context.run(
+      KernelKey("pack", "scale_rows"), over: [(inputs + perItem - 1) / perItem, outputs], group: [1, 1],
+      matrix.buffer, scale.buffer, result.buffer, outputs, inputs)
+    scaled = result
+    return result
   }
 
   private func multiply(
@@ -149,13 +181,13 @@ public final class PreparedLinear {
 
 extension Tape {
   /// A frozen linear layer with what follows it folded into the product's last step:
-  /// `activation(x W^T + b) + residual`.
+  /// `activation(scale * (x W^T) + b) + residual`.
   ///
   /// Nothing is kept for the gradient but the layer itself and, under an activation, its input.
   ///
   /// - Parameters:
   ///   - x: (..., inputs).
-  ///   - layer: the frozen weight and bias.
+  ///   - layer: the frozen weight, scale and bias.
   ///   - activation: applied to the product and bias.
   ///   - residual: added last; of the result's shape.
   ///   - reader: the frozen layer that alone reads the result, if there is one: then it may be kept in bf16.

@@ -171,6 +171,25 @@ package final class Gradients {
     sums[identifier] = try compute(sums[identifier])
   }
 
+  /// The same for two inputs whose gradients one kernel computes.
+  ///
+  /// - Parameter compute: receives which of the two are wanted and their sums so far, and returns the new sums of those.
+  package func accumulate(
+    into first: GradientKey, _ second: GradientKey,
+    _ compute: (_ wanted: (Bool, Bool), _ sums: (Tensor?, Tensor?)) throws -> (Tensor?, Tensor?)
+  ) throws {
+    precondition(first !== second, "one would overwrite the other")
+    let keys = [first, second]
+    let wanted = keys.map(\.requiresGradient)
+    guard wanted.contains(true) else { return }
+    let sums = keys.map { $0.sum == nil ? self.sums[ObjectIdentifier($0)] : nil }
+    let results = try compute((wanted[0], wanted[1]), (sums[0], sums[1]))
+    for (key, result) in zip(keys, [results.0, results.1]) where key.requiresGradient {
+      guard let result else { preconditionFailure("a wanted gradient was not computed") }
+      try accumulate(into: key) { _ in result }
+    }
+  }
+
   /// Adds `gradient` to what `tensor` has received so far; for records that keep the tensor anyway.
   package func add(_ gradient: @autoclosure () throws -> Tensor, to tensor: Tensor) throws {
     try add(gradient(), to: tensor.gradientKey)

@@ -12,22 +12,31 @@ extension Tape {
     try join(a, b, position: nil)
   }
 
-  /// The input sequence of a vision transformer: the class token before the patches, plus the position embedding.
+  /// The input sequence of a vision transformer, `[prefix | cells] + position`.
   ///
   /// - Parameters:
-  ///   - patches: (B, P, D).
-  ///   - cls: (D) or (1, 1, D), shared by all images; receives a gradient when it is trainable.
-  ///   - position: (1 + P, D) in any shape, frozen.
-  /// - Returns: (B, 1 + P, D).
-  package func prependClassToken(_ patches: Tensor, cls: Tensor, position: Tensor) throws -> Tensor {
-    let token = reshape(cls, to: [1, cls.count])
-    precondition(position.count == (1 + patches.shape[1]) * cls.count, "one position a token")
-    return try join(token, patches, position: position)
+  ///   - cells: (B, P, D).
+  ///   - prefix: the F tokens in front (class token, registers), shared by all images: (F, D), or as (D) or (1, F, D);
+  ///     receives a gradient when it is trainable. Absent, F is 0.
+  ///   - position: (F + P, D) in any shape, frozen; absent it is 0.
+  /// - Returns: (B, F + P, D).
+  /// - Throws: `RuntimeError` when the device fails.
+  package func prependTokens(_ cells: Tensor, prefix: Tensor?, position: Tensor?) throws -> Tensor {
+    let width = cells.width
+    let front = prefix.map { reshape($0, to: [$0.count / width, width]) }
+    precondition(
+      position.map { $0.count == ((front?.rows ?? 0) + cells.shape[1]) * width } ?? true,
+      "one position a token")
+    guard front != nil || position != nil else { return cells }
+    return try join(front, cells, position: position)
   }
 
-  /// The sequence with `cls` (B, D) before `patches` (B, P, D).
-  package func joinClassToken(_ cls: Tensor, _ patches: Tensor) throws -> Tensor {
-    try join(reshape(cls, to: [cls.shape[0], 1, cls.width]), patches, position: nil)
+  /// The sequence (B, F + P, D) with `front` (B, F, D) before `rest` (B, P, D); without a front the rest itself.
+  ///
+  /// - Throws: `RuntimeError` when the device fails.
+  package func joinFront(_ front: Tensor?, _ rest: Tensor) throws -> Tensor {
+    guard let front else { return rest }
+    return try join(front, rest, position: nil)
   }
 
   /// Tokens `from ..< from + count` of every image.
@@ -43,30 +52,54 @@ extension Tape {
     return output
   }
 
-  /// The class token (B, D) of a sequence (B, 1 + P, D).
-  package func classToken(_ input: Tensor) throws -> Tensor {
-    let token = try sliceTokens(input, from: 0, count: 1)
+  /// One token of every image, such as the class token: (B, D) of a sequence (B, N, D).
+  package func token(_ input: Tensor, at place: Int) throws -> Tensor {
+    let token = try sliceTokens(input, from: place, count: 1)
     return reshape(token, to: [input.shape[0], input.width])
   }
 
-  /// The class token (B, D) and the patches (B, P, D) of a sequence (B, 1 + P, D).
+  /// The first `count` tokens (B, count, D) of a sequence (B, N, D), and the rest (B, N - count, D).
   ///
   /// Both gradients come back in one pass.
-  package func splitClassToken(_ input: Tensor) throws -> (cls: Tensor, patches: Tensor) {
-    let (batch, width) = (input.shape[0], input.width)
-    let cls = try Tokens.slice(input, from: 0, count: 1).reshaped([batch, width])
-    let patches = try Tokens.slice(input, from: 1, count: input.shape[1] - 1)
+  ///
+  /// - Parameters:
+  ///   - input: (B, N, D).
+  ///   - count: in `0 ..< N`; of 0 there is no front, and the rest is the input itself.
+  /// - Throws: `RuntimeError` when the device fails.
+  package func splitFront(_ input: Tensor, count: Int) throws -> (front: Tensor?, rest: Tensor) {
+    guard count > 0 else { return (nil, input) }
+    let front = try Tokens.slice(input, from: 0, count: count)
+    let rest = try Tokens.slice(input, from: count, count: input.shape[1] - count)
     if needsGradient(input) {
-      let patchCount = patches.shape[1]
-      record([cls, patches]) { [input = input.gradientKey] received, gradients in
+      record([front, rest]) { [input = input.gradientKey] received, gradients in
         try gradients.accumulate(into: input) { sum in
           try Tokens.join(
-            received[0]?.reshaped([batch, 1, width]), received[1], counts: (1, patchCount), position: nil,
-            addingTo: sum, shape: input.shape, on: input.context)
+            received[0], received[1], counts: (count, input.shape[1] - count), position: nil, addingTo: sum,
+            shape: input.shape, on: input.context)
         }
       }
     }
-    return (cls, patches)
+    return (front, rest)
+  }
+
+  /// The mean of the tokens behind the first `front`: (B, C) of a sequence (B, N, C).
+  ///
+  /// Its gradient keeps nothing: each of those tokens receives a share of `1 / (N - front)`, those in front 0.
+  ///
+  /// - Parameters:
+  ///   - input: (B, N, C).
+  ///   - front: in `0 ..< N`.
+  /// - Throws: `RuntimeError` when the device fails.
+  package func meanTokens(_ input: Tensor, front: Int) throws -> Tensor {
+    let output = try Tokens.mean(input, front: front)
+    if needsGradient(input) {
+      record(output) { [input = input.gradientKey] gradient, gradients in
+        try gradients.accumulate(into: input) { sum in
+          try Tokens.meanBackward(gradient, front: front, into: input.shape, addingTo: sum)
+        }
+      }
+    }
+    return output
   }
 
   /// Some images of a batch, in the order of `indices`: those that go on where others have left.
@@ -84,20 +117,20 @@ extension Tape {
     return try Tokens.gather(input, Tensor(indices: indices.map(Int32.init), on: input.context))
   }
 
-  private func join(_ a: Tensor, _ b: Tensor, position: Tensor?) throws -> Tensor {
-    precondition(a.width == b.width, "both parts have the same width")
-    precondition(a.shape.count == 3 || b.shape.count == 3, "one part has a batch")
-    let batch = a.shape.count == 3 ? a.shape[0] : b.shape[0]
-    for part in [a, b] {
-      precondition(part.shape.count == 2 || part.shape[0] == batch, "both parts have the same batch")
-    }
-    let counts = (Tokens.count(a), Tokens.count(b))
+  /// `[a | b] + position`; without `a` it is `b + position`.
+  private func join(_ a: Tensor?, _ b: Tensor, position: Tensor?) throws -> Tensor {
+    let parts = [a, b].compactMap(\.self)
+    precondition(parts.allSatisfy { $0.width == b.width }, "both parts have the same width")
+    let batches = parts.filter { $0.shape.count == 3 }.map { $0.shape[0] }
+    guard let batch = batches.first else { preconditionFailure("one part has a batch") }
+    precondition(batches.allSatisfy { $0 == batch }, "both parts have the same batch")
+    let counts = (a.map(Tokens.count) ?? 0, Tokens.count(b))
     let output = try Tokens.join(
-      a, b, counts: counts, position: position, addingTo: nil, shape: [batch, counts.0 + counts.1, a.width],
-      on: a.context)
+      a, b, counts: counts, position: position, addingTo: nil, shape: [batch, counts.0 + counts.1, b.width],
+      on: b.context)
     guard needsGradient(a, b) else { return output }
-    record(output) { [a = a.gradientKey, b = b.gradientKey] gradient, gradients in
-      try gradients.add(Tokens.part(of: gradient, from: 0, like: a), to: a)
+    record(output) { [a = a?.gradientKey, b = b.gradientKey] gradient, gradients in
+      if let a { try gradients.add(Tokens.part(of: gradient, from: 0, like: a), to: a) }
       try gradients.add(Tokens.part(of: gradient, from: counts.0, like: b), to: b)
     }
     return output
@@ -167,9 +200,38 @@ private enum Tokens {
     return result
   }
 
+  static func mean(_ input: Tensor, front: Int) throws -> Tensor {
+    precondition(input.shape.count == 3 && (0..<input.shape[1]).contains(front), "no token is left")
+    let context = input.context
+    let (batch, tokens, width) = (input.shape[0], input.shape[1], input.width)
+    let output = try Tensor(empty: [batch, width], on: context)
+    // Neighbouring lanes of a GPU read neighbouring channels; an item of a CPU has whole cache lines of each token.
+    let perItem = context.traits.isCPU ? 64 : 1
+    let group = context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
+    try context.run(
+      KernelKey("tokens", "mean_tokens"), over: [(width + perItem - 1) / perItem, batch], group: [group, 1],
+      input.buffer, output.buffer, tokens, front, width, perItem)
+    return output
+  }
+
+  static func meanBackward(
+    _ gradient: Tensor, front: Int, into shape: [Int], addingTo sum: Tensor?
+  ) throws -> Tensor {
+    let context = gradient.context
+    let result = try Tensor(empty: shape, on: context)
+    let plan = RowPlan(rows: result.rows, on: context)
+    try context.run(
+      KernelKey("tokens", "mean_tokens_backward", ["LANES": context.rowLanes]), over: [plan.items],
+      group: [plan.group], gradient.buffer, (sum ?? gradient).buffer, result.buffer, shape[1], front,
+      result.width, result.rows, plan.perGroup, sum == nil ? 0 : 2)
+    return result
+  }
+
   /// What `part` receives of the gradient of a joined sequence.
   static func part(of gradient: Tensor, from: Int, like part: GradientKey) throws -> Tensor {
     let tokens = part.shape[part.shape.count - 2]
+    // Of `b` alone, with a position added.
+    guard part.shape != gradient.shape else { return gradient }
     guard part.shape.count == 2 else { return try slice(gradient, from: from, count: tokens) }
     let context = gradient.context
     let result = try Tensor(empty: part.shape, on: context)

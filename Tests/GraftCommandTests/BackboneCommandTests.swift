@@ -68,13 +68,13 @@ struct BackboneCommandTests {
 
   @Test func architecturesAreListed() async throws {
     let list = try await Command.run(["info", "--architectures", "--json"])
-    #expect(list.status == 0 && list.last["architectures"]?.intValue == Architecture.all.count)
+    #expect(list.status == 0 && list.last["architectures"]?.intValue == BackboneCatalog.all.count)
     let lines = list.lines.compactMap { $0 }
     let base = lines.first { $0["architecture"] == "vit_base_patch16_224" }
     #expect(base?["backbone_parameters"] == 85_798_656 && base?["normalization"] == "half")
     #expect(base?["tags"]?.objectValue?["mae"] == "imagenet")
     let text = try await Command.run(["info", "--architectures"]).output
-    for name in VisionTransformerShape.architectures { #expect(text.contains(name + " ")) }
+    for name in BackboneCatalog.all.map(\.name) { #expect(text.contains(name + " ")) }
   }
 
   @Test(arguments: [

@@ -17,7 +17,7 @@ import Testing
   @Test func tapsOfOneSumNineNeighboursAndLeaveTheClassToken() throws {
     // RSDS as it starts: a sum, not an average.
     let x = try filled(1, [2, 1 + 14 * 14, 32])
-    let y = try Tape().depthwiseConvOnTokens(x, grid: (14, 14), weight: filled(1, [32, 1, 3, 3]))
+    let y = try Tape().depthwiseConvOnTokens(x, grid: (14, 14), weight: filled(1, [32, 1, 3, 3]), front: 1)
     #expect(y.shape == [2, 1 + 12 * 12, 32])
     for (index, value) in try y.floats().enumerated() {
       #expect(value == (index / 32 % 145 == 0 ? 1 : 9))
@@ -34,7 +34,7 @@ import Testing
       tensor(grid, [1, 6, 5, channels]), weight: weight, bias: bias, padding: 1
     ).floats()
     let onTokens = try Tape().depthwiseConvOnTokens(
-      tensor(cls + grid, [1, 31, channels]), grid: (6, 5), weight: weight, bias: bias, padding: 1
+      tensor(cls + grid, [1, 31, channels]), grid: (6, 5), weight: weight, bias: bias, padding: 1, front: 1
     ).floats()
     #expect(onTokens == cls + onGrid)
   }

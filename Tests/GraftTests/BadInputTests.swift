@@ -26,8 +26,8 @@ import Testing
       }, metadata: [:], to: path)
   }
 
-  private func load(_ path: FilePath, heads: Int? = 4, size: Int? = nil) throws -> VisionTransformer {
-    try VisionTransformer(
+  private func load(_ path: FilePath, heads: Int? = 4, size: Int? = nil) throws -> Backbone {
+    try Backbone(
       path: path, options: .init(imageSize: size, heads: heads), on: Fixtures.context.get())
   }
 
@@ -117,10 +117,10 @@ import Testing
       #expect(throws: GraftError.self) { try load(Fixtures.smallPath, size: size) }
     }
     for name in ["vit_base_patch16_-224", "vit_base_patch16_0", "vit_base_patch16_9223372036854775792"] {
-      #expect(throws: GraftError.self, "\(name)") { try VisionTransformerShape(architecture: name) }
+      #expect(throws: GraftError.self, "\(name)") { try BackboneShape(named: name) }
     }
     for name in ["vit_base", "resnet50", "", "vit_base_patch7_224", "vit__patch16_224"] {
-      let error = #expect(throws: GraftError.self) { try VisionTransformerShape(architecture: name) }
+      let error = #expect(throws: GraftError.self) { try BackboneShape(named: name) }
       guard case .unknownArchitecture = error else {
         Issue.record("\(name): \(String(describing: error))")
         continue
@@ -164,11 +164,11 @@ import Testing
   @Test func adapterForAnotherWidth() async throws {
     try await Fixtures.withFolder { folder in
       try GraftedModel.small("ila").save(to: folder / "run")
-      let shape = VisionTransformerShape(imageSize: 48, patchSize: 8, width: 32, depth: 6, heads: 4)
+      let shape = ViT(imageSize: 48, patchSize: 8, width: 32, depth: 6, heads: 4)
       let weights = RandomWeights(seed: 1)
       try Safetensors.write(
-        shape.tensorShapes.sorted { $0.key < $1.key }.map {
-          .init(name: $0.key, shape: $0.value, values: weights.floats($0.key, $0.value))
+        shape.shape().tensors.map {
+          .init(name: $0.name, shape: $0.shape, values: weights.floats($0))
         }, metadata: [:], to: folder / "narrow.safetensors")
       #expect(throws: CheckpointError.wrongWidth(path: folder / "run", expected: 64, actual: 32)) {
         try GraftedModel(
@@ -240,7 +240,7 @@ import Testing
   }
 
   @Test func badSettings() throws {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     let bad: [(String, String, String)] = [
       ("lora", "rank", "0"), ("lora", "rank", "769"), ("lora", "alpha", "1e99"), ("lora", "dropout", "1"),
       ("lora", "targets", "[]"), ("lora", "targets", "[\"q\", \"q\"]"),

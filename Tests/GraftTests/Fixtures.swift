@@ -24,9 +24,9 @@ enum Fixtures {
   static let smallPath = folder / "vit/vit_w64_d6.safetensors"
 
   static func smallViT(imageSize: Int? = nil, resampling: PositionResampling = .bicubicAntialias) throws
-    -> VisionTransformer
+    -> Backbone
   {
-    try VisionTransformer(
+    try Backbone(
       path: smallPath, options: .init(imageSize: imageSize, heads: 4, positionResampling: resampling),
       on: context.get())
   }
@@ -35,9 +35,12 @@ enum Fixtures {
   static let dinov2Path = checkout / ".cache/graft/dinov2_small.safetensors"
   static var hasDINOv2: Bool { dinov2Path.exists }
 
-  static func dinov2(imageSize: Int) throws -> VisionTransformer {
-    try VisionTransformer(path: dinov2Path, options: .init(imageSize: imageSize), on: context.get())
+  static func dinov2(imageSize: Int) throws -> Backbone {
+    try Backbone(path: dinov2Path, options: .init(imageSize: imageSize), on: context.get())
   }
+
+  /// A plain ViT-B/16, of which no weight is loaded.
+  static let plainShape = ViT(imageSize: 224, patchSize: 16, width: 768, depth: 12, heads: 12).listed
 
   /// The images that tools/fixtures/common.py makes by the same formula.
   static func formula(seed: UInt64, count: Int) -> [Float] {
@@ -54,6 +57,25 @@ enum Fixtures {
     defer { try? FileManager.default.removeItem(atPath: path.string) }
     return try await body(path)
   }
+}
+
+extension ViT {
+  /// The list of operations of settings that are known to be sound.
+  var listed: BackboneShape {
+    guard let shape = try? shape() else { preconditionFailure("\(self) contradicts itself") }
+    return shape
+  }
+}
+
+extension BackboneShape {
+  /// The settings of a ViT.
+  var vit: ViT {
+    guard let vit = architecture as? ViT else { preconditionFailure("\(architecture.name) is no ViT") }
+    return vit
+  }
+
+  /// All tensors' shapes by name.
+  var tensorShapes: [String: [Int]] { Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.shape) }) }
 }
 
 /// A path in the system's folder for such, where nothing is yet.

@@ -50,46 +50,54 @@ public struct ALoRE: Adapter {
   /// would be.
   ///
   /// - Throws: ``GraftError`` when n does not divide the width or a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.require(
-      (1...64).contains(experts) && shape.width % experts == 0, "experts", experts,
-      "it must divide the backbone's width, \(shape.width), and be at most 64.")
-    try SettingCheck.narrow(rank, "rank", in: shape)
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
     try SettingCheck.finite(scale, "scale")
     try dropout.requireProbability("dropout")
-    let (n, r, width) = (experts, rank, shape.width)
-    let m = width / n
+    try SettingCheck.narrow(rank, "rank", in: shape.parts)
+    let (settings, n, r) = (self, experts, rank)
     var plan = AdapterPlan()
     let mixing = Initializer.xavier(fanIn: n, fanOut: n)
     if sharesA { plan.declare("alore.A", [n, n, n], mixing) }
-    for block in 0..<shape.depth {
-      for branch in Branch.allCases {
-        let name = Self.name(block, branch)
-        if !sharesA { plan.declare("\(name).A", [n, n, n], mixing) }
-        plan.declare("\(name).U", [n, m, r], .constant(0))
-        plan.declare("\(name).V", [n, r, m], .xavier(fanIn: m, fanOut: r))
-        if hasBias { plan.declare("\(name).bias", [width], .constant(0)) }
-        plan.costs.append(
-          .init(site: branch.before(block)) { tokens, _ in
-            tokens * (2 * n * width * r + n * n * n * r)
-          })
-      }
-    }
-    let settings = self
-    let depth = shape.depth
-    plan.join = { tensors, sites in
-      for block in 0..<depth {
-        for branch in Branch.allCases {
-          let name = Self.name(block, branch)
-          let module = ALoREModule(name, settings, dropout: settings.dropout(block, of: depth), tensors)
-          try sites.join(module, at: branch.before(block), of: settings.name)
-        }
-      }
+    for part in shape.parts {
+      let (name, width) = (part.tensorName(self.name), part.reads)
+      try SettingCheck.require(
+        (1...64).contains(n) && width % n == 0, "experts", n,
+        "it must divide the backbone's width, \(width), and be at most 64.")
+      if !sharesA { plan.declare("\(name).A", [n, n, n], mixing) }
+      plan.declare("\(name).U", [n, width / n, r], .constant(0))
+      plan.declare("\(name).V", [n, r, width / n], .xavier(fanIn: width / n, fanOut: r))
+      if hasBias { plan.declare("\(name).bias", [width], .constant(0)) }
+      let dropout = dropout(part.id.block, of: shape.depth)
+      plan.join(
+        .before(part.id), macs: { tokens, _ in tokens.count * (2 * n * width * r + n * n * n * r) },
+        folds: [Fold(into: part.first, changesBias: hasBias) { try settings.fold(name, into: &$0, $1) }]
+      ) { ALoREModule(name, settings, dropout: dropout, $0) }
     }
     return plan
   }
 
-  static func name(_ block: Int, _ branch: Branch) -> String { "blocks.\(block).alore_\(branch.rawValue)" }
+  /// `W' = W (I + s Delta)`, `b' = b + s W c`, in the blocked form that never makes a D x D matrix.
+  private func fold(
+    _ name: String, into layer: inout DenseLayer, _ trained: (String) throws -> [Double]
+  ) throws {
+    let (a, u, v) = (
+      try trained(sharesA ? "alore.A" : "\(name).A"), try trained("\(name).U"), try trained("\(name).V")
+    )
+    let (inputs, outputs) = (layer.inputs, layer.outputs)
+    if hasBias {
+      let shift = try trained("\(name).bias")
+      try layer.change { weight, bias in
+        for output in 0..<outputs {
+          let row = weight[output * inputs..<(output + 1) * inputs]
+          bias[output] += Double(scale) * zip(row, shift).reduce(0) { $0 + $1.0 * $1.1 }
+        }
+      }
+    }
+    try layer.changeWeight {
+      Kronecker.fold(
+        a: a, u: u, v: v, scale: Double(scale), outputs: outputs, experts: experts, rank: rank, into: &$0)
+    }
+  }
 }
 
 /// One sum of Kronecker products in front of a frozen linear layer.
@@ -110,8 +118,8 @@ struct ALoREModule: SequentialModule {
   }
 
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {
-    let output = try tape.kroneckerAdapter(
-      tokens.values, a: a, u: u, v: v, bias: bias, scale: scale, dropout: dropout)
-    return Tokens(output, rows: tokens.rows, columns: tokens.columns)
+    tokens.with(
+      try tape.kroneckerAdapter(
+        tokens.values, a: a, u: u, v: v, bias: bias, scale: scale, dropout: dropout))
   }
 }

@@ -30,25 +30,20 @@ public struct AdaptFormer: Adapter {
   /// Declares one bottleneck a block.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
+    let parts = shape.parts.filter(\.isChannelMLP)
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: parts)
     try SettingCheck.finite(scale, "scale")
     try dropout.requireProbability("dropout")
-    let (settings, depth) = (self, shape.depth)
+    let scale = scale
     var plan = AdapterPlan()
-    for block in 0..<depth {
+    for part in parts {
+      let (name, width) = ("blocks.\(part.id.block).adaptformer", part.reads)
+      let dropout = dropout(part.id.block, of: shape.depth)
       BottleneckModule.declare(
-        "blocks.\(block).adaptformer", width: shape.width, bottleneck: bottleneck,
-        start: .zeroUp(down: .kaiming(fanIn: shape.width)), in: &plan)
-      plan.costs.append(
-        BottleneckModule.cost(at: .aroundMLP(block: block), width: shape.width, bottleneck: bottleneck))
-    }
-    plan.join = { tensors, sites in
-      for block in 0..<depth {
-        let module = BottleneckModule(
-          "blocks.\(block).adaptformer", activation: .relu, scale: settings.scale,
-          hiddenDropout: settings.dropout(block, of: depth), tensors)
-        sites.join(module, at: .aroundMLP(block: block))
+        name, width: width, bottleneck: bottleneck, start: .zeroUp(down: .kaiming(fanIn: width)), in: &plan)
+      plan.join(.around(part.id), macs: BottleneckModule.macs(width: width, bottleneck: bottleneck)) {
+        BottleneckModule(name, activation: .relu, scale: scale, hiddenDropout: dropout, $0)
       }
     }
     return plan

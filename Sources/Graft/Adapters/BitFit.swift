@@ -16,23 +16,23 @@ public struct BitFit: Adapter {
   public init() {}
 
   /// Declares the biases.
-  public func plan(for shape: VisionTransformerShape) -> AdapterPlan {
-    let operations = FrozenOperation.all(depth: shape.depth)
+  public func plan(for shape: BackboneShape) -> AdapterPlan {
     var plan = AdapterPlan()
-    for operation in operations {
-      plan.declare(
-        Self.bias(operation), [operation.width(shape).outputs], .copied(from: Self.bias(operation)))
-    }
-    plan.join = { tensors, sites in
-      for operation in operations {
-        let name = Self.bias(operation)
-        sites.join(BiasModule(bias: tensors[name], frozen: try tensors.frozen(name)), on: operation)
-      }
+    for operation in shape.operations where operation.bias == .stored {
+      let name = operation.biasName
+      plan.declare(name, [operation.outputs], .copied(from: name))
+      plan.join(
+        .on(operation.id), macs: { _, _ in 0 },
+        folds: [
+          Fold(into: operation, changesBias: true) { layer, trained in
+            let bias = try trained(name)
+            try layer.changeBias { $0 = bias }
+          }
+        ]
+      ) { BiasModule(bias: $0[name], frozen: try $0.frozen(name)) }
     }
     return plan
   }
-
-  private static func bias(_ operation: FrozenOperation) -> String { "\(operation).bias" }
 }
 
 /// Another bias in place of the frozen one: `y + scale * (bias - frozen)`.
@@ -43,19 +43,5 @@ private struct BiasModule: OperationModule {
     -> Tensor
   {
     try tape.scaleShift(output, shift: bias, from: frozen, times: layerScale)
-  }
-}
-
-extension BitFit: MergeableAdapter {
-  /// The biases themselves.
-  func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
-    backbone: (String) throws -> [Float]
-  ) throws -> [String: [Float]] {
-    var changed: [String: [Float]] = [:]
-    for operation in FrozenOperation.all(depth: shape.depth) {
-      changed[Self.bias(operation)] = try adapter(Self.bias(operation))
-    }
-    return changed
   }
 }

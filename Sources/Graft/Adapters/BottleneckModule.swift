@@ -54,8 +54,9 @@ struct BottleneckModule {
     plan.declareLinear("\(name).up", outputs: width, inputs: bottleneck, weight: up, bias: bias)
   }
 
-  static func cost(at site: Site, width: Int, bottleneck: Int) -> AdapterPlan.SiteCost {
-    .init(site: site) { tokens, _ in 2 * tokens * width * bottleneck }
+  /// Multiply-accumulates of an image.
+  static func macs(width: Int, bottleneck: Int) -> @Sendable (TokenLayout, TokenLayout) -> Int {
+    { tokens, _ in 2 * tokens.count * width * bottleneck }
   }
 
   private func added(by input: Tensor, on tape: Tape) throws -> Tensor {

@@ -33,6 +33,9 @@ public struct Convpass: Adapter {
   /// Dropout on the bottleneck.
   public var dropout: BlockRate
 
+  /// Cells have neighbours.
+  public var needs: Set<Need> { [.grid] }
+
   /// Creates settings; the source chooses s for each task.
   public init(
     bottleneck: Int = 8, scale: Float = 1, convolution: ConvolutionInitializer = .identity,
@@ -47,49 +50,37 @@ public struct Convpass: Adapter {
   /// Declares two modules a block.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape.parts)
     try SettingCheck.finite(scale, "scale")
     try dropout.requireProbability("dropout")
-    let (settings, depth, width, k) = (self, shape.depth, shape.width, bottleneck)
+    let (settings, k) = (self, bottleneck)
     var plan = AdapterPlan()
-    for block in 0..<depth {
-      for branch in Branch.allCases {
-        let name = Self.name(block, branch)
-        BottleneckModule.declare(
-          name, width: width, bottleneck: k, start: .zeroUp(down: .xavier(fanIn: width, fanOut: k)),
-          in: &plan)
-        plan.declareLinear(
-          "\(name).conv", outputs: k, inputs: k, kernel: [3, 3],
-          weight: convolution == .identity
-            ? .identityConvolution(channels: k, side: 3) : .xavier(fanIn: 9 * k, fanOut: 9 * k),
-          bias: .constant(0))
-        plan.costs.append(
-          .init(site: branch.beside(block), needsGrid: true) { tokens, _ in
-            2 * tokens * width * k + (1 + 9 * (tokens - 1)) * k * k
-          })
-      }
-    }
-    plan.join = { tensors, sites in
-      for block in 0..<depth {
-        for branch in Branch.allCases {
-          let module = ConvpassModule(
-            Self.name(block, branch), settings, dropout: settings.dropout(block, of: depth), tensors)
-          sites.join(module, at: branch.beside(block))
+    for part in shape.parts {
+      let (name, width) = (part.tensorName(self.name), part.reads)
+      let dropout = dropout(part.id.block, of: shape.depth)
+      BottleneckModule.declare(
+        name, width: width, bottleneck: k, start: .zeroUp(down: .xavier(fanIn: width, fanOut: k)), in: &plan)
+      plan.declareLinear(
+        "\(name).conv", outputs: k, inputs: k, kernel: [3, 3],
+        weight: convolution == .identity
+          ? .identityConvolution(channels: k, side: 3) : .xavier(fanIn: 9 * k, fanOut: 9 * k),
+        bias: .constant(0))
+      plan.join(
+        .beside(part.id),
+        macs: { tokens, _ in
+          2 * tokens.count * width * k + (tokens.front + 9 * tokens.grid.count) * k * k
         }
-      }
+      ) { ConvpassModule(name, settings, dropout: dropout, $0) }
     }
     return plan
-  }
-
-  private static func name(_ block: Int, _ branch: Branch) -> String {
-    "blocks.\(block).convpass_\(branch.rawValue)"
   }
 }
 
 /// One convolutional bottleneck beside a branch.
 struct ConvpassModule: ParallelModule {
   static var isTokenwise: Bool { false }
+  static var needsGrid: Bool { true }
 
   private let down, convolution, up: TrainableLinear
   private let scale, dropout: Float
@@ -104,7 +95,8 @@ struct ConvpassModule: ParallelModule {
 
   func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
     var hidden = try tape.activation(down(input.values, on: tape), .quickGELU)
-    hidden = try tape.unfoldTokens(hidden, grid: (input.rows, input.columns), side: 3)
+    let (cells, front) = (input.layout.grid, input.layout.front)
+    hidden = try tape.unfoldTokens(hidden, grid: (cells.rows, cells.columns), side: 3, front: front)
     hidden = try tape.activation(convolution(hidden, on: tape), .quickGELU)
     hidden = try tape.dropout(hidden, probability: dropout)
     return try tape.add(sum, up(hidden, scaledBy: scale, on: tape))

@@ -23,6 +23,8 @@ public struct Dyn: Adapter {
   public var presetName: String { host.adapter.presetName }
   /// The host's.
   public var quickLearningRate: Double { host.adapter.quickLearningRate }
+  /// The host's.
+  public var needs: Set<Need> { host.adapter.needs }
   /// Whether the host does.
   public var startsAsBackbone: Bool { host.adapter.startsAsBackbone }
   /// Names of the settings; the host's follow `host.`.
@@ -74,7 +76,7 @@ public struct Dyn: Adapter {
   /// The host's plan with heads, loss weights and gradient masks.
   ///
   /// - Throws: ``GraftError`` when the host does not fit, has exits itself, or a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
     let exits = exits ?? (1...3).map { $0 * shape.depth / 4 }
     try check(exits, shape)
     var host = host.adapter
@@ -83,7 +85,7 @@ public struct Dyn: Adapter {
       host = try AdapterCatalog.setting("dropout", to: dropout.text, of: host)
     }
     var plan = AdapterPlan()
-    plan.exits = exits.enumerated().map { .exit(after: $1, hidden: $0 < mlpExits ? hidden : nil) }
+    plan.exits = exits.enumerated().map { .exit(after: $1, hidden: $0 < mlpExits ? hidden : nil, on: shape) }
     plan.gradientDrop = gradientDrop
     if schedule == .adaptive {
       let (early, last, count) = (earlyWeight, lastWeight, exits.count)
@@ -94,11 +96,11 @@ public struct Dyn: Adapter {
     } else {
       plan.lossWeights = { [count = exits.count + 1] _ in [Float](repeating: 1, count: count) }
     }
-    try plan.add(host.plan(for: shape), of: host.name)
+    try plan.add(AdapterPlan(host, on: shape), of: host.name)
     return plan
   }
 
-  private func check(_ exits: [Int], _ shape: VisionTransformerShape) throws {
+  private func check(_ exits: [Int], _ shape: BackboneShape) throws {
     let isRising = zip(exits, exits.dropFirst()).allSatisfy { $0 < $1 }
     try SettingCheck.require(
       !exits.isEmpty && isRising && exits.allSatisfy { (1..<shape.depth).contains($0) }, "exits", exits,

@@ -44,23 +44,19 @@ public struct FacT: Adapter {
     self.dropout = dropout
   }
 
+  /// The factors are of one width.
+  public var needs: Set<Need> { [.oneWidth] }
+
   /// Declares the factors.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range, or the MLP's width is no multiple of the backbone's.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.narrow(rank, "rank", in: shape)
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
+    let width = shape.start.width
+    try SettingCheck.narrow(rank, "rank", in: width)
     try dropout.requireProbability("dropout")
     try SettingCheck.finite(scale, "scale")
-    guard shape.hiddenWidth % shape.width == 0 else {
-      throw GraftError.adapterDoesNotFit(
-        adapter: name,
-        reason: """
-          its MLP of width \(shape.hiddenWidth) does not divide into blocks of the backbone's width, \
-          \(shape.width).
-          """)
-    }
-    let (r, width) = (rank, shape.width)
-    let places = Self.places(shape)
+    let (settings, r) = (self, rank)
+    let places = try places(shape)
     func linear(_ inputs: Int) -> Initializer { .uniform(bound: 1 / Float(inputs).squareRoot()) }
     var plan = AdapterPlan()
     plan.declare("fact.U.weight", [r, width], linear(width))
@@ -77,30 +73,29 @@ public struct FacT: Adapter {
       plan.declare("fact.P", [slots, r], .xavier(fanIn: slots, fanOut: r))
     }
     for place in places {
-      plan.costs.append(
-        .init(site: .on(place.operation)) { tokens, _ in
-          tokens * ((place.inputs + place.outputs) * width * r + place.slots * r * r)
-        })
-    }
-    let settings = self
-    plan.join = { tensors, sites in
-      for place in places {
+      let dropout = dropout(place.operation.id.block ?? 0, of: shape.depth)
+      plan.join(
+        .on(place.operation.id),
+        macs: { tokens, _ in
+          tokens.count * ((place.inputs + place.outputs) * width * r + place.slots * r * r)
+        },
+        folds: [Fold(into: place.operation) { try settings.fold(place, width, into: &$0, $1) }]
+      ) { tensors in
         let core: FacTModule.Core =
           switch settings.variant {
           case .tensorTrain: .free(tensors["\(place.operation).fact_S.weight"])
           case .tucker: .tucker(c: tensors["fact.C"], p: tensors["fact.P"])
           }
-        let module = FacTModule(
+        return FacTModule(
           down: tensors["fact.U.weight"], up: tensors["fact.V.weight"], core: core, place: place,
-          scale: settings.scale, dropout: settings.dropout(place.operation.block ?? 0, of: shape.depth))
-        sites.join(module, on: place.operation)
+          scale: settings.scale, dropout: dropout)
       }
     }
     return plan
   }
 
   /// A linear layer cut into blocks of the backbone's width.
-  struct Place {
+  struct Place: Sendable {
     let operation: FrozenOperation
     /// Blocks along the outputs and along the inputs; one of the two is 1.
     let outputs, inputs: Int
@@ -109,26 +104,26 @@ public struct FacT: Adapter {
 
     var slots: Int { outputs * inputs }
     /// Whether a row of P makes a whole core: the official code leaves the MLP's cores interleaved.
-    var hasWholeCores: Bool {
-      switch operation {
-      case .fc1, .fc2: false
-      default: true
-      }
-    }
+    var hasWholeCores: Bool { operation.role != .fc1 && operation.role != .fc2 }
   }
 
-  static func places(_ shape: VisionTransformerShape) -> [Place] {
-    let ratio = shape.hiddenWidth / shape.width
+  private func places(_ shape: BackboneShape) throws -> [Place] {
+    let width = shape.start.width
+    let layers = shape.operations.filter { [.qkv, .proj, .fc1, .fc2].contains($0.role) }
     var slot = 0
-    func place(_ operation: FrozenOperation, outputs: Int = 1, inputs: Int = 1) -> Place {
-      defer { slot += outputs * inputs }
-      return Place(operation: operation, outputs: outputs, inputs: inputs, slot: slot)
-    }
-    return (0..<shape.depth).flatMap { block in
-      [
-        place(.qkv(block: block), outputs: 3), place(.projection(block: block)),
-        place(.fc1(block: block), outputs: ratio), place(.fc2(block: block), inputs: ratio),
-      ]
+    return try layers.map { layer in
+      guard layer.outputs % width == 0, layer.inputs % width == 0 else {
+        throw GraftError.adapterDoesNotFit(
+          adapter: name,
+          reason: """
+            its MLP of width \(max(layer.outputs, layer.inputs)) does not divide into blocks of the backbone's width, \
+            \(width).
+            """)
+      }
+      let place = Place(
+        operation: layer, outputs: layer.outputs / width, inputs: layer.inputs / width, slot: slot)
+      slot += place.slots
+      return place
     }
   }
 }
@@ -188,45 +183,37 @@ struct FacTModule: OperationModule {
   }
 }
 
-extension FacT: MergeableAdapter {
+extension FacT {
   /// `W' = W + s V S U`, block by block.
-  func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
-    backbone: (String) throws -> [Float]
-  ) throws -> [String: [Float]] {
-    let (r, width) = (rank, shape.width)
-    let u = try adapter("fact.U.weight").map(Double.init)
-    let v = try adapter("fact.V.weight").map(Double.init)
-    var changed: [String: [Float]] = [:]
-    for place in Self.places(shape) {
-      let name = "\(place.operation).weight"
-      var sum = WeightSum(try backbone(name), inputs: place.inputs * width)
-      let core = try core(place, adapter)
-      for output in 0..<place.outputs {
-        for input in 0..<place.inputs {
-          // V S of this block, (D, r).
-          var factor = [Double](repeating: 0, count: width * r)
-          for row in 0..<width {
-            for inner in 0..<r {
-              let value = v[row * r + inner]
-              let start = (output * r + inner) * place.inputs * r + input * r
-              for column in 0..<r { factor[row * r + column] += value * core[start + column] }
-            }
+  private func fold(
+    _ place: Place, _ width: Int, into layer: inout DenseLayer, _ trained: (String) throws -> [Double]
+  ) throws {
+    let r = rank
+    let (u, v) = (try trained("fact.U.weight"), try trained("fact.V.weight"))
+    let core = try core(place, trained)
+    for output in 0..<place.outputs {
+      for input in 0..<place.inputs {
+        // V S of this block, (D, r).
+        var factor = [Double](repeating: 0, count: width * r)
+        for row in 0..<width {
+          for inner in 0..<r {
+            let value = v[row * r + inner]
+            let start = (output * r + inner) * place.inputs * r + input * r
+            for column in 0..<r { factor[row * r + column] += value * core[start + column] }
           }
-          sum.add(Double(scale), factor, times: u, rank: r, row: output * width, column: input * width)
         }
+        try layer.add(
+          Double(scale), factor, times: u, rank: r, row: output * width, column: input * width)
       }
-      changed[name] = sum.values
     }
-    return changed
   }
 
   /// S (outputs * r, inputs * r) as the module has it.
-  private func core(_ place: Place, _ adapter: (String) throws -> [Float]) throws -> [Double] {
+  private func core(_ place: Place, _ trained: (String) throws -> [Double]) throws -> [Double] {
     if variant == .tensorTrain {
-      return try adapter("\(place.operation).fact_S.weight").map(Double.init)
+      return try trained("\(place.operation).fact_S.weight")
     }
-    let (c, p) = (try adapter("fact.C").map(Double.init), try adapter("fact.P").map(Double.init))
+    let (c, p) = (try trained("fact.C"), try trained("fact.P"))
     let (r, slots) = (rank, place.slots)
     func core(_ i: Int, _ j: Int, _ slot: Int) -> Double {
       (0..<r).reduce(0) { $0 + c[(i * r + j) * r + $1] * p[(place.slot + slot) * r + $1] }

@@ -27,33 +27,20 @@ public struct HoulsbyAdapter: Adapter {
   /// Declares two bottlenecks a block.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape.parts)
     try dropout.requireProbability("dropout")
-    let (settings, depth, width) = (self, shape.depth, shape.width)
     var plan = AdapterPlan()
-    for block in 0..<depth {
-      for branch in Branch.allCases {
-        BottleneckModule.declare(
-          Self.name(block, branch), width: width, bottleneck: bottleneck,
-          start: .zeroUp(down: .xavier(fanIn: width, fanOut: bottleneck)), in: &plan)
-        plan.costs.append(
-          BottleneckModule.cost(at: branch.after(block), width: width, bottleneck: bottleneck))
-      }
-    }
-    plan.join = { tensors, sites in
-      for block in 0..<depth {
-        for branch in Branch.allCases {
-          let module = BottleneckModule(
-            Self.name(block, branch), hiddenDropout: settings.dropout(block, of: depth), tensors)
-          try sites.join(module, at: branch.after(block), of: settings.name)
-        }
+    for part in shape.parts {
+      let (name, width) = (part.tensorName(self.name), part.reads)
+      let dropout = dropout(part.id.block, of: shape.depth)
+      BottleneckModule.declare(
+        name, width: width, bottleneck: bottleneck,
+        start: .zeroUp(down: .xavier(fanIn: width, fanOut: bottleneck)), in: &plan)
+      plan.join(.after(part.id), macs: BottleneckModule.macs(width: width, bottleneck: bottleneck)) {
+        BottleneckModule(name, hiddenDropout: dropout, $0)
       }
     }
     return plan
-  }
-
-  private static func name(_ block: Int, _ branch: Branch) -> String {
-    "blocks.\(block).houlsby_\(branch.rawValue)"
   }
 }

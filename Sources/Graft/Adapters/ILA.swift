@@ -72,57 +72,36 @@ public struct ILA: Adapter {
     self.locations = locations
   }
 
+  /// Cells have neighbours, and may be fewer.
+  public var needs: Set<Need> { [.grid, .freeTokenCount] }
+
   /// Declares the modules.
   ///
   /// - Throws: ``GraftError`` when the patch grid is too small to shrink or a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
     let shrinking = locations ?? [shape.depth / 3 - 1, 2 * shape.depth / 3 - 1]
     try check(shape, shrinking)
     var plan = AdapterPlan()
     plan.trainsClassToken = trainsClassToken
     // The official code draws every linear layer of the model, the head included, this way.
     plan.head = .xavier
-
-    let interLayer = (0..<shape.depth).filter { variant == .ilaPlus || shrinking.contains($0) }
-    for block in interLayer { declareModule(block, shrinks: shrinking.contains(block), shape.width, &plan) }
-    if variant == .ilaPlusPlus {
-      for block in 0..<shape.depth {
-        for branch in ["attn", "mlp"] {
-          BottleneckModule.declare(
-            "blocks.\(block).adapter_\(branch)", width: shape.width, bottleneck: bottleneck, in: &plan)
-        }
-        plan.costs += [Site.besideAttention(block: block), .besideMLP(block: block)].map { site in
-          let width = shape.width
-          let bottleneck = bottleneck
-          return .init(site: site) { before, _ in 2 * before * width * bottleneck }
-        }
-      }
+    for block in 0..<shape.depth where variant == .ilaPlus || shrinking.contains(block) {
+      joinModule(block, shrinks: shrinking.contains(block), shape, &plan)
     }
-    let settings = self
-    let depth = shape.depth
-    plan.join = { tensors, sites in
-      for block in interLayer {
-        let module = try ILAModule(
-          "blocks.\(block).ila", settings, shrinks: shrinking.contains(block),
-          dropout: settings.dropout(block, of: depth), tensors)
-        try sites.join(module, at: .afterBlock(block), of: settings.name)
-      }
-      guard settings.variant == .ilaPlusPlus else { return }
-      for block in 0..<depth {
-        let dropout = settings.dropout(block, of: depth)
-        sites.join(
-          BottleneckModule("blocks.\(block).adapter_attn", dropout: dropout, tensors),
-          at: .besideAttention(block: block))
-        sites.join(
-          BottleneckModule("blocks.\(block).adapter_mlp", dropout: dropout, tensors),
-          at: .besideMLP(block: block))
+    guard variant == .ilaPlusPlus else { return plan }
+    for part in shape.parts {
+      let (name, width) = (part.tensorName("adapter"), part.reads)
+      let dropout = dropout(part.id.block, of: shape.depth)
+      BottleneckModule.declare(name, width: width, bottleneck: bottleneck, in: &plan)
+      plan.join(.beside(part.id), macs: BottleneckModule.macs(width: width, bottleneck: bottleneck)) {
+        BottleneckModule(name, dropout: dropout, $0)
       }
     }
     return plan
   }
 
-  private func check(_ shape: VisionTransformerShape, _ shrinking: [Int]) throws {
-    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+  private func check(_ shape: BackboneShape, _ shrinking: [Int]) throws {
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape.parts)
     try SettingCheck.require(
       (1...63).contains(kernel) && kernel % 2 == 1, "kernel", kernel,
       "it must be odd, at least 1 and at most 63.")
@@ -133,21 +112,20 @@ public struct ILA: Adapter {
         adapter: name,
         reason: "it shrinks the grid after blocks \(shrinking), but there are \(shape.depth) blocks.")
     }
-    let left = shape.grid - shrinking.count * (kernel - 1)
-    guard left >= 1 else {
+    let grid = shape.start.grid
+    guard min(grid.rows, grid.columns) - shrinking.count * (kernel - 1) >= 1 else {
       throw GraftError.adapterDoesNotFit(
         adapter: name,
         reason: """
-          the patch grid of \(shape.grid)x\(shape.grid) is too small to lose \(kernel - 1) cells \
-          \(shrinking.count) times; use larger images.
+          the patch grid of \(grid) is too small to lose \(kernel - 1) cells \(shrinking.count) times; use larger images.
           """)
     }
   }
 
-  private func declareModule(_ block: Int, shrinks: Bool, _ width: Int, _ plan: inout AdapterPlan) {
-    let name = "blocks.\(block).ila"
-    let k = bottleneck
-    let taps = kernel * kernel
+  private func joinModule(_ block: Int, shrinks: Bool, _ shape: BackboneShape, _ plan: inout AdapterPlan) {
+    let (name, width) = ("blocks.\(block).ila", shape.start.width)
+    let (k, taps) = (bottleneck, kernel * kernel)
+    let hasFront = shape.start.prefix > 0
     let tiny = Initializer.normal(mean: 0, deviation: 1e-6)
     let fanIn = { (count: Int) in Initializer.uniform(bound: 1 / Float(count).squareRoot()) }
     plan.declareLinear(
@@ -157,7 +135,7 @@ public struct ILA: Adapter {
       "\(name).conv", outputs: k, inputs: 1, kernel: [kernel, kernel],
       weight: .xavier(fanIn: taps, fanOut: k * taps), bias: fanIn(taps))
     plan.declareBatchNorm("\(name).norm2", channels: k)
-    for part in ["pointwise", "cls"] {
+    for part in hasFront ? ["pointwise", "cls"] : ["pointwise"] {
       plan.declareLinear(
         "\(name).\(part)", outputs: k, inputs: k, kernel: [1, 1], weight: .xavier(fanIn: k, fanOut: k),
         bias: fanIn(k))
@@ -168,12 +146,16 @@ public struct ILA: Adapter {
     if shrinks, residual != .pooling {
       plan.declare("\(name).rsds.weight", [width, 1, kernel, kernel], residualInitializer(width, taps))
     }
-    plan.costs.append(
-      .init(site: .afterBlock(block), border: shrinks ? kernel / 2 : 0, needsGrid: true) { before, after in
-        let patches = after - 1
-        let bottleneckPath = before * width * k + k * k + patches * (taps * k + k * k) + after * k * width
-        return bottleneckPath + (shrinks ? patches * taps * width : 0)
-      })
+    let (settings, dropout) = (self, dropout(block, of: shape.depth))
+    plan.join(
+      .afterBlock(block),
+      macs: { before, after in
+        let cells = after.grid.count
+        let bottleneckPath =
+          before.count * width * k + before.front * k * k + cells * (taps * k + k * k) + after.count * k * width
+        return bottleneckPath + (shrinks ? cells * taps * width : 0)
+      }, change: shrinks ? .cut(kernel / 2) : .none
+    ) { try ILAModule(name, settings, shrinks: shrinks, hasFront: hasFront, dropout: dropout, $0) }
   }
 
   private func residualInitializer(_ width: Int, _ taps: Int) -> Initializer {

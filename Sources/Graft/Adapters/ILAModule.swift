@@ -10,8 +10,11 @@ import GraftOps
 /// token alone. Source: arXiv 2409.11051 and its official code, class ILAdapter.
 struct ILAModule: SequentialModule {
   static var isTokenwise: Bool { false }
+  static var needsGrid: Bool { true }
 
-  private let down, cls, pointwise, up: TrainableLinear
+  private let down, pointwise, up: TrainableLinear
+  /// For the tokens in front of the grid; `nil` where there are none.
+  private let cls: TrainableLinear?
   private let norm1, norm2, norm3: TrainableBatchNorm
   private let convolution: TrainableLinear
   private let residual: Residual
@@ -23,9 +26,11 @@ struct ILAModule: SequentialModule {
     case convolution(Tensor)
   }
 
-  init(_ name: String, _ settings: ILA, shrinks: Bool, dropout: Float, _ tensors: TensorLookup) throws {
+  init(
+    _ name: String, _ settings: ILA, shrinks: Bool, hasFront: Bool, dropout: Float, _ tensors: TensorLookup
+  ) throws {
     down = tensors.linear("\(name).down")
-    cls = tensors.linear("\(name).cls")
+    cls = hasFront ? tensors.linear("\(name).cls") : nil
     convolution = tensors.linear("\(name).conv")
     pointwise = tensors.linear("\(name).pointwise")
     up = tensors.linear("\(name).up")
@@ -48,14 +53,14 @@ struct ILAModule: SequentialModule {
   }
 
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {
-    let x = tokens.values
+    let (x, cells) = (tokens.values, tokens.layout.grid)
     let batch = x.shape[0]
     let z = try tape.activation(norm1(down(x, on: tape), on: tape), .gelu)
-    let (zCls, zPatches) = try tape.splitClassToken(z)
+    let (zCls, zPatches) = try tape.splitFront(z, count: tokens.layout.front)
 
     let padding: Int
     if case .identity = residual { padding = kernel / 2 } else { padding = 0 }
-    let grid = tape.reshape(zPatches, to: [batch, tokens.rows, tokens.columns, z.shape[2]])
+    let grid = tape.reshape(zPatches, to: [batch, cells.rows, cells.columns, z.shape[2]])
     var patches = try tape.depthwiseConv(
       grid, weight: convolution.weight, bias: convolution.bias, stride: 1, padding: padding)
     let (rows, columns) = (patches.shape[1], patches.shape[2])
@@ -63,17 +68,17 @@ struct ILAModule: SequentialModule {
     patches = try pointwise(patches, on: tape)
     patches = tape.reshape(patches, to: [batch, rows * columns, z.shape[2]])
 
-    let joined = try tape.joinClassToken(cls(zCls, on: tape), patches)
+    let joined = try tape.joinFront(zCls.flatMap { try cls?($0, on: tape) }, patches)
     let main = try tape.dropout(
       up(tape.activation(norm3(joined, on: tape), .gelu), on: tape), probability: dropout)
 
     switch residual {
-    case .identity:
-      return Tokens(try tape.add(x, main), rows: rows, columns: columns)
+    case .identity: return tokens.with(try tape.add(x, main))
     case .convolution(let weight):
       let shrunk = try tape.depthwiseConvOnTokens(
-        x, grid: (tokens.rows, tokens.columns), weight: weight, bias: nil, stride: 1, padding: 0)
-      return Tokens(try tape.add(shrunk, main), rows: rows, columns: columns)
+        x, grid: (cells.rows, cells.columns), weight: weight, bias: nil, stride: 1, padding: 0,
+        front: tokens.layout.front)
+      return Tokens(try tape.add(shrunk, main), tokens.layout.changed(by: .cut(kernel / 2)))
     }
   }
 }

@@ -28,7 +28,7 @@ public enum Initializer: Sendable, Hashable {
   /// Random ones depend on the seed and the tensor's name alone, not on what else a model holds.
   ///
   /// - Parameter backbone: where copied values come from.
-  func values(count: Int, name: String, seed: UInt64, from backbone: VisionTransformer? = nil) -> [Float] {
+  func values(count: Int, name: String, seed: UInt64, from backbone: Backbone? = nil) -> [Float] {
     var generator = SplitMix64(
       seed: name.utf8.reduce(seed ^ 0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
     switch self {

@@ -13,5 +13,5 @@ public struct LinearProbe: Adapter {
   public init() {}
 
   /// No tensors and no cost beside the head's.
-  public func plan(for shape: VisionTransformerShape) -> AdapterPlan { AdapterPlan() }
+  public func plan(for shape: BackboneShape) -> AdapterPlan { AdapterPlan() }
 }

@@ -30,13 +30,24 @@ public struct LoRA: Adapter {
     /// The projection of patches to tokens, of which there is one.
     case patchEmbedding = "patch_embed"
 
-    /// What carries the product, in timm's names.
-    func module(block: Int) -> String {
+    /// Which third of a fused projection it is.
+    var third: Int? { [Target.q, .k, .v].firstIndex(of: self) }
+
+    /// What it stands on.
+    var role: FrozenOperation.Role {
       switch self {
-      case .q, .k, .v, .qkv, .proj: "blocks.\(block).attn.\(rawValue)"
-      case .fc1, .fc2: "blocks.\(block).mlp.\(rawValue)"
-      case .patchEmbedding: "\(FrozenOperation.patchEmbedding)"
+      case .q, .k, .v, .qkv: .qkv
+      case .proj: .proj
+      case .fc1: .fc1
+      case .fc2: .fc2
+      case .patchEmbedding: .embedding
       }
+    }
+
+    /// What carries the product, such as `blocks.3.attn.q`.
+    func module(_ operation: FrozenOperation.ID) -> String {
+      guard third != nil else { return operation.name }
+      return operation.name.split(separator: ".").dropLast().joined(separator: ".") + ".\(rawValue)"
     }
   }
 
@@ -67,40 +78,38 @@ public struct LoRA: Adapter {
   /// Declares the factors.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
     try check(shape)
     var plan = AdapterPlan()
-    let rank = rank
+    let (rank, scale) = (rank, scale)
     for place in places(shape) {
-      let (inputs, outputs) = (place.inputs, place.outputs)
+      let (operation, inputs, outputs) = (place.operation, place.operation.inputs, place.outputs)
+      let (down, up) = ("\(place.name).lora_A.weight", "\(place.name).lora_B.weight")
       // The patch embedding is a convolution for PyTorch, and so are its factors.
-      let isConvolution = place.operation == .patchEmbedding
-      let patch = shape.patchSize
+      let kernel = operation.tensors[0].shape.dropFirst(2)
       plan.declare(
-        "\(place.name).lora_A.weight", [rank] + (isConvolution ? [3, patch, patch] : [inputs]),
-        .uniform(bound: 1 / Float(inputs).squareRoot()))
-      plan.declare(
-        "\(place.name).lora_B.weight", [outputs, rank] + (isConvolution ? [1, 1] : []), .constant(0))
-      plan.costs.append(
-        .init(site: .on(place.operation)) { tokens, _ in
-          place.operation.rows(tokens: tokens) * rank * (inputs + outputs)
-        })
-    }
-    let settings = self
-    plan.join = { tensors, sites in
-      for place in settings.places(shape) {
-        let module = LoRAModule(
-          down: tensors["\(place.name).lora_A.weight"], up: tensors["\(place.name).lora_B.weight"],
-          column: place.column, scale: settings.scale,
-          dropout: settings.dropout(place.operation.block ?? 0, of: shape.depth))
-        sites.join(module, on: place.operation)
+        down, [rank] + operation.tensors[0].shape.dropFirst(), .uniform(bound: 1 / Float(inputs).squareRoot())
+      )
+      plan.declare(up, [outputs, rank] + kernel.map { _ in 1 }, .constant(0))
+      let dropout = dropout(operation.id.block ?? 0, of: shape.depth)
+      plan.join(
+        .on(operation.id), macs: { tokens, _ in operation.rows(of: tokens) * rank * (inputs + outputs) },
+        // W' = W + (alpha / r) B A in the target's rows.
+        folds: [
+          Fold(into: operation) { layer, trained in
+            try layer.add(
+              Double(scale), trained(up), times: trained(down), rank: rank, row: place.column)
+          }
+        ]
+      ) {
+        LoRAModule(down: $0[down], up: $0[up], column: place.column, scale: scale, dropout: dropout)
       }
     }
     return plan
   }
 
-  private func check(_ shape: VisionTransformerShape) throws {
-    try SettingCheck.narrow(rank, "rank", in: shape)
+  private func check(_ shape: BackboneShape) throws {
+    try SettingCheck.narrow(rank, "rank", in: shape.parts)
     try dropout.requireProbability("dropout")
     try SettingCheck.finite(alpha, "alpha")
     let list = targets.map(\.rawValue).joined(separator: ", ")
@@ -116,30 +125,22 @@ public struct LoRA: Adapter {
   struct Place {
     let operation: FrozenOperation
     let name: String
-    let column: Int
-    let inputs, outputs: Int
+    let column, outputs: Int
   }
 
-  func places(_ shape: VisionTransformerShape) -> [Place] {
-    let inBlocks = targets.filter { $0 != .patchEmbedding }
-    return (targets.contains(.patchEmbedding) ? [place(.patchEmbedding, 0, shape)] : [])
-      + (0..<shape.depth).flatMap { block in inBlocks.map { place($0, block, shape) } }
-  }
-
-  private func place(_ target: Target, _ block: Int, _ shape: VisionTransformerShape) -> Place {
-    let operation: FrozenOperation =
-      switch target {
-      case .q, .k, .v, .qkv: .qkv(block: block)
-      case .proj: .projection(block: block)
-      case .fc1: .fc1(block: block)
-      case .fc2: .fc2(block: block)
-      case .patchEmbedding: .patchEmbedding
+  func places(_ shape: BackboneShape) -> [Place] {
+    let operations = Dictionary(grouping: shape.operations) { $0.id.home }
+    func inHome(_ home: FrozenOperation.Home) -> [Place] {
+      targets.flatMap { target in
+        (operations[home] ?? []).filter { $0.role == target.role }.map { operation in
+          let outputs = target.third == nil ? operation.outputs : operation.outputs / 3
+          return Place(
+            operation: operation, name: target.module(operation.id), column: (target.third ?? 0) * outputs,
+            outputs: outputs)
+        }
       }
-    let (inputs, outputs) = operation.width(shape)
-    let third = [Target.q, .k, .v].firstIndex(of: target)
-    return Place(
-      operation: operation, name: target.module(block: block), column: (third ?? 0) * shape.width,
-      inputs: inputs, outputs: third == nil ? outputs : shape.width)
+    }
+    return inHome(.stem) + shape.blocks.flatMap { inHome(.block($0.index)) }
   }
 }
 
@@ -160,24 +161,4 @@ private struct LoRAModule: OperationModule {
 
 extension LoRA: PEFTAdapter {
   var peftEntries: [String: JSONValue]? { PEFTConfiguration.entries(for: self) }
-}
-
-extension LoRA: MergeableAdapter {
-  /// `W' = W + (alpha / r) B A` in the target's rows.
-  func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
-    backbone: (String) throws -> [Float]
-  ) throws -> [String: [Float]] {
-    var changed: [String: WeightSum] = [:]
-    for place in places(shape) {
-      let name = "\(place.operation).weight"
-      var sum = try changed[name] ?? WeightSum(backbone(name), inputs: place.inputs)
-      sum.add(
-        Double(scale), try adapter("\(place.name).lora_B.weight").map(Double.init),
-        times: try adapter("\(place.name).lora_A.weight").map(Double.init), rank: rank, row: place.column,
-        column: 0)
-      changed[name] = sum
-    }
-    return changed.mapValues(\.values)
-  }
 }

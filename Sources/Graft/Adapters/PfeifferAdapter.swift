@@ -29,23 +29,17 @@ public struct PfeifferAdapter: Adapter {
   /// Declares one bottleneck a block.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
+    let parts = shape.parts.filter(\.isChannelMLP)
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: parts)
     try dropout.requireProbability("dropout")
-    let (settings, depth) = (self, shape.depth)
     var plan = AdapterPlan()
-    for block in 0..<depth {
-      let site = Site.afterMLP(block: block)
-      BottleneckModule.declare(
-        "blocks.\(block).adapter", width: shape.width, bottleneck: bottleneck, in: &plan)
-      plan.costs.append(BottleneckModule.cost(at: site, width: shape.width, bottleneck: bottleneck))
-    }
-    plan.join = { tensors, sites in
-      for block in 0..<depth {
-        let module = BottleneckModule(
-          "blocks.\(block).adapter", activation: .quickGELU,
-          hiddenDropout: settings.dropout(block, of: depth), tensors)
-        try sites.join(module, at: .afterMLP(block: block), of: settings.name)
+    for part in parts {
+      let (name, width) = ("blocks.\(part.id.block).adapter", part.reads)
+      let dropout = dropout(part.id.block, of: shape.depth)
+      BottleneckModule.declare(name, width: width, bottleneck: bottleneck, in: &plan)
+      plan.join(.after(part.id), macs: BottleneckModule.macs(width: width, bottleneck: bottleneck)) {
+        BottleneckModule(name, activation: .quickGELU, hiddenDropout: dropout, $0)
       }
     }
     return plan

@@ -33,42 +33,65 @@ public struct RepAdapter: Adapter {
   /// Declares two modules a block.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
-    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape)
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
+    try SettingCheck.narrow(bottleneck, "bottleneck", in: shape.parts)
     try SettingCheck.finite(scale, "scale")
     try dropout.requireProbability("dropout")
-    try SettingCheck.require(
-      groups >= 1 && bottleneck % groups == 0 && shape.width % groups == 0, "groups", groups,
-      "it must divide the bottleneck, \(bottleneck), and the backbone's width, \(shape.width).")
-    let (settings, depth, width) = (self, shape.depth, shape.width)
-    let (k, part) = (bottleneck, bottleneck / groups)
+    let (settings, k) = (self, bottleneck)
     var plan = AdapterPlan()
-    for block in 0..<depth {
-      for branch in Branch.allCases {
-        let name = Self.name(block, branch)
-        plan.declareLinear(
-          "\(name).down", outputs: k, inputs: width, weight: .xavier(fanIn: width, fanOut: k),
-          bias: .constant(0))
-        plan.declareLinear(
-          "\(name).up", outputs: width, inputs: part, weight: .constant(0), bias: .constant(0))
-        plan.costs.append(
-          .init(site: branch.before(block)) { tokens, _ in tokens * width * (k + part) })
-      }
-    }
-    plan.join = { tensors, sites in
-      for block in 0..<depth {
-        for branch in Branch.allCases {
-          let module = RepAdapterModule(
-            Self.name(block, branch), settings, dropout: settings.dropout(block, of: depth), tensors)
-          try sites.join(module, at: branch.before(block), of: settings.name)
-        }
-      }
+    for part in shape.parts {
+      let (name, width) = (part.tensorName(self.name), part.reads)
+      try SettingCheck.require(
+        groups >= 1 && k % groups == 0 && width % groups == 0, "groups", groups,
+        "it must divide the bottleneck, \(k), and the backbone's width, \(width).")
+      let inGroup = k / groups
+      plan.declareLinear(
+        "\(name).down", outputs: k, inputs: width, weight: .xavier(fanIn: width, fanOut: k),
+        bias: .constant(0))
+      plan.declareLinear(
+        "\(name).up", outputs: width, inputs: inGroup, weight: .constant(0), bias: .constant(0))
+      let dropout = dropout(part.id.block, of: shape.depth)
+      plan.join(
+        .before(part.id), macs: { tokens, _ in tokens.count * width * (k + inGroup) },
+        folds: [Fold(into: part.first, changesBias: true) { try settings.fold(name, into: &$0, $1) }]
+      ) { RepAdapterModule(name, settings, dropout: dropout, $0) }
     }
     return plan
   }
 
-  static func name(_ block: Int, _ branch: Branch) -> String {
-    "blocks.\(block).repadapter_\(branch.rawValue)"
+  /// `W' = W (I + s Wb Wa)`, `b' = b + s W (Wb ba + bb)`, through the bottleneck.
+  private func fold(
+    _ name: String, into layer: inout DenseLayer, _ trained: (String) throws -> [Double]
+  ) throws {
+    let (down, downBias) = (try trained("\(name).down.weight"), try trained("\(name).down.bias"))
+    let (up, upBias) = (try trained("\(name).up.weight"), try trained("\(name).up.bias"))
+    let inputs = layer.inputs
+    try layer.change { weight, bias in
+      for output in bias.indices {
+        let row = output * inputs
+        let (hidden, constant) = through(up, upBias, weight[row..<row + inputs])
+        bias[output] += constant
+        for (channel, factor) in hidden.enumerated() {
+          bias[output] += factor * downBias[channel]
+          let from = channel * inputs
+          for column in 0..<inputs { weight[row + column] += factor * down[from + column] }
+        }
+      }
+    }
+  }
+
+  /// A row w of the frozen weight times the adapter's second layer: `s w Wb` (k) and `s w bb`.
+  private func through(_ up: [Double], _ bias: [Double], _ row: ArraySlice<Double>) -> ([Double], Double) {
+    let part = bottleneck / groups
+    var hidden = [Double](repeating: 0, count: bottleneck)
+    var constant = 0.0
+    for (channel, weight) in row.enumerated() {
+      let factor = Double(scale) * weight
+      let first = channel / (row.count / groups) * part
+      for index in 0..<part { hidden[first + index] += factor * up[channel * part + index] }
+      constant += factor * bias[channel]
+    }
+    return (hidden, constant)
   }
 }
 

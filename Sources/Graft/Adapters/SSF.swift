@@ -21,21 +21,28 @@ public struct SSF: Adapter {
   public init() {}
 
   /// Declares a scale and a shift a channel.
-  public func plan(for shape: VisionTransformerShape) -> AdapterPlan {
-    let operations = FrozenOperation.all(depth: shape.depth)
+  public func plan(for shape: BackboneShape) -> AdapterPlan {
     var plan = AdapterPlan()
-    for operation in operations {
-      let width = operation.width(shape).outputs
-      plan.declare("\(operation).ssf_scale", [width], .normal(mean: 1, deviation: 0.02))
-      plan.declare("\(operation).ssf_shift", [width], .normal(mean: 0, deviation: 0.02))
-      plan.costs.append(.init(site: .on(operation)) { tokens, _ in operation.rows(tokens: tokens) * width })
-    }
-    plan.join = { tensors, sites in
-      for operation in operations {
-        sites.join(
-          SSFModule(scale: tensors["\(operation).ssf_scale"], shift: tensors["\(operation).ssf_shift"]),
-          on: operation)
-      }
+    for operation in shape.operations {
+      let (scale, shift, width) = ("\(operation).ssf_scale", "\(operation).ssf_shift", operation.outputs)
+      plan.declare(scale, [width], .normal(mean: 1, deviation: 0.02))
+      plan.declare(shift, [width], .normal(mean: 0, deviation: 0.02))
+      plan.join(
+        .on(operation.id), macs: { tokens, _ in operation.rows(of: tokens) * width },
+        folds: [
+          // W' = diag(gamma) W and b' = gamma * b + beta.
+          Fold(into: operation, changesBias: true) { layer, trained in
+            let (gamma, beta) = (try trained(scale), try trained(shift))
+            try layer.changeWeight { weight in
+              let inputs = weight.count / width
+              for index in weight.indices { weight[index] *= gamma[index / inputs] }
+            }
+            try layer.changeBias { bias in
+              for index in bias.indices { bias[index] = bias[index] * gamma[index] + beta[index] }
+            }
+          }
+        ]
+      ) { SSFModule(scale: $0[scale], shift: $0[shift]) }
     }
     return plan
   }
@@ -49,26 +56,5 @@ private struct SSFModule: OperationModule {
     -> Tensor
   {
     try tape.scaleShift(output, scale: scale, shift: shift, times: layerScale)
-  }
-}
-
-extension SSF: MergeableAdapter {
-  /// `W' = diag(gamma) W` and `b' = gamma * b + beta` for every operation.
-  func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
-    backbone: (String) throws -> [Float]
-  ) throws -> [String: [Float]] {
-    var changed: [String: [Float]] = [:]
-    for operation in FrozenOperation.all(depth: shape.depth) {
-      let scale = try adapter("\(operation).ssf_scale").map(Double.init)
-      let shift = try adapter("\(operation).ssf_shift").map(Double.init)
-      let weight = try backbone("\(operation).weight")
-      let inputs = weight.count / scale.count
-      changed["\(operation).weight"] = weight.enumerated().map { Float(Double($1) * scale[$0 / inputs]) }
-      changed["\(operation).bias"] = try backbone("\(operation).bias").enumerated().map {
-        Float(Double($1) * scale[$0] + shift[$0])
-      }
-    }
-    return changed
   }
 }

@@ -5,10 +5,15 @@ enum SettingCheck {
   }
 
   /// A rank or a bottleneck is at least 1 and at most the backbone's width.
-  static func narrow(_ value: Int, _ name: String, in shape: VisionTransformerShape) throws {
+  static func narrow(_ value: Int, _ name: String, in width: Int) throws {
     try require(
-      (1...shape.width).contains(value), name, value,
-      "it must be at least 1 and at most the backbone's width, \(shape.width).")
+      (1...width).contains(value), name, value,
+      "it must be at least 1 and at most the backbone's width, \(width).")
+  }
+
+  /// The same where places have several widths: the narrowest counts.
+  static func narrow(_ value: Int, _ name: String, in parts: [Part]) throws {
+    if let width = parts.map(\.reads).min() { try narrow(value, name, in: width) }
   }
 
   /// A factor is a number.

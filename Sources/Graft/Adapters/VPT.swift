@@ -33,6 +33,9 @@ public struct VPT: Adapter {
   /// Dropout on the prompts.
   public var dropout: BlockRate
 
+  /// Tokens attend to one another, and may be more.
+  public var needs: Set<Need> { [.attention, .freeTokenCount] }
+
   /// Creates settings; the defaults are the paper's.
   public init(_ variant: Variant, prompts: Int = 100, dropout: BlockRate = 0.1) {
     self.variant = variant
@@ -43,30 +46,26 @@ public struct VPT: Adapter {
   /// Declares the prompts.
   ///
   /// - Throws: ``GraftError`` when a setting is out of range.
-  public func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
+  public func plan(for shape: BackboneShape) throws -> AdapterPlan {
     try SettingCheck.require(
       (1...1000).contains(prompts), "prompts", prompts, "it must be at least 1 and at most 1000.")
     try dropout.requireProbability("dropout")
-    let (settings, depth) = (self, shape.depth)
-    let blocks = variant == .deep ? 0..<depth : 0..<1
-    let start = Initializer.xavier(fanIn: 3 * shape.patchSize * shape.patchSize, fanOut: shape.width)
+    let width = shape.start.width
+    let patch = shape.stem.patchSize
     var plan = AdapterPlan()
-    for block in blocks { plan.declare(Self.name(block), [prompts, shape.width], start) }
-    plan.costs.append(.init(site: .beforeBlock(0), prompts: prompts) { _, _ in 0 })
-    plan.join = { tensors, sites in
-      for block in blocks {
-        let module = PromptModule(
-          prompts: tensors[Self.name(block)], dropout: settings.dropout(block, of: depth))
-        try sites.join(module, at: .beforeBlock(block), of: settings.name)
+    for block in variant == .deep ? 0..<shape.depth : 0..<1 {
+      let name = "blocks.\(block).vpt.prompts"
+      plan.declare(name, [prompts, width], .xavier(fanIn: 3 * patch * patch, fanOut: width))
+      let dropout = dropout(block, of: shape.depth)
+      plan.join(.beforeBlock(block), macs: { _, _ in 0 }, change: .prompts(prompts)) {
+        PromptModule(prompts: $0[name], dropout: dropout)
       }
     }
     return plan
   }
-
-  private static func name(_ block: Int) -> String { "blocks.\(block).vpt.prompts" }
 }
 
-/// Puts prompts behind the class token, in place of those that stand there.
+/// Puts prompts behind the backbone's own tokens, in place of those that stand there.
 struct PromptModule: SequentialModule {
   static var isTokenwise: Bool { false }
 
@@ -75,17 +74,16 @@ struct PromptModule: SequentialModule {
   let dropout: Float
 
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {
-    let x = tokens.values
+    let (x, layout) = (tokens.values, tokens.layout)
     let count = prompts.shape[0]
-    let cls = try tape.sliceTokens(x, from: 0, count: 1)
-    let patches = try tape.sliceTokens(x, from: 1 + tokens.prompts, count: tokens.rows * tokens.columns)
-    var front = try tape.concatTokens(cls, prompts)
+    let own = try tape.sliceTokens(x, from: 0, count: layout.prefix)
+    let cells = try tape.sliceTokens(x, from: layout.front, count: layout.grid.count)
+    var front = try tape.concatTokens(own, prompts)
     if dropout > 0, tape.isTraining {
       // Each image drops elements of its own.
-      let own = try tape.sliceTokens(front, from: 1, count: count)
-      front = try tape.concatTokens(cls, tape.dropout(own, probability: dropout))
+      let trained = try tape.sliceTokens(front, from: layout.prefix, count: count)
+      front = try tape.concatTokens(own, tape.dropout(trained, probability: dropout))
     }
-    return Tokens(
-      try tape.concatTokens(front, patches), rows: tokens.rows, columns: tokens.columns, prompts: count)
+    return Tokens(try tape.concatTokens(front, cells), layout.changed(by: .prompts(count)))
   }
 }

@@ -40,55 +40,22 @@ public struct ModelSummary: Codable, Sendable, Hashable {
   ///   - isMerged: the adapter's products are folded into the backbone and cost nothing.
   /// - Throws: ``GraftError`` when the adapter does not fit.
   public init(
-    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, isMerged: Bool = false
+    _ shape: BackboneShape, adapter: any Adapter, classes: Int, isMerged: Bool = false
   ) throws {
-    let plan = try adapter.plan(for: shape)
+    let plan = try AdapterPlan(adapter, on: shape)
     backboneParameters = shape.parameterCount
     adapterParameters = plan.parameterCount
-    let heads = plan.heads(depth: shape.depth)
-    headParameters = heads.reduce(0) { $0 + $1.parameterCount(width: shape.width, classes: classes) }
-    trainableParameters = adapterParameters + headParameters + (plan.trainsClassToken ? shape.width : 0)
+    headParameters = plan.heads(on: shape).reduce(0) { $0 + $1.parameterCount(classes: classes) }
+    let token = plan.trainsClassToken ? shape.stem.classToken : nil
+    trainableParameters = adapterParameters + headParameters + (token?.parameters ?? 0)
 
-    var costs: [Site: [AdapterPlan.SiteCost]] = [:]
-    for cost in plan.costs { costs[cost.site, default: []].append(cost) }
-    var side = shape.grid
-    var prompts = 0
-    var macs = shape.embeddingMACs
-    var counts: [Int] = []
-    var early: [Exit] = []
-    func add(at sites: Site...) throws {
-      for cost in sites.flatMap({ costs[$0] ?? [] }) {
-        guard !cost.needsGrid || prompts == 0 else {
-          throw GraftError.adapterDoesNotFit(
-            adapter: adapter.name,
-            reason: """
-              what stands \(cost.site) reads neighbouring patches, and \(prompts) prompts stand among the tokens.
-              """)
-        }
-        let before = side * side + prompts + 1
-        side -= 2 * cost.border
-        prompts += cost.prompts
-        macs += isMerged ? 0 : cost.macs(before, side * side + prompts + 1)
-      }
+    let walk = shape.walk(plan.places)
+    tokens = walk.layouts.map(\.count).reduce(into: []) { if $0.last != $1 { $0.append($1) } }
+    func billions(_ macs: (frozen: Int, joined: Int)) -> Double {
+      Double(macs.frozen + (isMerged ? 0 : macs.joined)) / 1e9
     }
-    try add(at: .on(.patchEmbedding))
-    for block in 0..<shape.depth {
-      try add(at: .beforeBlock(block))
-      let tokens = side * side + prompts + 1
-      if counts.last != tokens { counts.append(tokens) }
-      macs += shape.blockMACs(tokens: tokens)
-      for operation in FrozenOperation.inBlock(block) { try add(at: .on(operation)) }
-      try add(
-        at: .beforeAttention(block: block), .afterAttention(block: block), .besideAttention(block: block),
-        .aroundAttention(block: block), .beforeMLP(block: block), .afterMLP(block: block),
-        .besideMLP(block: block), .aroundMLP(block: block), .afterBlock(block))
-      if plan.exits.contains(where: { $0.blocks == block + 1 }) {
-        early.append(Exit(blocks: block + 1, gmac: Double(macs) / 1e9))
-      }
-    }
-    try add(at: .on(.norm))
-    tokens = counts
-    gmac = Double(macs) / 1e9
-    exits = early + [Exit(blocks: shape.depth, gmac: gmac)]
+    let early = plan.exits.map { Exit(blocks: $0.blocks, gmac: billions(walk.macs[$0.blocks - 1])) }
+    gmac = billions(walk.total)
+    exits = early + [Exit(blocks: shape.depth, gmac: self.gmac)]
   }
 }

@@ -168,7 +168,7 @@ private struct Claim {
 
   private func computed() throws -> (Double?, Int?) {
     guard AdapterCatalog.names.contains(adapter) else { return (nil, nil) }
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224").resized(to: imageSize)
+    let shape = try BackboneShape(named: "vit_base_patch16_224", imageSize: imageSize)
     let adapter = try settings.reduce(AdapterCatalog.named(adapter)) {
       try AdapterCatalog.setting($1.key, to: $1.value.text, of: $0)
     }
@@ -183,7 +183,7 @@ private struct Claim {
       // The paper's code trains the class token with every method.
       let counts = try PublishedFigure.tenDatasets.map {
         let summary = try summary($0.classes)
-        return summary.adapterParameters + summary.headParameters + shape.width
+        return summary.adapterParameters + summary.headParameters + shape.featureWidth
       }
       return (5 * Double(counts.reduce(0, +)) / Double(counts.count) / 1e6, nil)
     case .gmac:

@@ -1,11 +1,18 @@
 package import GraftOps
 
 extension TuningStep {
-  /// What is tuned for a backbone: a block's frozen products, and its attention.
-  package static func all(for shape: VisionTransformerShape, batchSize: Int) -> [TuningStep] {
-    let width = shape.width
+  /// What is tuned for a backbone: its blocks' frozen products of every shape, and its attention.
+  package static func all(for shape: BackboneShape, batchSize: Int) -> [TuningStep] {
+    var layers: [(outputs: Int, inputs: Int)] = []
+    for operation in shape.blocks.flatMap(\.operations) where operation.role != .norm {
+      if !layers.contains(where: { $0 == (operation.outputs, operation.inputs) }) {
+        layers.append((operation.outputs, operation.inputs))
+      }
+    }
+    var heads = 1
+    for case .attention(let attention) in shape.parts.map(\.body) { heads = attention.heads }
     return all(
-      layers: [(3 * width, width), (width, width), (shape.hiddenWidth, width), (width, shape.hiddenWidth)],
-      batch: batchSize, tokens: shape.tokens, heads: shape.heads, headSize: width / shape.heads)
+      layers: layers, batch: batchSize, tokens: shape.start.count, heads: heads,
+      headSize: shape.start.width / heads)
   }
 }

@@ -8,6 +8,14 @@ enum PEFTNames {
     "attention.output.dense": .proj, "intermediate.dense": .fc1, "output.dense": .fc2,
   ]
 
+  private static func module(_ target: LoRA.Target, _ block: Int) -> String {
+    switch target {
+    case .q, .k, .v, .qkv, .proj: "blocks.\(block).attn.\(target.rawValue)"
+    case .fc1, .fc2: "blocks.\(block).mlp.\(target.rawValue)"
+    case .patchEmbedding: "patch_embed.proj"
+    }
+  }
+
   /// Graft's name for a tensor, and the target it belongs to; `nil` for any other tensor.
   static func graftName(_ name: String) -> (name: String, target: LoRA.Target?)? {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
@@ -22,10 +30,10 @@ enum PEFTNames {
       path.indices.contains(list + 1), let block = Int(path[list + 1]), block >= 0
     {
       guard let target = modules[path[(list + 2)...].joined(separator: ".")] else { return nil }
-      return ("\(target.module(block: block)).\(owner).weight", target)
+      return ("\(module(target, block)).\(owner).weight", target)
     }
     let last = path.suffix(2).joined(separator: ".")
     guard ["patch_embed.proj", "patch_embeddings.projection"].contains(last) else { return nil }
-    return ("\(LoRA.Target.patchEmbedding.module(block: 0)).\(owner).weight", .patchEmbedding)
+    return ("\(module(.patchEmbedding, 0)).\(owner).weight", .patchEmbedding)
   }
 }

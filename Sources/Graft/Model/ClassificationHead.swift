@@ -1,33 +1,37 @@
 import GraftOps
 
-/// A classification head as a plan declares it: after which block it reads the class token, and through what.
+/// A classification head as a plan declares it: after which block it reads the pooled tokens, and through what.
 ///
 ///     logits = W h + b                              linear
 ///     logits = W2 GELU(W1 h + b1) + b2              with a hidden layer
 ///
-/// where `h` is the class token under a norm: the backbone's own, or one of the head's that starts as a copy of it.
+/// where `h` is the backbone's feature, or below the last block the pooled tokens under a norm of the head's that starts
+/// as a copy of the backbone's last one.
 struct HeadPlan: Sendable, Hashable {
   /// What its tensors' names start with.
   let name: String
   /// Blocks below it.
   let blocks: Int
-  /// Whether it has a norm of its own, which is trained.
-  let hasNorm: Bool
+  /// Channels that it reads.
+  let width: Int
+  /// The backbone's norm that its own, which is trained, starts as a copy of; `nil` where it reads the feature.
+  let norm: FrozenOperation?
   /// Channels of the hidden layer; `nil` makes it linear.
   let hidden: Int?
 
-  /// The head behind the last block: linear, under the backbone's norm.
-  static func last(depth: Int) -> HeadPlan {
-    HeadPlan(name: "head", blocks: depth, hasNorm: false, hidden: nil)
+  /// The head behind the last block: linear, on the backbone's feature.
+  static func last(on shape: BackboneShape) -> HeadPlan {
+    HeadPlan(name: "head", blocks: shape.depth, width: shape.featureWidth, norm: nil, hidden: nil)
   }
 
   /// A head below the last block, with its own norm.
-  static func exit(after blocks: Int, hidden: Int?) -> HeadPlan {
-    HeadPlan(name: "exits.\(blocks)", blocks: blocks, hasNorm: true, hidden: hidden)
+  static func exit(after blocks: Int, hidden: Int?, on shape: BackboneShape) -> HeadPlan {
+    HeadPlan(
+      name: "exits.\(blocks)", blocks: blocks, width: shape.start.width, norm: shape.end.norm, hidden: hidden)
   }
 
   /// Declares the head's tensors.
-  func declare(in plan: inout AdapterPlan, width: Int, classes: Int) {
+  func declare(in plan: inout AdapterPlan, classes: Int) {
     let start = plan.head
     func linear(_ name: String, _ inputs: Int, _ outputs: Int) {
       let (weight, bias): (Initializer, Initializer) =
@@ -37,18 +41,18 @@ struct HeadPlan: Sendable, Hashable {
         }
       plan.declareLinear(name, outputs: outputs, inputs: inputs, weight: weight, bias: bias)
     }
-    if hasNorm {
-      plan.declare("\(name).norm.weight", [width], .copied(from: "norm.weight"))
-      plan.declare("\(name).norm.bias", [width], .copied(from: "norm.bias"))
+    if let norm {
+      plan.declare("\(name).norm.weight", [width], .copied(from: norm.weightName))
+      plan.declare("\(name).norm.bias", [width], .copied(from: norm.biasName))
     }
     if let hidden { linear("\(name).hidden", width, hidden) }
     linear(name, hidden ?? width, classes)
   }
 
   /// Scalars that the head trains.
-  func parameterCount(width: Int, classes: Int) -> Int {
+  func parameterCount(classes: Int) -> Int {
     let inputs = hidden ?? width
-    return (hasNorm ? 2 * width : 0) + (hidden.map { (width + 1) * $0 } ?? 0) + (inputs + 1) * classes
+    return (norm == nil ? 0 : 2 * width) + (hidden.map { (width + 1) * $0 } ?? 0) + (inputs + 1) * classes
   }
 }
 
@@ -60,25 +64,25 @@ struct ClassificationHead {
   private let hidden: TrainableLinear?
   private let output: TrainableLinear
 
-  init(_ plan: HeadPlan, epsilon: Float, _ tensors: TensorLookup) {
+  init(_ plan: HeadPlan, _ tensors: TensorLookup) {
     blocks = plan.blocks
-    norm =
-      plan.hasNorm
-      ? TrainableNorm(
+    if case .norm(let epsilon)? = plan.norm?.kind {
+      norm = TrainableNorm(
         weight: tensors["\(plan.name).norm.weight"], bias: tensors["\(plan.name).norm.bias"], epsilon: epsilon
       )
-      : nil
+    } else {
+      norm = nil
+    }
     hidden = plan.hidden.map { _ in tensors.linear("\(plan.name).hidden") }
     output = tensors.linear(plan.name)
   }
 
-  /// Logits (B, K) of class tokens (B, D) as they leave the block below.
-  ///
-  /// - Parameter sharedNorm: the backbone's, for a head without its own.
-  func callAsFunction(_ classTokens: Tensor, sharedNorm: (Tensor) throws -> Tensor, on tape: Tape) throws
-    -> Tensor
-  {
-    var features = try norm?(classTokens, on: tape) ?? sharedNorm(classTokens)
+  /// Whether it reads the backbone's feature, and not pooled tokens from below the last block.
+  var readsFeature: Bool { norm == nil }
+
+  /// Logits (B, K) of what it reads: features (B, featureWidth), or pooled tokens (B, D).
+  func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
+    var features = try norm?(input, on: tape) ?? input
     if let hidden { features = try tape.activation(hidden(features, on: tape), .gelu) }
     return try output(features, on: tape)
   }

@@ -6,18 +6,23 @@ struct FrozenPrefix {
   let blocks: Int
   /// How many of the heads, from the shallowest, read what these blocks give and nothing else.
   let heads: Int
-  /// Shape of what is kept of an image: a class token for each of these heads, then, if anything reads them, the tokens.
+  /// Shape of what is kept of an image: what each of these heads reads, then, if anything reads them, the tokens.
   let shapes: [[Int]]
 
   init(
-    _ shape: VisionTransformerShape, sites: GraftedSites, heads: [ClassificationHead], trainsClassToken: Bool
+    _ shape: BackboneShape, sites: GraftedSites, heads: [ClassificationHead], trainsClassToken: Bool
   ) {
     let blocks = trainsClassToken ? 0 : sites.frozenBlocks(depth: shape.depth)
     let isChangedAfter = sites.isTaken(.afterBlock(blocks - 1))
     self.blocks = blocks
-    self.heads = heads.prefix { $0.blocks < blocks || ($0.blocks == blocks && !isChangedAfter) }.count
-    let classTokens = [[Int]](repeating: [shape.width], count: self.heads)
-    shapes = self.heads == heads.count ? classTokens : classTokens + [[shape.tokens, shape.width]]
+    let isChangedAtEnd = shape.end.operations.contains { sites.isTaken(.on($0.id)) }
+    let inside = heads.prefix {
+      ($0.blocks < blocks || ($0.blocks == blocks && !isChangedAfter)) && !($0.readsFeature && isChangedAtEnd)
+    }
+    self.heads = inside.count
+    let start = shape.start
+    let read = inside.map { [$0.readsFeature ? shape.featureWidth : start.width] }
+    shapes = inside.count == heads.count ? read : read + [[start.count, start.width]]
   }
 
   /// Floats that are kept of an image.

@@ -25,10 +25,10 @@ extension GraftedModel {
   ///   - folder: what ``save(to:transform:)`` wrote.
   ///   - backbone: the backbone it was trained on, prepared for the same image size.
   /// - Throws: `CheckpointError` when backbone and adapter are no pair or tensors do not fit.
-  public convenience init(_ folder: AdapterFolder, on backbone: VisionTransformer) throws {
+  public convenience init(_ folder: AdapterFolder, on backbone: Backbone) throws {
     let manifest = folder.manifest
     if let file = backbone.file {
-      try folder.requireBackbone(hash: file.contentHash, width: backbone.shape.width)
+      try folder.requireBackbone(hash: file.contentHash, width: backbone.shape.featureWidth)
     }
     try self.init(backbone, adapter: AdapterCatalog.decode(manifest), classes: manifest.classes)
     try take(folder.weights) { folder.tensorPrefix + $0 }
@@ -50,7 +50,7 @@ extension GraftedModel {
   ///   - folder: what PEFT saved.
   ///   - backbone: the backbone it was trained on; nothing but shapes can tell.
   /// - Throws: `CheckpointError` when tensors do not fit.
-  public convenience init(_ folder: PEFTFolder, on backbone: VisionTransformer) throws {
+  public convenience init(_ folder: PEFTFolder, on backbone: Backbone) throws {
     try self.init(backbone, adapter: folder.adapter, classes: folder.classes)
     try take(folder.weights) { folder.names[$0] ?? PEFTConfiguration.tensorPrefix + $0 }
   }
@@ -80,7 +80,7 @@ extension GraftedModel {
   /// - Throws: `CheckpointError` when files are missing, damaged or no pair.
   public convenience init(
     path: FilePath, backbonePath: FilePath? = nil, options: BackboneOptions = .init(),
-    sharing backbones: [VisionTransformer] = [], batchSize: Int = 1,
+    sharing backbones: [Backbone] = [], batchSize: Int = 1,
     on context: Context
   ) throws {
     if try PEFTFolder.isAt(path) {
@@ -89,13 +89,13 @@ extension GraftedModel {
       let options = folder.backboneOptions.replacing(by: options)
       // The folder does not know its backbone: it is whichever file is named.
       let file = try SafetensorsFile(path: backbonePath)
-      let shape = try VisionTransformerShape(reading: file, options: options)
+      let shape = try ViT(reading: file, options: options).shape()
       let shared = backbones.first {
         $0.context === context && $0.shape == shape && $0.positionResampling == options.positionResampling
           && $0.file?.contentHash == file.contentHash
       }
       try self.init(
-        folder, on: shared ?? VisionTransformer(path: backbonePath, options: options, on: context))
+        folder, on: shared ?? Backbone(path: backbonePath, options: options, on: context))
       return
     }
     let folder = try AdapterFolder(path: path)
@@ -107,10 +107,10 @@ extension GraftedModel {
     let options = folder.manifest.backboneOptions
     let backbone = try context.preparing({ [manifest = folder.manifest] in
       try Rehearsal.kernelsOfInference(
-        VisionTransformerShape(path: file, options: options), adapter: AdapterCatalog.decode(manifest),
+        BackboneShape(path: file, options: options), adapter: AdapterCatalog.decode(manifest),
         classes: manifest.classes.count, batchSize: batchSize, on: context)
     }) {
-      let backbone = try VisionTransformer(path: file, options: options, on: context)
+      let backbone = try Backbone(path: file, options: options, on: context)
       // To be compared, and takes as long as the compiler.
       _ = backbone.file?.contentHash
       return backbone
@@ -122,17 +122,18 @@ extension GraftedModel {
     let shape = backbone.shape
     var settings = try JSONValue(encoding: adapter).objectValue ?? [:]
     settings["backbone_path"] = backbone.file.map { JSONValue($0.path.absolute) } ?? ""
-    settings["backbone_heads"] = .integer(shape.heads)
-    settings["backbone_epsilon"] = .number(Double(shape.epsilon))
-    settings["backbone_activation"] = shape.value(of: .activation)
+    settings["backbone_heads"] = shape.architecture.value(of: .heads)
+    settings["backbone_epsilon"] = shape.architecture.value(of: .epsilon)
+    settings["backbone_activation"] = shape.architecture.value(of: .activation)
     settings["backbone_assumed"] = .array(backbone.assumed.map(\.rawValue).sorted().map { .string($0) })
     settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
     return AdapterManifest(
       peftType: adapter.name.uppercased(), adapter: adapter.name,
       settings: settings,
       backbone: .init(
-        architecture: shape.architectureName, contentHash: backbone.file?.contentHash ?? "random",
-        width: shape.width, depth: shape.depth, imageSize: shape.imageSize, patchSize: shape.patchSize),
+        architecture: shape.architecture.name, contentHash: backbone.file?.contentHash ?? "random",
+        width: shape.featureWidth, depth: shape.depth, imageSize: shape.imageSize,
+        patchSize: shape.stem.patchSize),
       classes: classes, normalization: shape.normalization,
       transform: transform, exitCalibration: calibration, graftVersion: Graft.version)
   }
@@ -172,13 +173,13 @@ extension AdapterFolder {
   }
 }
 
-extension VisionTransformer {
+extension Backbone {
   /// Whether an adapter was trained on this backbone, prepared as it is.
   fileprivate func serves(_ manifest: AdapterManifest) -> Bool {
     let options = manifest.backboneOptions
-    return file?.contentHash == manifest.backbone.contentHash && shape.imageSize == options.imageSize
-      && shape.heads == options.heads && shape.epsilon == options.epsilon
-      && shape.normalization == options.normalization && positionResampling == options.positionResampling
+    return file?.contentHash == manifest.backbone.contentHash
+      && (try? shape.architecture.replacing(by: options).shape()) == shape
+      && positionResampling == options.positionResampling
   }
 }
 

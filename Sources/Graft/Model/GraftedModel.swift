@@ -4,11 +4,11 @@ import GraftSystem
 
 /// A frozen backbone with an adapter grafted onto it and its classification heads: one, or several at growing depth.
 ///
-/// The model holds only what is trainable; any number of models share one ``VisionTransformer``. A model belongs to one
+/// The model holds only what is trainable; any number of models share one ``Backbone``. A model belongs to one
 /// task at a time.
 public final class GraftedModel {
   /// The frozen part.
-  public let backbone: VisionTransformer
+  public let backbone: Backbone
   /// The adapter's settings.
   public let adapter: any Adapter
   /// Names of the classes, in the order of the logits.
@@ -35,6 +35,8 @@ public final class GraftedModel {
   /// All heads in the order of depth.
   private let heads: [ClassificationHead]
   private let classToken: Tensor?
+  /// What the last block's parts see.
+  private let lastLayout: TokenLayout?
 
   /// Grafts an adapter in its initial state.
   ///
@@ -44,18 +46,17 @@ public final class GraftedModel {
   ///   - classes: names of at least two classes.
   ///   - seed: determines the initial values.
   /// - Throws: ``GraftError`` when the adapter does not fit; `RuntimeError` when the device has no memory.
-  public init(_ backbone: VisionTransformer, adapter: any Adapter, classes: [String], seed: UInt64 = 0) throws
-  {
+  public init(_ backbone: Backbone, adapter: any Adapter, classes: [String], seed: UInt64 = 0) throws {
     guard classes.count >= 2 else {
       throw GraftError.badSetting(
         name: "classes", value: "\(classes.count)", reason: "a classifier needs at least two.")
     }
-    var plan = try adapter.plan(for: backbone.shape)
+    var plan = try AdapterPlan(adapter, on: backbone.shape)
     adapterTensorCount = plan.declarations.count
-    let width = backbone.shape.width
-    let heads = plan.heads(depth: backbone.shape.depth)
-    for head in heads { head.declare(in: &plan, width: width, classes: classes.count) }
-    if plan.trainsClassToken { plan.declare("cls_token", [1, 1, width], .copied(from: "cls_token")) }
+    let heads = plan.heads(on: backbone.shape)
+    for head in heads { head.declare(in: &plan, classes: classes.count) }
+    let token = plan.trainsClassToken ? backbone.shape.stem.classToken : nil
+    if let token { plan.declare(token.name, token.shape, .copied(from: token.name)) }
     let declared = plan.declarations.map {
       (
         name: $0.name, shape: $0.shape,
@@ -73,14 +74,15 @@ public final class GraftedModel {
       statistics: Dictionary(uniqueKeysWithValues: statistics.map { ($0.name, $0.values) }),
       backbone: backbone)
     var sites = GraftedSites()
-    try plan.join(tensors, &sites)
+    for place in plan.places { try sites.join(place.make(tensors), at: place.site, of: adapter.name) }
     self.sites = sites
-    self.heads = heads.map { ClassificationHead($0, epsilon: backbone.shape.epsilon, tensors) }
+    self.heads = heads.map { ClassificationHead($0, tensors) }
     prefix = FrozenPrefix(
-      backbone.shape, sites: sites, heads: self.heads, trainsClassToken: plan.trainsClassToken)
+      backbone.shape, sites: sites, heads: self.heads, trainsClassToken: token != nil)
+    lastLayout = backbone.shape.walk(plan.places).layouts.last
     lossWeights = plan.lossWeights
     gradientDrop = plan.gradientDrop
-    classToken = plan.trainsClassToken ? tensors["cls_token"] : nil
+    classToken = token.map { tensors[$0.name] }
     self.backbone = backbone
     self.adapter = adapter
     self.classes = classes
@@ -91,7 +93,7 @@ public final class GraftedModel {
   ///
   /// - Throws: `RuntimeError` when the device fails or has no memory left.
   public func logits(_ images: ImageBatch) throws -> [[Float]] {
-    try rows(logits(of: backbone.patchMatrix(images), on: Tape()).floats())
+    try rows(logits(of: backbone.input(images), on: Tape()).floats())
   }
 
   /// Classes of each image with their probabilities, the likeliest first.
@@ -128,8 +130,8 @@ public final class GraftedModel {
     guard let thresholds = try thresholds.map(exitThresholds) ?? calibration?.thresholds else {
       return try logits(images).map { Decision(logits: $0, exit: heads.count - 1) }
     }
-    let tape = Tape()
-    var tokens = try embed(backbone.patchMatrix(images), on: tape)
+    let pass = pass(on: Tape())
+    var tokens = try embed(backbone.input(images), pass)
     var decisions = [Decision](
       repeating: Decision(logits: [], exit: heads.count - 1), count: images.count)
     var staying = Array(0..<images.count)
@@ -137,11 +139,10 @@ public final class GraftedModel {
       let below = exit == 0 ? 0 : heads[exit - 1].blocks
       let isLast = exit == heads.count - 1
       tokens = try backbone.advance(
-        tokens, through: below..<head.blocks, sites: sites, keeping: isLast ? .classToken : .all, on: tape)
+        tokens, through: below..<head.blocks, keeping: isLast ? backbone.kept : .all, pass)
       // No probability is above 1: such an exit is not asked.
       guard isLast || thresholds[exit] <= 1 else { continue }
-      let logits = try rows(
-        self.logits(of: tape.classToken(tokens.values), head, on: tape).floats())
+      let logits = try rows(head(reading(head, of: tokens, pass), on: pass.tape).floats())
       let places = logits.indices.filter { place in
         let leaves = isLast || confidence(logits[place]) >= thresholds[exit]
         if leaves { decisions[staying[place]] = Decision(logits: logits[place], exit: exit) }
@@ -149,7 +150,7 @@ public final class GraftedModel {
       }
       if places.isEmpty { break }
       if places.count < staying.count {
-        tokens = tokens.with(try tape.gatherImages(tokens.values, places))
+        tokens = tokens.with(try pass.tape.gatherImages(tokens.values, places))
         staying = places.map { staying[$0] }
       }
     }
@@ -159,8 +160,10 @@ public final class GraftedModel {
   /// Multiply-accumulates an image that a run really takes, in units of 10^9; ``summary`` has the literature's count,
   /// of all tokens through all blocks.
   package var executedGMAC: Double {
-    let tokens = summary.tokens.last ?? backbone.shape.tokens
-    return summary.gmac - Double(backbone.sparedMACs(tokens: tokens, sites: sites)) / 1e9
+    guard case .first(let kept) = backbone.kept, let last = backbone.shape.blocks.last,
+      let layout = lastLayout, sites.areTokenwise(behindFirstPartOf: last)
+    else { return summary.gmac }
+    return summary.gmac - Double(last.sparedMACs(of: layout, keeping: kept)) / 1e9
   }
 
   /// Blocks below everything trainable: what they make of the same pixels is the same in every pass.
@@ -187,50 +190,52 @@ public final class GraftedModel {
     return given.count == early ? given : [Double](repeating: given[0], count: early)
   }
 
-  private func embed(_ patches: Tensor, on tape: Tape) throws -> Tokens {
+  private func pass(
+    on tape: Tape, regularization: BranchRegularization = .none
+  ) -> Pass { Pass(tape: tape, sites: sites, regularization: regularization) }
+
+  private func embed(_ input: Tensor, _ pass: Pass) throws -> Tokens {
     try requireWhole()
-    return try backbone.embed(patches, sites: sites, classToken: classToken, on: tape)
+    return try backbone.embed(input, classToken: classToken, pass)
   }
 
-  /// Class tokens (B, D) as they reach some of the heads, in the order of depth.
+  /// What a head reads of the tokens that leave the blocks below it.
+  private func reading(_ head: ClassificationHead, of tokens: Tokens, _ pass: Pass) throws -> Tensor {
+    try head.readsFeature ? backbone.feature(tokens, pass) : backbone.pooled(tokens, on: pass.tape)
+  }
+
+  /// What some of the heads read, in the order of depth.
   ///
-  /// - Parameters:
-  ///   - tokens: as they leave the first `blocks` blocks.
-  private func classTokens(
-    of tokens: Tokens, after blocks: Int = 0, for heads: ArraySlice<ClassificationHead>,
-    regularization: BranchRegularization = .none, on tape: Tape
+  /// - Parameter tokens: as they leave the first `blocks` blocks.
+  private func readings(
+    of tokens: Tokens, after blocks: Int = 0, for heads: ArraySlice<ClassificationHead>, _ pass: Pass
   ) throws -> [Tensor] {
     var tokens = tokens
     var below = blocks
     return try heads.map { head in
       tokens = try backbone.advance(
-        tokens, through: below..<head.blocks, sites: sites,
-        keeping: head.blocks == heads.last?.blocks ? .classToken : .all, regularization: regularization,
-        on: tape)
+        tokens, through: below..<head.blocks,
+        keeping: head.blocks == heads.last?.blocks && head.readsFeature ? backbone.kept : .all, pass)
       below = head.blocks
-      return try tape.classToken(tokens.values)
+      return try reading(head, of: tokens, pass)
     }
   }
 
-  private func logits(of classTokens: Tensor, _ head: ClassificationHead, on tape: Tape) throws -> Tensor {
-    try head(classTokens, sharedNorm: { try backbone.finalNorm($0, sites: sites, on: tape) }, on: tape)
-  }
-
-  /// Logits (B, K) of a matrix of patches from the last head.
-  package func logits(of patches: Tensor, regularization: BranchRegularization = .none, on tape: Tape) throws
+  /// Logits (B, K) of a backbone's input from the last head.
+  package func logits(of input: Tensor, regularization: BranchRegularization = .none, on tape: Tape) throws
     -> Tensor
   {
-    try logits(of: patches, lastOnly: true, regularization: regularization, on: tape)[0]
+    try logits(of: input, lastOnly: true, regularization: regularization, on: tape)[0]
   }
 
-  /// Logits (B, K) of a matrix of patches from every head, or from the last alone.
+  /// Logits (B, K) of a backbone's input from every head, or from the last alone.
   func logits(
-    of patches: Tensor, lastOnly: Bool, regularization: BranchRegularization = .none, on tape: Tape
+    of input: Tensor, lastOnly: Bool, regularization: BranchRegularization = .none, on tape: Tape
   ) throws -> [Tensor] {
     let asked = lastOnly ? heads.suffix(1) : heads[...]
-    let tokens = try classTokens(
-      of: embed(patches, on: tape), for: asked, regularization: regularization, on: tape)
-    return try zip(tokens, asked).map { try logits(of: $0, $1, on: tape) }
+    let pass = pass(on: tape, regularization: regularization)
+    let read = try readings(of: embed(input, pass), for: asked, pass)
+    return try zip(read, asked).map { try $1($0, on: tape) }
   }
 
   /// Logits (B, K) of a batch from every head, or from the last alone.
@@ -242,40 +247,39 @@ public final class GraftedModel {
   ) throws -> [Tensor] {
     guard let cache, !images.identifiers.isEmpty else {
       return try logits(
-        of: backbone.patchMatrix(images), lastOnly: lastOnly, regularization: regularization, on: tape)
+        of: backbone.input(images), lastOnly: lastOnly, regularization: regularization, on: tape)
     }
     precondition(regularization == .none, "a prefix that is regularised differs from pass to pass")
-    let features = try cache.features(of: images) { try prefixFeatures(backbone.patchMatrix(images)) }
+    let features = try cache.features(of: images) { try prefixFeatures(backbone.input(images)) }
     let inside = features.prefix(prefix.heads)
     let asked = lastOnly ? heads.suffix(1) : heads[...]
     let above = asked.dropFirst(max(0, prefix.heads - asked.startIndex))
-    var classTokens = Array(inside.suffix(asked.count - above.count))
+    var read = Array(inside.suffix(asked.count - above.count))
     if !above.isEmpty {
-      let grid = backbone.shape.grid
+      let pass = pass(on: tape)
       let tokens = try sites.apply(
-        at: .afterBlock(prefix.blocks - 1),
-        to: Tokens(features[prefix.heads], rows: grid, columns: grid), on: tape)
-      classTokens += try self.classTokens(of: tokens, after: prefix.blocks, for: above, on: tape)
+        at: .afterBlock(prefix.blocks - 1), to: Tokens(features[prefix.heads], backbone.shape.start), on: tape
+      )
+      read += try readings(of: tokens, after: prefix.blocks, for: above, pass)
     }
-    return try zip(classTokens, asked).map { try logits(of: $0, $1, on: tape) }
+    return try zip(read, asked).map { try $1($0, on: tape) }
   }
 
-  /// What the frozen prefix makes of a matrix of patches; shapes as ``FrozenPrefix/shapes``, with the batch in front.
-  private func prefixFeatures(_ patches: Tensor) throws -> [Tensor] {
-    let tape = Tape()
-    var tokens = try embed(patches, on: tape)
+  /// What the frozen prefix makes of a backbone's input; shapes as ``FrozenPrefix/shapes``, with the batch in front.
+  private func prefixFeatures(_ input: Tensor) throws -> [Tensor] {
+    let bare = Pass(tape: Tape())
+    var tokens = try embed(input, pass(on: bare.tape))
     var below = 0
     func advance(to blocks: Int) throws {
       // Nothing but the last head reads what leaves the last of all blocks, unless something stands behind it.
       let isLast = prefix.heads == heads.count && blocks == prefix.blocks
       tokens = try backbone.advance(
-        tokens, through: below..<blocks, sites: GraftedSites(), keeping: isLast ? .classToken : .all, on: tape
-      )
+        tokens, through: below..<blocks, keeping: isLast ? backbone.kept : .all, bare)
       below = blocks
     }
     var features = try heads.prefix(prefix.heads).map { head in
       try advance(to: head.blocks)
-      return try tape.classToken(tokens.values)
+      return try reading(head, of: tokens, bare)
     }
     if prefix.heads < heads.count {
       try advance(to: prefix.blocks)

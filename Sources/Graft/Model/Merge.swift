@@ -3,27 +3,6 @@ public import GraftRuntime
 import GraftSystem
 public import SystemPackage
 
-/// An adapter that is linear at inference and can be folded into the weights behind it.
-protocol MergeableAdapter: Adapter {
-  /// The backbone's tensors that change, by timm's names.
-  ///
-  /// - Parameters:
-  ///   - shape: the backbone.
-  ///   - adapter: values of the adapter's tensors by name.
-  ///   - backbone: values of the backbone's tensors by name.
-  func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
-    backbone: (String) throws -> [Float]
-  ) throws -> [String: [Float]]
-}
-
-extension LinearProbe: MergeableAdapter {
-  func merged(
-    into shape: VisionTransformerShape, adapter: (String) throws -> [Float],
-    backbone: (String) throws -> [Float]
-  ) -> [String: [Float]] { [:] }
-}
-
 extension GraftedModel {
   /// Writes backbone, adapter and head as one plain timm checkpoint that costs what the backbone costs.
   ///
@@ -39,14 +18,11 @@ extension GraftedModel {
   ///   `CheckpointError` when the file cannot be written.
   public func merge(to path: FilePath, transform: JSONValue = .object([:])) throws {
     let name = adapter.name
-    guard let mergeable = adapter as? any MergeableAdapter else {
-      let others = AdapterCatalog.all.filter { $0 is any MergeableAdapter }.map(\.name)
+    let plan = try AdapterPlan(adapter, on: backbone.shape)
+    if let obstacle = plan.obstacleToMerging {
+      let others = AdapterCatalog.all.filter { $0.isMergeable(on: backbone.shape) }.map(\.name)
       throw GraftError.notMergeable(
-        adapter: name,
-        reason: """
-          it is not linear, changes the number of tokens or has several heads. These can be: \
-          \(others.joined(separator: ", ")).
-          """)
+        adapter: name, reason: "\(obstacle) These can be: \(others.joined(separator: ", ")).")
     }
     guard let file = backbone.file else {
       throw GraftError.notMergeable(adapter: name, reason: "its backbone has random weights and no file.")
@@ -65,8 +41,15 @@ extension GraftedModel {
       guard let tensor = values[name] else { preconditionFailure("\(name) was not declared") }
       return try finiteFloats(name, tensor)
     }
-    let changed = try mergeable.merged(
-      into: backbone.shape, adapter: trained, backbone: { try file.floats($0, requireFinite: true) })
+    var layers: [FrozenOperation.ID: DenseLayer] = [:]
+    for fold in plan.places.flatMap({ $0.folds ?? [] }) {
+      var layer =
+        layers.removeValue(forKey: fold.operation.id)
+        ?? DenseLayer(fold.operation) { try file.floats($0, requireFinite: true) }
+      try fold.apply(&layer) { try trained($0).map(Double.init) }
+      layers[fold.operation.id] = layer
+    }
+    let changed = layers.values.reduce(into: [:]) { $0.merge($1.changed) { $1 } }
     var tensors: [Safetensors.TensorData] = []
     for name in file.names where !name.hasPrefix("head.") {
       if let merged = changed[name], let info = file.tensors[name] {
@@ -78,7 +61,7 @@ extension GraftedModel {
       }
     }
     for (name, shape) in [
-      ("head.weight", [classes.count, backbone.shape.width]), ("head.bias", [classes.count]),
+      ("head.weight", [classes.count, backbone.shape.featureWidth]), ("head.bias", [classes.count]),
     ] {
       tensors.append(.init(name: name, shape: shape, values: try trained(name)))
     }
@@ -101,7 +84,7 @@ extension GraftedModel {
     let file = try SafetensorsFile(path: path)
     let manifest = try Self.manifest(ofMerged: file)
     try self.init(
-      VisionTransformer(path: path, options: manifest.backboneOptions, on: context), adapter: LinearProbe(),
+      Backbone(path: path, options: manifest.backboneOptions, on: context), adapter: LinearProbe(),
       classes: manifest.classes)
     for parameter in arena.parameters {
       guard let info = file.tensors[parameter.name], info.shape == parameter.value.shape else {
@@ -150,7 +133,21 @@ private func isSameFile(_ first: FilePath, _ second: FilePath) -> Bool {
   FileStamp(first).map { $0 == FileStamp(second) } ?? false
 }
 
+extension AdapterPlan {
+  /// What keeps the adapter from being folded into frozen weights, in a sentence; `nil` where nothing does.
+  var obstacleToMerging: String? {
+    let isLinear =
+      exits.isEmpty && !trainsClassToken && places.allSatisfy { $0.folds != nil && $0.change == .none }
+    if !isLinear { return "it is not linear, changes the number of tokens or has several heads." }
+    let homeless = places.flatMap { $0.folds ?? [] }.first { $0.changesBias && $0.operation.bias != .stored }
+    return homeless.map { "it changes the bias of \($0.operation), for which the file has no place." }
+  }
+}
+
 extension Adapter {
   /// Whether the adapter can be folded into a backbone's weights by ``GraftedModel/merge(to:transform:)``.
-  public var isMergeable: Bool { self is any MergeableAdapter }
+  public func isMergeable(on shape: BackboneShape) -> Bool {
+    guard let plan = try? AdapterPlan(self, on: shape) else { return false }
+    return plan.obstacleToMerging == nil
+  }
 }

@@ -34,7 +34,7 @@ public struct MemoryPlan: Sendable, Hashable {
   /// - Throws: ``GraftError`` when the adapter does not fit the backbone; `RuntimeError` when a single tensor is larger
   ///   than the device allows.
   public static func training(
-    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe,
+    _ shape: BackboneShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe,
     trainingImages: Int? = nil, validationImages: Int? = nil, recomputation: Recomputation = .norms,
     on context: Context
   ) throws -> MemoryPlan {
@@ -56,7 +56,7 @@ public struct MemoryPlan: Sendable, Hashable {
   /// - Throws: ``GraftError`` when the adapter does not fit the backbone; `RuntimeError` when a single tensor is larger
   ///   than the device allows.
   public static func inference(
-    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, batchSize: Int, on context: Context
+    _ shape: BackboneShape, adapter: any Adapter, classes: Int, batchSize: Int, on context: Context
   ) throws -> MemoryPlan {
     try Rehearsal(shape, adapter: adapter, classes: classes, on: context.rehearsal())
       .inference(batchSize: batchSize)
@@ -73,12 +73,12 @@ package struct Rehearsal {
   ///   - recipe: of the training; without one the model is only used.
   ///   - context: where nothing is computed; see `Context.rehearsal(memoryLimit:)`.
   init(
-    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe? = nil,
+    _ shape: BackboneShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe? = nil,
     recomputation: Recomputation = .norms, on context: Context
   ) throws {
     precondition(context.isRehearsal, "a rehearsal spoils no real memory")
     let memory = context.memory
-    let vit = try VisionTransformer(
+    let vit = try Backbone(
       shape, weights: BlankWeights(), file: nil, resampling: .bicubicAntialias, on: context)
     backbone = memory.bytesInUse
     model = try GraftedModel(vit, adapter: adapter, classes: (0..<max(2, classes)).map { "\($0)" })
@@ -124,7 +124,7 @@ package struct Rehearsal {
 
   /// The kernels that read a backbone's weights, train an adapter on it and evaluate it.
   package static func kernelsOfTraining(
-    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe, images: Int,
+    _ shape: BackboneShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe, images: Int,
     validationImages: Int, recomputation: Recomputation, on context: Context
   ) throws -> [KernelKey] {
     let rehearsal = try Rehearsal(
@@ -137,7 +137,7 @@ package struct Rehearsal {
 
   /// The kernels that read a backbone's weights and answer for batches of images.
   static func kernelsOfInference(
-    _ shape: VisionTransformerShape, adapter: any Adapter, classes: Int, batchSize: Int, on context: Context
+    _ shape: BackboneShape, adapter: any Adapter, classes: Int, batchSize: Int, on context: Context
   ) throws -> [KernelKey] {
     let rehearsal = try Rehearsal(shape, adapter: adapter, classes: classes, on: context.rehearsal())
     _ = try rehearsal.inference(batchSize: batchSize)

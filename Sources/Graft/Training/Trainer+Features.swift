@@ -53,7 +53,7 @@ extension Trainer {
     let version: String
     let device: String
     let backbone: String
-    let shape: VisionTransformerShape
+    let shape: StoredArchitecture
     let positionResampling: PositionResampling
     let precision: StoragePrecision
     let matmul: MatmulVariant
@@ -71,7 +71,7 @@ extension Trainer {
     }
     let key = FeatureKey(
       version: Graft.version, device: backbone.context.traits.identity, backbone: file.contentHash,
-      shape: backbone.shape, positionResampling: backbone.positionResampling,
+      shape: .init(backbone.shape.architecture), positionResampling: backbone.positionResampling,
       precision: backbone.context.precision,
       matmul: try .choose(nil, on: backbone.context, precision: backbone.context.precision),
       tuning: backbone.context.tuning.arithmetic(on: backbone.context.traits), blocks: model.prefix.blocks,

@@ -188,7 +188,8 @@ public final class Trainer {
     let products = try MatmulVariant.choose(nil, on: context, precision: context.precision)
     let identity = TrainingState.Identity(
       recipe: recipe, seed: seed, adapter: try JSONValue(encoding: model.adapter),
-      backboneHash: model.backbone.file?.contentHash ?? "random", shape: model.backbone.shape,
+      backboneHash: model.backbone.file?.contentHash ?? "random",
+      shape: .init(model.backbone.shape.architecture),
       positionResampling: model.backbone.positionResampling,
       precision: context.precision, classes: model.classes,
       trainingImages: training.count, trainingData: output == nil ? "" : labels.fingerprint(of: training),

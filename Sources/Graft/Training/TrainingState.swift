@@ -10,7 +10,7 @@ struct TrainingState: Codable, Equatable {
     var seed: UInt64
     var adapter: JSONValue
     var backboneHash: String
-    var shape: VisionTransformerShape
+    var shape: StoredArchitecture
     var positionResampling: PositionResampling
     var precision: StoragePrecision
     var classes: [String]
@@ -94,7 +94,7 @@ extension TrainingState.Identity {
     if seed != other.seed { return "the seed" }
     if adapter != other.adapter { return "the adapter or its settings" }
     if backboneHash != other.backboneHash { return "the backbone" }
-    if shape.imageSize != other.shape.imageSize { return "the image size" }
+    if shape.architecture.imageSize != other.shape.architecture.imageSize { return "the image size" }
     if shape != other.shape { return "the backbone's number of heads, its epsilon or its normalisation" }
     if positionResampling != other.positionResampling { return "the resampling of the position embedding" }
     if precision != other.precision { return "the precision of the weights" }

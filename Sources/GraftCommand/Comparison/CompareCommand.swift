@@ -72,14 +72,14 @@ struct CompareCommand: AsyncParsableCommand {
     var progress = ComparisonProgress(
       runs: runs.count, work: waiting.reduce(0) { $0 + $1.element.work }, reporter)
     var failures: [String] = []
-    var shared: (options: BackboneOptions, backbone: VisionTransformer)?
+    var shared: (options: BackboneOptions, backbone: Backbone)?
     for (index, run) in waiting {
       guard !StopSignal.isWanted else { throw interrupted(file, reporter) }
       // Runs that prepare the backbone alike share it; only one is in memory at a time.
       if shared?.options != run.options {
         shared = nil
         shared = (
-          run.options, try VisionTransformer(path: backbone.backbone, options: run.options, on: context)
+          run.options, try Backbone(path: backbone.backbone, options: run.options, on: context)
         )
       }
       guard let backbone = shared?.backbone else { continue }
@@ -149,9 +149,10 @@ struct CompareCommand: AsyncParsableCommand {
       return seeds.map { seed in
         ComparisonRun(
           task: data.taskName, label: entry.label, adapter: entry.adapter, seed: seed, recipe: recipe,
-          options: options, summary: summary, training: images.training, validation: images.validation,
+          options: options, summary: summary, merges: entry.adapter.isMergeable(on: shape),
+          training: images.training, validation: images.validation,
           conditions: .init(
-            backbone: shape.architectureName, backboneHash: hash, imageSize: shape.imageSize,
+            backbone: shape.architecture.name, backboneHash: hash, imageSize: shape.imageSize,
             classes: images.training.classNames.count, trainingImages: images.training.count,
             validationImages: images.validation.count,
             imagesHash: images.training.fingerprint + images.validation.fingerprint))
@@ -163,8 +164,10 @@ struct CompareCommand: AsyncParsableCommand {
   private func assumptions(_ runs: [ComparisonRun]) throws -> [String] {
     var lines: [String] = []
     for options in Set(runs.map(\.options)) {
-      let shape = try VisionTransformerShape(path: backbone.backbone, options: options)
-      if let line = Assumptions(options.assumed, of: shape).line, !lines.contains(line) { lines.append(line) }
+      let architecture = try BackboneCatalog.read(backbone.backbone, options: options)
+      if let line = Assumptions(options.assumed, of: architecture).line, !lines.contains(line) {
+        lines.append(line)
+      }
     }
     return lines.sorted()
   }
@@ -179,7 +182,7 @@ struct CompareCommand: AsyncParsableCommand {
 
   /// Trains one run, from its checkpoint if it has one; `nil` when it was interrupted.
   private func train(
-    _ run: ComparisonRun, on backbone: VisionTransformer, _ progress: inout ComparisonProgress
+    _ run: ComparisonRun, on backbone: Backbone, _ progress: inout ComparisonProgress
   ) async throws -> ComparisonResult? {
     let seed = UInt64(run.seed)
     let model = try GraftedModel(backbone, adapter: run.adapter, classes: run.training.classNames, seed: seed)

@@ -11,6 +11,7 @@ struct ComparisonRun {
   let recipe: TrainingRecipe
   let options: BackboneOptions
   let summary: ModelSummary
+  let merges: Bool
   let training: ImageFolder
   let validation: ImageFolder
   let conditions: ComparisonResult.Conditions
@@ -34,7 +35,7 @@ struct ComparisonRun {
   func result(_ outcome: Trainer.Result, device: String, command: String) throws -> ComparisonResult {
     ComparisonResult(
       task: task, method: label, adapter: adapter.name, settings: try JSONValue(encoding: adapter),
-      merges: adapter.isMergeable, seed: seed, conditions: conditions, recipe: recipe,
+      merges: merges, seed: seed, conditions: conditions, recipe: recipe,
       trainableParameters: summary.trainableParameters, adapterParameters: summary.adapterParameters,
       gmac: summary.gmac, top1: outcome.validation?.top1 ?? 0, bestTop1: outcome.bestTop1,
       trainImagesPerSecond: outcome.trainingImagesPerSecond > 0 ? outcome.trainingImagesPerSecond : nil,

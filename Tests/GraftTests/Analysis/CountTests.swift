@@ -5,7 +5,7 @@ import Testing
 /// The integers and MACs of the papers, computed from the model itself.
 @Suite struct CountTests {
   private func summary(_ adapter: String, size: Int = 224, classes: Int = 0) throws -> ModelSummary {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224").resized(to: size)
+    let shape = try BackboneShape(named: "vit_base_patch16_224", imageSize: size)
     return try ModelSummary(shape, adapter: AdapterCatalog.named(adapter), classes: classes)
   }
 
@@ -21,7 +21,7 @@ import Testing
 
   @Test func moduleParameters() throws {
     // One more plain module, one more down-sampling module.
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     #expect(try ILA(.ila, locations: [3]).plan(for: shape).parameterCount == 20_248)
     #expect(try ILA(.ilaPlus, locations: []).plan(for: shape).parameterCount == 12 * 13_336)
     #expect(try AdaptFormer(bottleneck: 64).plan(for: shape).parameterCount == 1_189_632)
@@ -32,7 +32,7 @@ import Testing
     ("vit_huge_patch14_224", 630_764_800), ("vit_small_patch14_dinov2", 22_056_192),
   ])
   func backboneParameters(_ name: String, _ expected: Int) throws {
-    #expect(try VisionTransformerShape(architecture: name).parameterCount == expected)
+    #expect(try BackboneShape(named: name).parameterCount == expected)
   }
 
   @Test(arguments: [(224, [197, 145, 101]), (448, [785, 677, 577])])
@@ -72,13 +72,13 @@ import Testing
     ([.q, .k, .v], 6 * 768),
   ])
   func targetsOfLoRA(_ targets: [LoRA.Target], _ channels: Int) throws {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     #expect(try LoRA(rank: 8, targets: targets).plan(for: shape).parameterCount == 12 * 8 * channels)
   }
 
-  @Test(arguments: AdapterCatalog.all.filter { $0 is any MergeableAdapter }.map(\.name))
+  @Test(arguments: AdapterCatalog.all.filter { $0.isMergeable(on: Fixtures.plainShape) }.map(\.name))
   func mergedCostsThePlainBackbone(_ adapter: String) throws {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     let merged = try ModelSummary(shape, adapter: AdapterCatalog.named(adapter), classes: 0, isMerged: true)
     #expect(merged.gmac == (try summary("linear").gmac))
   }

@@ -38,26 +38,27 @@ struct TimmArchitectures: Decodable {
 @Suite struct ArchitectureTests {
   @Test func tableIsTimms() throws {
     let plain = try TimmArchitectures.fixture.get().plain
-    #expect(Set(plain.map(\.name)) == Set(Architecture.all.map(\.name)))
-    #expect(Architecture.all.count == plain.count)
+    #expect(Set(plain.map(\.name)) == Set(BackboneCatalog.all.map(\.name)))
+    #expect(BackboneCatalog.all.count == plain.count)
     for expected in plain {
       let name = expected.name
-      let shape = try VisionTransformerShape(architecture: name)
-      #expect(shape.imageSize == expected.imageSize && shape.patchSize == expected.patch, "\(name)")
-      #expect(shape.width == expected.width && shape.depth == expected.depth, "\(name)")
-      #expect(shape.heads == expected.heads && shape.hiddenWidth == expected.hiddenWidth, "\(name)")
-      #expect(shape.hasLayerScale == expected.layerScale && shape.epsilon == 1e-6, "\(name)")
+      let shape = try BackboneShape(named: name)
+      let vit = shape.vit
+      #expect(shape.imageSize == expected.imageSize && vit.patchSize == expected.patch, "\(name)")
+      #expect(vit.width == expected.width && shape.depth == expected.depth, "\(name)")
+      #expect(vit.heads == expected.heads && vit.hiddenWidth == expected.hiddenWidth, "\(name)")
+      #expect(vit.hasLayerScale == expected.layerScale && vit.epsilon == 1e-6, "\(name)")
       #expect(shape.normalization.name == expected.normalisation, "\(name)")
       #expect(shape.parameterCount == expected.parameters, "\(name)")
       let lines = shape.tensorShapes.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }
       #expect(
         Array(lines.joined().utf8).withUnsafeBytes { hexadecimal(SHA256.hash($0)) } == expected.tensors,
         "\(name)")
-      let tags = try #require(Architecture.named(name)).tags.compactMapValues(\.name)
+      let tags = try #require(BackboneCatalog.all.first { $0.name == name }).tags.compactMapValues(\.name)
       #expect(tags == expected.tags, "\(name)")
       for (tag, normalization) in expected.tags {
-        let tagged = try VisionTransformerShape(architecture: "\(name).\(tag)")
-        #expect(tagged.normalization.name == normalization && tagged.heads == shape.heads, "\(name).\(tag)")
+        let tagged = try BackboneShape(named: "\(name).\(tag)")
+        #expect(tagged.normalization.name == normalization && tagged.vit.heads == vit.heads, "\(name).\(tag)")
       }
     }
   }
@@ -65,7 +66,7 @@ struct TimmArchitectures: Decodable {
   @Test func otherArchitecturesAreRefused() throws {
     for name in try TimmArchitectures.fixture.get().others.flatMap(\.models) {
       let error = #expect(throws: GraftError.self, "\(name)") {
-        try VisionTransformerShape(architecture: name)
+        try BackboneShape(named: name)
       }
       guard case .unknownArchitecture(name, _, let meaning) = error else {
         Issue.record("\(name): \(String(describing: error))")
@@ -83,7 +84,7 @@ struct TimmArchitectures: Decodable {
     (" vit_base_patch16_224", "vit_base_patch16_224"), ("vit_base_patch16_224_", "vit_base_patch16_224"),
   ])
   func nearestName(_ name: String, _ nearest: String?) {
-    let error = #expect(throws: GraftError.self) { try VisionTransformerShape(architecture: name) }
+    let error = #expect(throws: GraftError.self) { try BackboneShape(named: name) }
     guard case .unknownArchitecture(name, nearest, _) = error else {
       Issue.record("\(name): \(String(describing: error))")
       return
@@ -95,7 +96,7 @@ struct TimmArchitectures: Decodable {
 
   @Test(arguments: ["vit_base_patch16_224.mea", "vit_base_patch16_224.", "vit_base_patch16_224.dino.x"])
   func unknownTags(_ name: String) {
-    let error = #expect(throws: GraftError.self) { try VisionTransformerShape(architecture: name) }
+    let error = #expect(throws: GraftError.self) { try BackboneShape(named: name) }
     guard case .unknownWeights(_, "vit_base_patch16_224", let known) = error else {
       Issue.record("\(name): \(String(describing: error))")
       return
@@ -104,22 +105,23 @@ struct TimmArchitectures: Decodable {
   }
 
   @Test func headsOfAWidthAreTimms() throws {
-    let byWidth = Dictionary(grouping: Architecture.all, by: \.shape.width)
-    for (width, alike) in byWidth { #expect(Set(alike.map(\.shape.heads)).count == 1, "\(width)") }
+    let byWidth = Dictionary(
+      grouping: BackboneCatalog.all.compactMap { $0.architecture as? ViT }, by: \.width)
+    for (width, alike) in byWidth { #expect(Set(alike.map(\.heads)).count == 1, "\(width)") }
     for (width, heads) in [(1280, 16), (1408, 16), (1664, 16), (896, 14), (64, 1), (512, 8)] {
-      #expect(try VisionTransformerShape.usualHeads(width: width) == heads)
+      #expect(try ViT.usualHeads(width: width) == heads)
     }
-    #expect(throws: GraftError.self) { try VisionTransformerShape.usualHeads(width: 100) }
+    #expect(throws: GraftError.self) { try ViT.usualHeads(width: 100) }
   }
 
   @Test func namesOfShapes() throws {
-    for architecture in Architecture.all where !architecture.name.hasPrefix("deit") {
-      #expect(architecture.shape.architectureName == architecture.name)
+    for architecture in BackboneCatalog.all where !architecture.name.hasPrefix("deit") {
+      #expect(architecture.architecture.name == architecture.name)
     }
-    var shape = try VisionTransformerShape(architecture: "vit_base_patch16_224.mae")
+    var shape = try BackboneShape(named: "vit_base_patch16_224.mae").vit
     shape.positionGrid = 28
-    #expect(shape.architectureName == "vit_base_patch16_448")
+    #expect(shape.name == "vit_base_patch16_448")
     shape.depth = 6
-    #expect(shape.architectureName == "vit_w768_d6_patch16_448")
+    #expect(shape.name == "vit_w768_d6_patch16_448")
   }
 }

@@ -18,7 +18,7 @@ import Testing
   @Test func adaptersRecordWhatIsAssumed() async throws {
     try await Fixtures.withFolder { folder in
       let options = BackboneOptions(heads: 4, normalization: .half)
-      let vit = try VisionTransformer(path: Fixtures.smallPath, options: options, on: Fixtures.context.get())
+      let vit = try Backbone(path: Fixtures.smallPath, options: options, on: Fixtures.context.get())
       let model = try GraftedModel(vit, adapter: Fixtures.adapter("lora"), classes: GraftedModel.names)
       let images = Fixtures.noise(2)
       try model.save(to: folder)

@@ -41,8 +41,8 @@ import Testing
   @Test func plainModelsAreNotSuspected() throws {
     let folder = try TemporaryFolder()
     #expect(try TellingTensor.first(in: file(Self.plain + ["head.weight", "mask_token"], in: folder)) == nil)
-    for architecture in Architecture.all {
-      let names = Array(architecture.shape.tensorShapes.keys)
+    for architecture in BackboneCatalog.all {
+      let names = try architecture.architecture.shape().tensors.map(\.name)
       #expect(try TellingTensor.first(in: file(names, in: folder)) == nil, "\(architecture.name)")
     }
   }
@@ -77,7 +77,7 @@ import Testing
   func otherNames(_ names: [String], _ words: String) throws {
     let folder = try TemporaryFolder()
     let path = try file(names, in: folder).path
-    let error = checkpointError { _ = try VisionTransformerShape(path: path) }
+    let error = checkpointError { _ = try BackboneShape(path: path) }
     #expect(error?.description.contains(words) == true, "\(String(describing: error))")
   }
 
@@ -100,7 +100,7 @@ import Testing
         name: "mask_token", shape: [1, 64], values: [Float](repeating: 7, count: 64))
       let path = folder / "backbone.safetensors"
       try Safetensors.write(plain.names.map { try .init(copying: $0, from: plain) } + [token], to: path)
-      let vit = try VisionTransformer(path: path, options: .init(heads: 4), on: Fixtures.context.get())
+      let vit = try Backbone(path: path, options: .init(heads: 4), on: Fixtures.context.get())
       let model = try GraftedModel(vit, adapter: Fixtures.adapter("lora"), classes: GraftedModel.names)
       let images = Fixtures.noise(2)
       let reference = try GraftedModel.small("lora")
@@ -109,7 +109,7 @@ import Testing
       try model.merge(to: merged)
       #expect(try SafetensorsFile(path: merged).floats("mask_token") == [Float](repeating: 7, count: 64))
       _ = try GraftedModel(merged: merged, on: vit.context)
-      _ = try VisionTransformerShape(path: merged, options: .init(heads: 4))
+      _ = try BackboneShape(path: merged, options: .init(heads: 4))
     }
   }
 }

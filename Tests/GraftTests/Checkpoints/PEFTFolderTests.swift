@@ -21,7 +21,7 @@ import Testing
     let folder = try PEFTFolder(path: path(name))
     let model = try GraftedModel(folder, on: vit)
     #expect(model.classes == ["0", "1", "2"])
-    let logits = try model.logits(of: vit.patchMatrix(normalized: golden.tensor("images")), on: Tape())
+    let logits = try model.logits(of: vit.input(normalized: golden.tensor("images")), on: Tape())
     let expected = try golden.floats("logits.\(name)")
     #expect(try relativeError(logits.floats(), expected) < 1e-4)
     // The adapter matters: another scale gives other logits.
@@ -31,7 +31,7 @@ import Testing
     for parameter in changed.arena.parameters {
       try parameter.value.assign(model[parameter.name].value.floats())
     }
-    let moved = try changed.logits(of: vit.patchMatrix(normalized: golden.tensor("images")), on: Tape())
+    let moved = try changed.logits(of: vit.input(normalized: golden.tensor("images")), on: Tape())
     #expect(try relativeError(moved.floats(), expected) > 1e-3)
   }
 
@@ -39,7 +39,7 @@ import Testing
     let (vit, context) = (try Fixtures.smallViT(), try Fixtures.context.get())
     try await Fixtures.withFolder { folder in
       let path = try copy("timm", ["settings": ["backbone_heads": 4]], to: folder)
-      func load(sharing backbones: [VisionTransformer]) throws -> GraftedModel {
+      func load(sharing backbones: [Backbone]) throws -> GraftedModel {
         try GraftedModel(path: path, backbonePath: Fixtures.smallPath, sharing: backbones, on: context)
       }
       #expect(try load(sharing: [vit]).backbone === vit)

@@ -13,7 +13,7 @@ import Testing
 
   /// A model with exits after blocks 1, 3 and 4 of 6, moved away from its start.
   static func model(
-    _ host: String = "alore", _ settings: [String: String] = [:], on vit: VisionTransformer? = nil
+    _ host: String = "alore", _ settings: [String: String] = [:], on vit: Backbone? = nil
   ) throws -> GraftedModel {
     let adapter = try AdapterCatalog.setting("host", to: host, of: Fixtures.adapter("dyn"))
     let changed = try settings.reduce(adapter) { try AdapterCatalog.setting($1.key, to: $1.value, of: $0) }
@@ -89,7 +89,7 @@ import Testing
   /// A model in a context of its own, whose profiler does not see what other tests do.
   private static func apart() throws -> (Context, GraftedModel) {
     let context = try Context(Fixtures.context.get().device)
-    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let vit = try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
     return (context, try model(on: vit))
   }
 
@@ -206,7 +206,7 @@ import Testing
     }
     func logits(_ model: GraftedModel, seed: UInt64 = 3) throws -> [Float] {
       let tape = Tape(.training(seed: seed))
-      return try model.logits(of: model.backbone.patchMatrix(Fixtures.noise(2)), on: tape).floats()
+      return try model.logits(of: model.backbone.input(Fixtures.noise(2)), on: tape).floats()
     }
     #expect(try logits(model) == logits(host))
     #expect(try logits(model) != logits(model, seed: 4))
@@ -284,7 +284,7 @@ import Testing
 
   /// Costs of the bare ViT-B/16: 0.11561 + 1.45395 GMAC a block.
   @Test func costsOfTheExits() throws {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     let summary = try ModelSummary(shape, adapter: Dyn(host: LinearProbe()), classes: 100)
     #expect(summary.exits.map(\.blocks) == [3, 6, 9, 12])
     for (exit, expected) in zip(summary.exits, [4.477, 8.839, 13.201, 17.563]) {
@@ -301,7 +301,7 @@ import Testing
 
   /// Two MLPs of width 64, a linear head and three norms; the last head is the host's.
   @Test(arguments: [2, 10, 50, 100]) func parametersOfTheHeads(_ classes: Int) throws {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     func heads(_ adapter: any Adapter) throws -> Int {
       try ModelSummary(shape, adapter: adapter, classes: classes).headParameters
     }
@@ -346,7 +346,7 @@ import Testing
     #expect(throws: GraftError.unknownAdapter("aloer", nearest: "alore", known: AdapterCatalog.names)) {
       try AdapterCatalog.setting("host", to: "aloer", of: Dyn())
     }
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     let nested = try AdapterCatalog.setting("host", to: "dyn", of: Dyn())
     #expect(throws: GraftError.siteTaken(site: "of the early exits", adapter: "dyn")) {
       try nested.plan(for: shape)
@@ -361,7 +361,7 @@ import Testing
 
   /// Two adapters that both want to stand before the attention.
   @Test func exclusiveSitesAreTakenOnce() throws {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     var plan = try ALoRE().plan(for: shape)
     #expect(
       throws: GraftError.siteTaken(site: "before the attention of block 0", adapter: "alore")

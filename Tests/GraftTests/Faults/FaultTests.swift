@@ -17,7 +17,7 @@ import Testing
   private final class World {
     let watch = CallWatch()
     let context: Context
-    private(set) var vit: VisionTransformer
+    private(set) var vit: Backbone
     private(set) var model: GraftedModel
     private let adapter: String
     private let file: FilePath
@@ -29,9 +29,9 @@ import Testing
     }
 
     private static func load(_ adapter: String, _ file: FilePath, on context: Context) throws -> (
-      VisionTransformer, GraftedModel
+      Backbone, GraftedModel
     ) {
-      let vit = try VisionTransformer(path: file, options: .init(heads: 2), on: context)
+      let vit = try Backbone(path: file, options: .init(heads: 2), on: context)
       return (
         vit, try GraftedModel(vit, adapter: TinyViT.adapter(adapter), classes: GraftedModel.names, seed: 5)
       )
@@ -207,7 +207,7 @@ import Testing
     try await withBackbone { file, folder in
       let batch = Fixtures.noise(2, size: TinyViT.shape.imageSize)
       try await tryFaults("load \(adapter)", on: { try World(adapter, file) }) { world in
-        let vit = try VisionTransformer(path: file, options: .init(heads: 2), on: world.context)
+        let vit = try Backbone(path: file, options: .init(heads: 2), on: world.context)
         let model = try GraftedModel(
           vit, adapter: TinyViT.adapter(adapter), classes: GraftedModel.names, seed: 5)
         return try model.logits(batch).joined().map(\.bitPattern)
@@ -229,7 +229,7 @@ import Testing
       ) { _ in
         // A program kept by Graft is built from source where it does not build as it was kept.
         let context = try Context(Device.select().changing { $0.quirks.append(.cachesPrograms) })
-        let vit = try VisionTransformer(path: file, options: .init(heads: 2), on: context)
+        let vit = try Backbone(path: file, options: .init(heads: 2), on: context)
         let model = try GraftedModel(vit, adapter: TinyViT.adapter("ila"), classes: GraftedModel.names)
         return try model.logits(batch).joined().map(\.bitPattern)
       }

@@ -8,16 +8,16 @@ import GraftSystem
 /// A backbone so small that a whole training run takes a fraction of a second: its launches, not its sums, are what
 /// faults are tried on.
 enum TinyViT {
-  static let shape = VisionTransformerShape(
+  static let shape = ViT(
     imageSize: 16, patchSize: 4, width: 16, depth: 2, heads: 2, hiddenWidth: 32)
 
   /// Random weights in a file: a run with an output folder wants a backbone that has one.
   static func write(to path: FilePath) throws {
     let weights = RandomWeights(seed: 11)
     try Safetensors.write(
-      shape.tensorShapes.map {
+      shape.shape().tensors.map {
         // Ten times the usual size: a ViT this narrow would else hardly look at its image.
-        .init(name: $0.key, shape: $0.value, values: weights.floats($0.key, $0.value).map { 10 * $0 })
+        .init(name: $0.name, shape: $0.shape, values: weights.floats($0).map { 10 * $0 })
       }, metadata: [:], to: path)
   }
 

@@ -147,7 +147,7 @@ import Testing
     let elsewhere = FilePath("/tmp/graft/vit_w64_d6.safetensors")
     try Folder.make(elsewhere.removingLastComponent())
     try AtomicFile.write(bytes(Fixtures.smallPath), to: elsewhere)
-    let vit = try VisionTransformer(path: elsewhere, options: .init(heads: 4), on: Fixtures.context.get())
+    let vit = try Backbone(path: elsewhere, options: .init(heads: 4), on: Fixtures.context.get())
     for name in AdapterCatalog.names {
       let model = try GraftedModel.small(name, on: vit)
       try model.perturb(by: 0.02)

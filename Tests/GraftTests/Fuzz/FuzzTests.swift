@@ -247,7 +247,7 @@ import Testing
   @Test(arguments: ["own", "peft"])
   func adapterTensors(_ layout: String) async throws {
     // A queue of its own: in that of all tests a case would wait for their kernels.
-    let vit = try VisionTransformer(
+    let vit = try Backbone(
       path: Fixtures.smallPath, options: .init(heads: 4), on: Context(Fixtures.context.get().device))
     try await Fixtures.withFolder { folder in
       let isOwn = layout == "own"

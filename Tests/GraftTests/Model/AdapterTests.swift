@@ -67,7 +67,7 @@ import Testing
   func stepLeavesTheBackboneAlone(_ name: String) throws {
     let vit = try Fixtures.smallViT()
     let images = Fixtures.noise(4)
-    let frozen = try vit.features(of: vit.patchMatrix(images), on: Tape()).floats()
+    let frozen = try vit.features(of: vit.input(images), on: Tape()).floats()
     let model = try GraftedModel.small(name, on: vit)
     let before = try model.bits()
     let optimizer = try AdamW(model.arena)
@@ -77,7 +77,7 @@ import Testing
     }
     let after = try model.bits()
     for (name, values) in before { #expect(after[name] != values, "\(name) did not move") }
-    #expect(try vit.features(of: vit.patchMatrix(images), on: Tape()).floats() == frozen)
+    #expect(try vit.features(of: vit.input(images), on: Tape()).floats() == frozen)
   }
 
   @Test(arguments: AdapterCatalog.names)
@@ -130,7 +130,7 @@ import Testing
 
   @Test func twoModelsOnOneBackboneDoNotMix() throws {
     let context = try Context(Fixtures.context.get().device)
-    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let vit = try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
     let images = Fixtures.noise(2)
     let alone = context.memory.bytesInUse
     let first = try GraftedModel.small("alore", on: vit)
@@ -160,8 +160,8 @@ import Testing
     let context = try Context(Fixtures.context.get().device)
     let folder = temporaryPath()
     defer { try? FileManager.default.removeItem(atPath: folder.string) }
-    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
-    let other = try VisionTransformer(
+    let vit = try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let other = try Backbone(
       path: Fixtures.smallPath, options: .init(imageSize: 64, heads: 4), on: context)
     for (name, backbone) in [("alore", vit), ("ila++", vit), ("linear", other)] {
       try GraftedModel.small(name, on: backbone).save(to: folder / "\(name)")
@@ -222,9 +222,9 @@ import Testing
       prompts: try Tensor([Float](repeating: 2, count: 5 * 64), shape: [5, 64], on: vit.context), dropout: 0.5
     )
     let values = (0..<2 * 37 * 64).map { Float($0 / 64) }
-    let tokens = Tokens(try Tensor(values, shape: [2, 37, 64], on: vit.context), rows: 6, columns: 6)
+    let tokens = Tokens(try Tensor(values, shape: [2, 37, 64], on: vit.context), vit.shape.start)
     let once = try module(tokens, on: Tape())
-    #expect(once.count == 42 && once.values.shape == [2, 42, 64])
+    #expect(once.layout.count == 42 && once.values.shape == [2, 42, 64])
     // Prompts are replaced, not heaped up, and nothing else moves.
     var expected: [Float] = []
     for start in [0, 37] {
@@ -248,15 +248,11 @@ import Testing
     var settingNames: [String] { [] }
     let other: String
 
-    func plan(for shape: VisionTransformerShape) throws -> AdapterPlan {
+    func plan(for shape: BackboneShape) throws -> AdapterPlan {
       let prompts = try VPT(.shallow, prompts: 3).plan(for: shape)
       var plan = try AdapterCatalog.named(other).plan(for: shape)
       plan.declarations += prompts.declarations
-      plan.costs += prompts.costs
-      plan.join = { [join = plan.join] tensors, sites in
-        try prompts.join(tensors, &sites)
-        try join(tensors, &sites)
-      }
+      plan.places = prompts.places + plan.places
       return plan
     }
   }
@@ -295,14 +291,14 @@ import Testing
   @Test(arguments: ["fact-tt", "fact-tk"])
   func ratiosOfTheMLP(_ name: String) throws {
     for (hidden, fits) in [(32, true), (64, true), (192, true), (80, false)] {
-      let shape = VisionTransformerShape(
+      let settings = ViT(
         imageSize: 16, patchSize: 8, width: 32, depth: 2, heads: 2, hiddenWidth: hidden)
       let adapter = try Fixtures.adapter(name, ["rank": "4"])
       guard fits else {
-        #expect(throws: GraftError.self) { try adapter.plan(for: shape) }
+        #expect(throws: GraftError.self) { try adapter.plan(for: settings.shape()) }
         continue
       }
-      let vit = try VisionTransformer(randomly: shape, on: Fixtures.context.get())
+      let vit = try Backbone(randomly: settings, on: Fixtures.context.get())
       let model = try GraftedModel(vit, adapter: adapter, classes: GraftedModel.names)
       try model.perturb()
       #expect(try model.computeGradients(Fixtures.noise(2, size: 16)).isFinite)
@@ -325,7 +321,7 @@ import Testing
     #expect(abs(mean - 1) < 3e-4 && abs(deviation - 1e-3) < 2e-4)
     let ones = try Tensor([Float](repeating: 1, count: 37 * 64), shape: [1, 37, 64], on: context)
     let output = try Tape().depthwiseConvOnTokens(
-      ones, grid: (6, 6), weight: weight, bias: nil, stride: 1, padding: 0)
+      ones, grid: (6, 6), weight: weight, bias: nil, stride: 1, padding: 0, front: 1)
     #expect(output.shape == [1, 17, 64])
     let values = try output.floats()
     #expect(values[..<64].allSatisfy { $0 == 1 })
@@ -363,7 +359,7 @@ import Testing
     func records(_ name: String, _ settings: [String: String]) throws -> Int {
       let model = try GraftedModel.small(name, settings, on: vit)
       let tape = Tape(.training(seed: 0))
-      _ = try model.logits(of: vit.patchMatrix(Fixtures.noise(2)), on: tape)
+      _ = try model.logits(of: vit.input(Fixtures.noise(2)), on: tape)
       return tape.recordCount
     }
     let probe = try records("linear", [:])
@@ -382,7 +378,7 @@ import Testing
 
   @Test func frozenClassTokenTakesLessMemory() throws {
     let context = try Context(Fixtures.context.get().device)
-    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let vit = try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
     func peak(_ trains: Bool) throws -> Int {
       let model = try GraftedModel.small(
         "ila", ["trains_class_token": "\(trains)", "locations": "[4]"], on: vit)

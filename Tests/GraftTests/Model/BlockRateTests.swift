@@ -28,7 +28,7 @@ import Testing
 
   @Test(arguments: ["1", "-0.1", "[0.3, 1]", "[-1, 0]"])
   func adaptersRefuseWhatIsNoProbability(_ value: String) throws {
-    let shape = try VisionTransformerShape(architecture: "vit_base_patch16_224")
+    let shape = try BackboneShape(named: "vit_base_patch16_224")
     for name in AdapterCatalog.names {
       let adapter = try AdapterCatalog.named(name)
       guard adapter.settingNames.contains("dropout") else { continue }

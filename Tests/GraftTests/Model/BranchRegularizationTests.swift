@@ -10,11 +10,9 @@ import Testing
     through blocks: Range<Int>, _ regularization: BranchRegularization, _ mode: Tape.Mode
   ) throws -> (before: [Float], after: [Float]) {
     let vit = try Fixtures.smallViT()
-    let sites = GraftedSites()
-    let start = try vit.embed(
-      vit.patchMatrix(Fixtures.noise(3)), sites: sites, classToken: nil, on: Tape())
+    let start = try vit.embed(vit.input(Fixtures.noise(3)), classToken: nil, Pass(tape: Tape()))
     let end = try vit.advance(
-      start, through: blocks, sites: sites, regularization: regularization, on: Tape(mode))
+      start, through: blocks, Pass(tape: Tape(mode), regularization: regularization))
     return (try start.values.floats(), try end.values.floats())
   }
 

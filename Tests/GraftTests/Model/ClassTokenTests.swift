@@ -10,17 +10,15 @@ import Testing
 @Suite(.serialized) struct ClassTokenTests {
   private func end(_ kept: KeptTokens, sites: GraftedSites = .init()) throws -> Tensor {
     let vit = try Fixtures.smallViT()
-    let tokens = try vit.embed(
-      vit.patchMatrix(Fixtures.noise(3)), sites: sites, classToken: nil, on: Tape())
-    return try vit.advance(
-      tokens, through: 0..<vit.shape.depth, sites: sites, keeping: kept, on: Tape()
-    ).values
+    let pass = Pass(tape: Tape(), sites: sites)
+    let tokens = try vit.embed(vit.input(Fixtures.noise(3)), classToken: nil, pass)
+    return try vit.advance(tokens, through: 0..<vit.shape.depth, keeping: kept, pass).values
   }
 
   @Test func theClassTokenIsTheSameToTheBit() throws {
-    let (all, one) = try (end(.all), end(.classToken))
+    let (all, one) = try (end(.all), end(.first(1)))
     #expect(one.shape == [3, 1, all.shape[2]] && all.shape[1] > 1)
-    #expect(try Tape().classToken(all).floats() == Tape().classToken(one).floats())
+    #expect(try Tape().token(all, at: 0).floats() == Tape().token(one, at: 0).floats())
   }
 
   /// Reads neighbours, as a convolution does.
@@ -32,12 +30,12 @@ import Testing
   @Test func nothingIsLeftOutBelowAModuleThatReadsNeighbours() throws {
     let depth = try Fixtures.smallViT().shape.depth
     for (site, isCut) in [
-      (Site.beforeMLP(block: depth - 1), false), (.afterBlock(depth - 1), false),
-      (.beforeAttention(block: depth - 1), true), (.afterBlock(depth - 2), true),
+      (Site.before(.init(block: depth - 1, name: "mlp")), false), (.afterBlock(depth - 1), false),
+      (.before(.init(block: depth - 1, name: "attn")), true), (.afterBlock(depth - 2), true),
     ] {
       var sites = GraftedSites()
       try sites.join(Mixing(), at: site, of: "mixing")
-      #expect(try (end(.classToken, sites: sites).shape[1] == 1) == isCut, "\(site)")
+      #expect(try (end(.first(1), sites: sites).shape[1] == 1) == isCut, "\(site)")
     }
   }
 }

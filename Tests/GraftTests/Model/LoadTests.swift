@@ -21,7 +21,7 @@ import Testing
     init() throws {
       // Of its own: other suites hold memory of the shared one.
       let context = try Context(Fixtures.context.get().device)
-      let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+      let vit = try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
       models = try ["linear", "ila", "alore"].map { try GraftedModel.small($0, on: vit) }
       for model in models { try model.perturb() }
     }

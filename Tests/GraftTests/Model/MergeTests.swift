@@ -9,7 +9,7 @@ import Testing
 
 /// Adapters folded into the backbone's weights.
 @Suite(.serialized) struct MergeTests {
-  static let mergeable = AdapterCatalog.all.filter { $0 is any MergeableAdapter }.map(\.name)
+  static let mergeable = AdapterCatalog.all.filter { $0.isMergeable(on: Fixtures.plainShape) }.map(\.name)
   static let variants: [(String, [String: String])] =
     mergeable.filter { $0 != "linear" }.map { ($0, [:]) } + [
       ("alore", ["has_bias": "true"]), ("alore", ["shares_a": "true"]),
@@ -111,7 +111,7 @@ import Testing
       let model = try GraftedModel.small("alore")
       try model.perturb()
       try model.merge(to: folder / "m.safetensors")
-      let vit = try VisionTransformer(
+      let vit = try Backbone(
         path: folder / "m.safetensors", options: .init(heads: 4), on: Fixtures.context.get())
       let second = try GraftedModel.small("ila", on: vit)
       #expect(try second.computeGradients(Fixtures.noise(2)).isFinite)
@@ -151,7 +151,7 @@ import Testing
       try FileManager.default.copyItem(atPath: Fixtures.smallPath.string, toPath: copy.string)
       try FileManager.default.createSymbolicLink(
         atPath: (folder / "link").string, withDestinationPath: copy.string)
-      let vit = try VisionTransformer(path: copy, options: .init(heads: 4), on: Fixtures.context.get())
+      let vit = try Backbone(path: copy, options: .init(heads: 4), on: Fixtures.context.get())
       let model = try GraftedModel.small("alore", on: vit)
       for path in [copy, folder / "./vit.safetensors", folder / "link"] {
         #expect(throws: GraftError.self) { try model.merge(to: path) }
@@ -162,8 +162,8 @@ import Testing
 
   @Test func randomBackboneRefuses() async throws {
     try await Fixtures.withFolder { folder in
-      let shape = VisionTransformerShape(imageSize: 16, patchSize: 8, width: 32, depth: 1, heads: 1)
-      let vit = try VisionTransformer(randomly: shape, on: Fixtures.context.get())
+      let shape = ViT(imageSize: 16, patchSize: 8, width: 32, depth: 1, heads: 1)
+      let vit = try Backbone(randomly: shape, on: Fixtures.context.get())
       let model = try GraftedModel(vit, adapter: LinearProbe(), classes: ["a", "b"])
       #expect(throws: GraftError.self) { try model.merge(to: folder / "m.safetensors") }
     }
@@ -175,7 +175,7 @@ import Testing
     try await Fixtures.withFolder { folder in
       let golden = try Fixtures.open("adapters/\(method)")
       let vit = try Fixtures.smallViT()
-      let patches = try (0..<2).map { try vit.patchMatrix(normalized: golden.tensor("images.\($0)")) }
+      let patches = try (0..<2).map { try vit.input(normalized: golden.tensor("images.\($0)")) }
       let model = try Golden.model(vit, method, golden)
       _ = try Golden.train(model, patches, golden)
       try model.merge(to: folder / "m.safetensors")

@@ -60,7 +60,7 @@ extension GraftedModel {
 
   /// A model on the small ViT.
   static func small(
-    _ name: String, _ settings: [String: String] = [:], on vit: VisionTransformer? = nil, seed: UInt64 = 0
+    _ name: String, _ settings: [String: String] = [:], on vit: Backbone? = nil, seed: UInt64 = 0
   ) throws -> GraftedModel {
     try GraftedModel(
       vit ?? Fixtures.smallViT(), adapter: Fixtures.adapter(name, settings), classes: names, seed: seed)

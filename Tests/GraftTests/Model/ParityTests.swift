@@ -34,9 +34,9 @@ import Testing
   }
 
   private func checkLogits(
-    _ vit: VisionTransformer, _ images: Tensor, _ golden: SafetensorsFile, _ name: String
+    _ vit: Backbone, _ images: Tensor, _ golden: SafetensorsFile, _ name: String
   ) throws {
-    let features = try vit.features(of: vit.patchMatrix(normalized: images), on: Tape())
+    let features = try vit.features(of: vit.input(normalized: images), on: Tape())
     #expect(try relativeError(features.floats(), golden.floats("features.\(name)")) < 1e-4)
     let logits = try Tape().linear(
       features, weight: golden.tensor("head.weight"), bias: golden.tensor("head.bias"))
@@ -73,13 +73,13 @@ import Testing
 
   /// Gradients of the first step and the losses of 20 AdamW steps, then the logits in use.
   private func checkTraining(
-    _ vit: VisionTransformer, _ method: String, _ images: [Tensor], _ golden: SafetensorsFile
+    _ vit: Backbone, _ method: String, _ images: [Tensor], _ golden: SafetensorsFile
   ) throws {
     let about = try Golden.About(golden)
     let model = try Golden.model(vit, method, golden)
     let names = Set(model.stateShapes.keys.map { "init.\($0)" })
     #expect(names == Set(golden.names.filter { $0.hasPrefix("init.") }), "every saved tensor, and no other")
-    let patches = try images.map { try vit.patchMatrix(normalized: $0) }
+    let patches = try images.map { try vit.input(normalized: $0) }
     let losses = try Golden.train(model, patches, golden) { try checkGradients(model, golden, about) }
     for (step, (actual, expected)) in zip(losses, try golden.floats("losses")).enumerated() {
       #expect(abs(actual - expected) <= 1e-3 * abs(expected), "loss of step \(step + 1)")
@@ -131,7 +131,7 @@ enum Golden {
   }
 
   /// The model with the fixture's initial values, dropout off.
-  static func model(_ vit: VisionTransformer, _ method: String, _ golden: SafetensorsFile) throws
+  static func model(_ vit: Backbone, _ method: String, _ golden: SafetensorsFile) throws
     -> GraftedModel
   {
     let about = try About(golden)

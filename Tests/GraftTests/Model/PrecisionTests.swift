@@ -10,9 +10,9 @@ import Testing
   private struct Rounded: WeightSource {
     let file: SafetensorsFile
 
-    func floats(_ name: String, _ shape: [Int]) throws -> [Float] {
-      let values = try file.floats(name, shape)
-      guard shape.count > 1, name.hasSuffix(".weight") else { return values }
+    func floats(_ tensor: TensorSpec) throws -> [Float] {
+      let values = try file.floats(tensor)
+      guard tensor.shape.count > 1, tensor.name.hasSuffix(".weight") else { return values }
       return values.map {
         let bits = $0.bitPattern
         return Float(bitPattern: (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
@@ -21,22 +21,22 @@ import Testing
   }
 
   /// - Parameter exact: products are computed in fp32 whatever the processor offers.
-  private func vit(_ precision: StoragePrecision, exact: Bool = false) throws -> VisionTransformer {
+  private func vit(_ precision: StoragePrecision, exact: Bool = false) throws -> Backbone {
     let device = try Fixtures.context.get().device.changing { if exact { $0.hasDotProduct = false } }
     let context = try Context(device, precision: precision)
-    return try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    return try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
   }
 
   @Test func brainFloatsAreTheWeightsRoundedToNearest() throws {
     let kept = try vit(.bf16, exact: true)
     let file = try SafetensorsFile(path: Fixtures.smallPath)
-    try #require(!kept.shape.hasLayerScale, "a layer scale would be folded in before rounding")
+    try #require(!kept.shape.vit.hasLayerScale, "a layer scale would be folded in before rounding")
     let context = try Fixtures.context.get()
-    let rounded = try VisionTransformer(
+    let rounded = try Backbone(
       kept.shape, weights: Rounded(file: file), file: nil, resampling: .bicubicAntialias, on: context)
     let images = Fixtures.noise(2)
-    func features(_ vit: VisionTransformer) throws -> [Float] {
-      try vit.features(of: vit.patchMatrix(images), on: Tape()).floats()
+    func features(_ vit: Backbone) throws -> [Float] {
+      try vit.features(of: vit.input(images), on: Tape()).floats()
     }
     #expect(try features(kept) == features(rounded))
     #expect(try features(kept) != features(vit(.fp32)))
@@ -45,7 +45,7 @@ import Testing
   @Test(arguments: [(StoragePrecision.bf16, 2e-2), (.fp16, 2e-3)])
   func halvesTheWeightsForASmallDifference(_ precision: StoragePrecision, _ tolerance: Double) throws {
     let (whole, half) = try (vit(.fp32), vit(precision))
-    let blocks = whole.shape.depth * 12 * whole.shape.width * whole.shape.width
+    let blocks = whole.shape.depth * 12 * whole.shape.featureWidth * whole.shape.featureWidth
     let saved = whole.context.memory.bytesInUse - half.context.memory.bytesInUse
     #expect(Double(saved) > 0.95 * Double(2 * blocks))
     let (a, b) = try (GraftedModel.small("alore", on: whole), GraftedModel.small("alore", on: half))

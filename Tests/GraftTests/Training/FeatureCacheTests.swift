@@ -192,8 +192,8 @@ import Testing
   }
 
   @Test func randomBackbonesHaveNoFolder() throws {
-    let shape = VisionTransformerShape(imageSize: 16, patchSize: 8, width: 32, depth: 1, heads: 2)
-    let vit = try VisionTransformer(randomly: shape, on: Fixtures.context.get())
+    let shape = ViT(imageSize: 16, patchSize: 8, width: 32, depth: 1, heads: 2)
+    let vit = try Backbone(randomly: shape, on: Fixtures.context.get())
     let model = try GraftedModel(vit, adapter: LinearProbe(), classes: ["a", "b"])
     let trainer = try Trainer(model, recipe: Fixtures.recipe, features: .folder("/nowhere", limit: 1))
     #expect(throws: GraftError.self) { try trainer.featureCaches(trainingImages: 1) }

@@ -7,7 +7,7 @@ import Testing
 
 /// A folder belongs to one run at a time, and no run is written over unseen.
 @Suite(.serialized) struct FolderLockTests {
-  private func trainer(_ folder: FilePath, _ vit: VisionTransformer) throws -> Trainer {
+  private func trainer(_ folder: FilePath, _ vit: Backbone) throws -> Trainer {
     var recipe = Fixtures.recipe
     recipe.epochs = 1
     return try Trainer(GraftedModel.small("linear", on: vit), recipe: recipe, output: folder)

@@ -17,8 +17,8 @@ import Testing
     return context.tuned(context.tuning, isWatched: true)
   }
 
-  private static func backbone(on context: Context) throws -> VisionTransformer {
-    try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+  private static func backbone(on context: Context) throws -> Backbone {
+    try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
   }
 
   private static func kernels(training model: GraftedModel) throws -> [KernelKey] {

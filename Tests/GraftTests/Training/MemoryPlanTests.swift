@@ -7,7 +7,7 @@ import Testing
   private static func model(_ name: String, limit: Int? = nil) throws -> GraftedModel {
     let context = try Context(Fixtures.context.get().device, memoryLimit: limit)
     return try GraftedModel.small(
-      name, on: VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context))
+      name, on: Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context))
   }
 
   private static func trainer(_ model: GraftedModel, accumulation: Int = 1) throws -> Trainer {

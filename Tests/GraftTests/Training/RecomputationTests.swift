@@ -46,17 +46,17 @@ import Testing
   /// As after a step that runs out of memory halfway.
   @Test func whatIsNeverUnwoundIsFreed() throws {
     let context = try Context(Fixtures.context.get().device)
-    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let vit = try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
     let model = try GraftedModel.small("alore", on: vit)
     let before = context.memory.bytesInUse
     _ = try model.logits(
-      of: vit.patchMatrix(Fixtures.noise(6)), on: Tape(.training(seed: 1), recomputation: .blocks))
+      of: vit.input(Fixtures.noise(6)), on: Tape(.training(seed: 1), recomputation: .blocks))
     #expect(context.memory.bytesInUse == before)
   }
 
   @Test func planIsWhatTheRunTakes() async throws {
     let context = try Context(Fixtures.context.get().device)
-    let vit = try VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
+    let vit = try Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context)
     let trainer = try Trainer(
       .small("alore", on: vit), recipe: Fixtures.recipe, recomputation: .hidden)
     let plan = try trainer.memoryPlan(trainingImages: 12, validationImages: 6)

@@ -181,7 +181,7 @@ import Testing
       try await refuse(
         "image size", GraftedModel(Fixtures.smallViT(imageSize: 40), adapter: ILA(), classes: names))
       let context = try Fixtures.context.get()
-      let half = try VisionTransformer(
+      let half = try Backbone(
         path: Fixtures.smallPath, options: .init(heads: 2), on: context)
       try await refuse("heads", GraftedModel(half, adapter: ILA(), classes: names))
       let resampled = try Fixtures.smallViT(resampling: .bilinearHalfPixel)
@@ -197,7 +197,7 @@ import Testing
       let context = try Fixtures.context.get()
       var tuning = Tuning.default(for: context.traits)
       change(&tuning)
-      let vit = try VisionTransformer(
+      let vit = try Backbone(
         path: Fixtures.smallPath, options: .init(heads: 4), on: context.tuned(tuning))
       return try GraftedModel(vit, adapter: ILA(), classes: GraftedModel.names, seed: 5)
     }
@@ -227,7 +227,8 @@ import Testing
   @Test func checkpointsWithoutATuningAreResumed() throws {
     let model = try Self.model()
     let identity = TrainingState.Identity(
-      recipe: Fixtures.recipe, seed: 1, adapter: .null, backboneHash: "", shape: model.backbone.shape,
+      recipe: Fixtures.recipe, seed: 1, adapter: .null, backboneHash: "",
+      shape: .init(model.backbone.shape.architecture),
       positionResampling: .bicubicAntialias, precision: .fp32, classes: [], trainingImages: 0,
       trainingData: "", tuning: nil)
     let text = String(decoding: try JSONEncoder().encode(identity), as: UTF8.self)

@@ -155,7 +155,7 @@ import Testing
     func model(limit: Int?) throws -> GraftedModel {
       let context = try Context(device, memoryLimit: limit)
       return try GraftedModel.small(
-        name, on: VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context))
+        name, on: Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context))
     }
     func train(_ model: GraftedModel, batch: Int) async throws {
       var recipe = Fixtures.recipe
@@ -181,7 +181,7 @@ import Testing
   @Test func evaluationOutOfMemorySaysWhichBatchFits() async throws {
     let context = try Context(Fixtures.context.get().device, memoryLimit: 8 << 20)
     let model = try GraftedModel.small(
-      "linear", on: VisionTransformer(path: Fixtures.smallPath, options: .init(heads: 4), on: context))
+      "linear", on: Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context))
     let images = try Fixtures.coloured(200)
     let error = await #expect(throws: GraftError.self) { try await model.evaluate(images, batchSize: 200) }
     guard case .batchDoesNotFit(batch: 200, let fitting, _) = error else {
@@ -208,8 +208,8 @@ import Testing
   /// What could not be saved at the end is refused at the start.
   @Test func unsavableModelFailsBeforeTraining() async throws {
     try await Fixtures.withFolder { folder in
-      let shape = VisionTransformerShape(imageSize: 16, patchSize: 8, width: 32, depth: 1, heads: 1)
-      let random = try VisionTransformer(randomly: shape, on: Fixtures.context.get())
+      let shape = ViT(imageSize: 16, patchSize: 8, width: 32, depth: 1, heads: 1)
+      let random = try Backbone(randomly: shape, on: Fixtures.context.get())
       let twice = try GraftedModel(Fixtures.smallViT(), adapter: LinearProbe(), classes: ["a", "a"])
       for model in [try GraftedModel(random, adapter: LinearProbe(), classes: ["a", "b"]), twice] {
         #expect(throws: GraftError.self) { try Trainer(model, recipe: Fixtures.recipe, output: folder) }

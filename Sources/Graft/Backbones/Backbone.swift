@@ -1,0 +1,154 @@
+package import GraftOps
+public import GraftRuntime
+public import SystemPackage
+
+/// A frozen backbone on a device, its weights prepared once for that device.
+///
+/// What it computes is its ``BackboneShape``. Layer scale is folded into a part's last layer at load. One backbone serves
+/// any number of models at once.
+public final class Backbone {
+  /// Sizes, conventions and operations.
+  public let shape: BackboneShape
+  /// The file the weights came from; `nil` for random weights.
+  public let file: SafetensorsFile?
+  /// How the stored position embedding was brought to this image size.
+  public let positionResampling: PositionResampling
+  /// What of the shape is assumed: the file does not tell it, and nobody has said it.
+  public let assumed: Set<BackboneFact>
+  /// The device.
+  public let context: Context
+
+  private let patches: FrozenLayer
+  private let position: Tensor
+  private let blocks: [FrozenBlock]
+  private let norm: FrozenNorm
+  private let classToken: Tensor
+  private let vectors: [String: [Float]]
+
+  /// Loads a timm-named checkpoint.
+  ///
+  /// - Parameters:
+  ///   - path: a safetensors file (fp32, fp16 or bf16).
+  ///   - options: what the file cannot tell.
+  ///   - context: the device.
+  /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors; ``GraftError`` for an image size that
+  ///   does not fit; `RuntimeError` when the device has no memory.
+  public convenience init(path: FilePath, options: BackboneOptions = .init(), on context: Context) throws {
+    let file = try SafetensorsFile(path: path)
+    try self.init(
+      ViT(reading: file, options: options).shape(), weights: file, file: file,
+      resampling: options.positionResampling, assumed: options.assumed, on: context)
+  }
+
+  /// Makes a backbone with seeded random weights, for measurements.
+  ///
+  /// - Throws: ``GraftError`` for settings that contradict each other; `RuntimeError` when the device has no memory.
+  public convenience init(randomly architecture: any Architecture, seed: UInt64 = 0, on context: Context)
+    throws
+  {
+    try self.init(
+      architecture.shape(), weights: RandomWeights(seed: seed), file: nil, resampling: .bicubicAntialias,
+      on: context)
+  }
+
+  init(
+    _ shape: BackboneShape, weights: any WeightSource, file: SafetensorsFile?, resampling: PositionResampling,
+    assumed: Set<BackboneFact> = [], on context: Context
+  ) throws {
+    self.shape = shape
+    self.assumed = assumed
+    self.file = file
+    positionResampling = resampling
+    self.context = context
+    var reader = WeightReader(weights, on: context)
+    let start = shape.start
+    patches = try reader.layer(shape.stem.embedding)
+    classToken = try Tensor(
+      shape.stem.prefix.flatMap { try reader.values($0) }, shape: [start.prefix, start.width], on: context)
+    let stored = try reader.values(shape.stem.position)
+    let ends = start.prefix * start.width
+    let resampled = PositionEmbedding.resample(
+      Array(stored[ends...]), from: shape.stem.positionGrid, to: start.grid, dimension: start.width,
+      convention: resampling)
+    position = try Tensor(stored[..<ends] + resampled, shape: [start.count, start.width], on: context)
+    blocks = try shape.blocks.map { try FrozenBlock($0, depth: shape.depth, &reader) }
+    norm = try reader.norm(shape.end.norm)
+    vectors = reader.vectors
+  }
+
+  /// The feature of each image, (B, featureWidth).
+  ///
+  /// - Parameters:
+  ///   - input: from ``input(_:)``.
+  ///   - sites: the adapters' modules.
+  ///   - classToken: a trained class token in place of the backbone's.
+  ///   - regularization: of the frozen branches in training.
+  package func features(
+    of input: Tensor, sites: GraftedSites = .init(), classToken: Tensor? = nil,
+    regularization: BranchRegularization = .none, on tape: Tape
+  ) throws -> Tensor {
+    let pass = Pass(tape: tape, sites: sites, regularization: regularization)
+    let tokens = try embed(input, classToken: classToken, pass)
+    return try feature(advance(tokens, through: 0..<blocks.count, keeping: kept, pass), pass)
+  }
+
+  /// What ``feature(_:_:)`` reads of the tokens that leave the last block.
+  var kept: KeptTokens { shape.end.keptTokens.map(KeptTokens.first) ?? .all }
+
+  /// The tokens after some of the blocks.
+  ///
+  /// - Parameter kept: what will be read of the result.
+  func advance(
+    _ tokens: Tokens, through range: Range<Int>, keeping kept: KeptTokens = .all, _ pass: Pass
+  ) throws -> Tokens {
+    try blocks[range].reduce(tokens) { tokens, block in
+      let kept = block.shape.index == range.upperBound - 1 ? kept : .all
+      return try pass.checkpoint(.blocks, { try block(tokens, keeping: kept, $0) }, keeping: \.values)
+    }
+  }
+
+  /// The token sequence that the first block receives.
+  ///
+  /// - Parameter classToken: a trained one in place of the backbone's.
+  func embed(_ input: Tensor, classToken: Tensor?, _ pass: Pass) throws -> Tokens {
+    let layout = shape.start
+    let batch = input.rows / layout.grid.count
+    let embedded = try pass.apply(patches, to: input)
+    let sequence = try pass.tape.prependTokens(
+      pass.tape.reshape(embedded, to: [batch, layout.grid.count, layout.width]),
+      prefix: classToken ?? self.classToken, position: position)
+    return Tokens(sequence, layout)
+  }
+
+  /// What an early exit reads of the tokens that leave a block, (B, D): pooled as at the end, without the norm there.
+  func pooled(_ tokens: Tokens, on tape: Tape) throws -> Tensor { try tape.token(tokens.values, at: 0) }
+
+  /// The feature (B, featureWidth) of tokens that leave the last block: norm and pooling in the family's order.
+  func feature(_ tokens: Tokens, _ pass: Pass) throws -> Tensor {
+    try pass.normalized(pooled(tokens, on: pass.tape), norm)
+  }
+
+  /// Values of a tensor with one dimension, or of the class token, by timm's name.
+  func vector(_ name: String) -> [Float] {
+    guard let values = vectors[name] else { preconditionFailure("\(name) is no vector of this backbone") }
+    return values
+  }
+
+  /// Images as the matrix of flattened patches that the embedding multiplies, (B * cells, 3 * patch^2).
+  package func input(_ images: ImageBatch) throws -> Tensor {
+    guard images.imageSize == shape.imageSize else {
+      throw GraftError.badSetting(
+        name: "image size", value: "\(images.imageSize)",
+        reason: "the backbone was prepared for \(shape.imageSize) pixels.")
+    }
+    let bytes = try Tensor(
+      bytes: images.pixels, shape: [images.count, images.imageSize, images.imageSize, 3], on: context)
+    return try Patches.extract(
+      bytes: bytes, patch: shape.stem.patchSize, mean: shape.normalization.mean, std: shape.normalization.std)
+  }
+
+  /// The same from pixels that are normalised already, (B, 3, S, S).
+  package func input(normalized images: Tensor) throws -> Tensor {
+    try Patches.extract(normalized: images, patch: shape.stem.patchSize)
+  }
+}

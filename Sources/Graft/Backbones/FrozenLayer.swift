@@ -1,0 +1,21 @@
+import GraftOps
+
+/// A frozen linear layer at its place.
+struct FrozenLayer {
+  let id: FrozenOperation.ID
+  let linear: PreparedLinear
+  /// A factor on each output, which `linear` carries already.
+  let layerScale: Tensor?
+}
+
+/// A frozen layer normalisation at its place.
+struct FrozenNorm {
+  let id: FrozenOperation.ID
+  let weight: Tensor
+  let bias: Tensor
+  let epsilon: Float
+
+  func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
+    try tape.layerNorm(input, weight: weight, bias: bias, epsilon: epsilon)
+  }
+}

@@ -1,0 +1,37 @@
+/// What a checkpoint's tensors cannot tell.
+public struct BackboneOptions: Sendable, Hashable {
+  /// Side of the images to prepare for; by default the size of the stored position embedding.
+  public var imageSize: Int?
+  /// Attention heads; by default those of timm's models of this width, or else 64 channels each.
+  public var heads: Int?
+  /// Added to the variance in layer normalisation; by default 1e-6, as in timm.
+  public var epsilon: Float?
+  /// What pixels are scaled by; by default ImageNet's figures for DINOv2 and one half otherwise, as in timm.
+  public var normalization: Normalization?
+  /// How the position embedding is brought to another image size.
+  public var positionResampling: PositionResampling
+  /// Those of the values above that nobody has said, though they are given: a recipe's, or an earlier run's guess.
+  public var presumed: Set<BackboneFact> = []
+
+  /// Creates options; the defaults are timm's.
+  public init(
+    imageSize: Int? = nil, heads: Int? = nil, epsilon: Float? = nil, normalization: Normalization? = nil,
+    positionResampling: PositionResampling = .bicubicAntialias
+  ) {
+    self.imageSize = imageSize
+    self.heads = heads
+    self.epsilon = epsilon
+    self.normalization = normalization
+    self.positionResampling = positionResampling
+  }
+
+  /// These options, but for what others say about a file.
+  func replacing(by others: BackboneOptions) -> BackboneOptions {
+    var options = self
+    options.imageSize = others.imageSize ?? imageSize
+    options.heads = others.heads ?? heads
+    options.epsilon = others.epsilon ?? epsilon
+    options.normalization = others.normalization ?? normalization
+    return options
+  }
+}
