@@ -18,11 +18,9 @@ public final class Backbone {
   /// The device.
   public let context: Context
 
-  private let patches: FrozenLayer
-  private let position: Tensor
+  private let stem: FrozenStem
   private let blocks: [FrozenBlock]
-  private let norm: FrozenNorm
-  private let classToken: Tensor
+  private let end: FrozenEnd
   private let vectors: [String: [Float]]
 
   /// Loads a timm-named checkpoint.
@@ -36,7 +34,7 @@ public final class Backbone {
   public convenience init(path: FilePath, options: BackboneOptions = .init(), on context: Context) throws {
     let file = try SafetensorsFile(path: path)
     try self.init(
-      ViT(reading: file, options: options).shape(), weights: file, file: file,
+      BackboneCatalog.read(path, options: options).shape(), weights: file, file: file,
       resampling: options.positionResampling, assumed: options.assumed, on: context)
   }
 
@@ -61,18 +59,10 @@ public final class Backbone {
     positionResampling = resampling
     self.context = context
     var reader = WeightReader(weights, on: context)
-    let start = shape.start
-    patches = try reader.layer(shape.stem.embedding)
-    classToken = try Tensor(
-      shape.stem.prefix.flatMap { try reader.values($0) }, shape: [start.prefix, start.width], on: context)
-    let stored = try reader.values(shape.stem.position)
-    let ends = start.prefix * start.width
-    let resampled = PositionEmbedding.resample(
-      Array(stored[ends...]), from: shape.stem.positionGrid, to: start.grid, dimension: start.width,
-      convention: resampling)
-    position = try Tensor(stored[..<ends] + resampled, shape: [start.count, start.width], on: context)
-    blocks = try shape.blocks.map { try FrozenBlock($0, depth: shape.depth, &reader) }
-    norm = try reader.norm(shape.end.norm)
+    let shared = FrozenPart.Shared(shape, on: context)
+    stem = try FrozenStem(shape, resampling: resampling, &reader, on: context)
+    blocks = try shape.blocks.map { try FrozenBlock($0, depth: shape.depth, shared, &reader) }
+    end = try FrozenEnd(shape.end, &reader, on: context)
     vectors = reader.vectors
   }
 
@@ -111,22 +101,14 @@ public final class Backbone {
   ///
   /// - Parameter classToken: a trained one in place of the backbone's.
   func embed(_ input: Tensor, classToken: Tensor?, _ pass: Pass) throws -> Tokens {
-    let layout = shape.start
-    let batch = input.rows / layout.grid.count
-    let embedded = try pass.apply(patches, to: input)
-    let sequence = try pass.tape.prependTokens(
-      pass.tape.reshape(embedded, to: [batch, layout.grid.count, layout.width]),
-      prefix: classToken ?? self.classToken, position: position)
-    return Tokens(sequence, layout)
+    try stem(input, classToken: classToken, pass)
   }
 
   /// What an early exit reads of the tokens that leave a block, (B, D): pooled as at the end, without the norm there.
-  func pooled(_ tokens: Tokens, on tape: Tape) throws -> Tensor { try tape.token(tokens.values, at: 0) }
+  func pooled(_ tokens: Tokens, on tape: Tape) throws -> Tensor { try end.pooled(tokens, on: tape) }
 
   /// The feature (B, featureWidth) of tokens that leave the last block: norm and pooling in the family's order.
-  func feature(_ tokens: Tokens, _ pass: Pass) throws -> Tensor {
-    try pass.normalized(pooled(tokens, on: pass.tape), norm)
-  }
+  func feature(_ tokens: Tokens, _ pass: Pass) throws -> Tensor { try end(tokens, pass) }
 
   /// Values of a tensor with one dimension, or of the class token, by timm's name.
   func vector(_ name: String) -> [Float] {
@@ -142,12 +124,12 @@ public final class Backbone {
         reason: "the backbone was prepared for \(shape.imageSize) pixels.")
     }
     let bytes = try Tensor(
-      bytes: images.pixels, shape: [images.count, images.imageSize, images.imageSize, 3], on: context)
+      bytes: images.pixels, shape: [images.count, images.imageSize.height, images.imageSize.width, 3], on: context)
     return try Patches.extract(
       bytes: bytes, patch: shape.stem.patchSize, mean: shape.normalization.mean, std: shape.normalization.std)
   }
 
-  /// The same from pixels that are normalised already, (B, 3, S, S).
+  /// The same from pixels that are normalised already, (B, 3, H, W).
   package func input(normalized images: Tensor) throws -> Tensor {
     try Patches.extract(normalized: images, patch: shape.stem.patchSize)
   }

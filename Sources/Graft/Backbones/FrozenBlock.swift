@@ -5,9 +5,9 @@ struct FrozenBlock {
   let shape: Block
   let parts: [FrozenPart]
 
-  init(_ block: Block, depth: Int, _ reader: inout WeightReader) throws {
+  init(_ block: Block, depth: Int, _ shared: FrozenPart.Shared, _ reader: inout WeightReader) throws {
     shape = block
-    parts = try block.parts.map { try FrozenPart($0, depth: depth, &reader) }
+    parts = try block.parts.map { try FrozenPart($0, depth: depth, shared, &reader) }
   }
 
   /// - Parameter kept: what is read of the result; where those are the first tokens, and nothing behind the first part

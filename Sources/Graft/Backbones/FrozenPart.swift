@@ -1,4 +1,5 @@
 import GraftOps
+import GraftRuntime
 
 /// A part of a block on the device.
 struct FrozenPart {
@@ -13,8 +14,29 @@ struct FrozenPart {
   let last: FrozenLayer
   /// What happens between the two.
   let body: any PartBody
+  /// Stands before the last layer, where there is one.
+  let innerNorm: FrozenNorm?
 
-  init(_ part: Part, depth: Int, _ reader: inout WeightReader) throws {
+  /// What the parts of a backbone share.
+  final class Shared {
+    let context: Context
+    private var rotary: [Rotary: RotaryPosition] = [:]
+    private let width: Int
+
+    init(_ shape: BackboneShape, on context: Context) {
+      self.context = context
+      width = shape.start.width
+    }
+
+    func rotary(_ rotation: Rotary, heads: Int) -> RotaryPosition {
+      if let known = rotary[rotation] { return known }
+      let position = RotaryPosition(rotation, headWidth: width / heads, on: context)
+      rotary[rotation] = position
+      return position
+    }
+  }
+
+  init(_ part: Part, depth: Int, _ shared: Shared, _ reader: inout WeightReader) throws {
     guard let norm = part.norm else { preconditionFailure("\(part.id) has no norm") }
     id = part.id
     depthFraction = Float(part.id.block) / Float(max(depth - 1, 1))
@@ -23,9 +45,10 @@ struct FrozenPart {
     last = try reader.layer(part.last, scaledBy: part.layerScale)
     body =
       switch part.body {
-      case .attention(let attention): FullAttention(heads: attention.heads)
-      case .mlp(let activation, _): ChannelMLP(activation: activation)
+      case .attention(let attention): try FullAttention(attention, shared, &reader)
+      case .mlp(let activation, let isGated): ChannelMLP(activation: activation, isGated: isGated)
       }
+    innerNorm = try part.innerNorm.map { try reader.norm($0) }
   }
 
   /// The stream with what the part adds to it.

@@ -24,9 +24,10 @@ struct Pass {
     input.with(try normalized(input.values, norm))
   }
 
-  /// Rows behind a norm and what stands on it.
-  func normalized(_ rows: Tensor, _ norm: FrozenNorm) throws -> Tensor {
-    try sites.adjust(norm(rows, on: tape), of: norm.id, reading: rows, on: tape)
+  /// Rows behind a norm and what stands on it; as they are where there is none.
+  func normalized(_ rows: Tensor, _ norm: FrozenNorm?) throws -> Tensor {
+    guard let norm else { return rows }
+    return try sites.adjust(norm(rows, on: tape), of: norm.id, reading: rows, on: tape)
   }
 
   /// What a part reads: the stream behind the norm and what stands before the part.

@@ -99,7 +99,7 @@ public struct NamedArchitecture: Sendable {
   ) {
     self.name = name
     architecture = ViT(
-      imageSize: imageSize, patchSize: patch, width: blocks.width, depth: blocks.depth, heads: blocks.heads,
+      imageSize: ImageSize(imageSize), patchSize: patch, width: blocks.width, depth: blocks.depth, heads: blocks.heads,
       hiddenWidth: blocks.hidden, hasLayerScale: blocks.hasLayerScale, normalization: normalization)
     var tags: [String: Normalization] = [:]
     for (names, normalization) in [
@@ -187,7 +187,9 @@ extension BackboneCatalog {
   ///
   /// - Throws: `CheckpointError` when the file is damaged or of another kind of model.
   public static func read(_ path: FilePath, options: BackboneOptions = .init()) throws -> any Architecture {
-    try ViT(reading: SafetensorsFile(path: path), options: options)
+    let file = try SafetensorsFile(path: path)
+    if let telling = TellingTensor.first(in: file) { throw telling }
+    return try ViT(reading: TensorIndex(timm: file), options: options, path: path)
   }
 }
 
@@ -202,7 +204,7 @@ extension BackboneShape {
   /// The shape behind a timm name; see ``BackboneCatalog/named(_:)``.
   ///
   /// - Throws: ``GraftError`` for a name that is not known, or a size that does not fit.
-  public init(named name: String, imageSize: Int? = nil) throws {
+  public init(named name: String, imageSize: ImageSize? = nil) throws {
     let architecture = try BackboneCatalog.named(name)
     self = try (imageSize.map { try architecture.resized(to: $0) } ?? architecture).shape()
   }

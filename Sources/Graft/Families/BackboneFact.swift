@@ -1,3 +1,5 @@
+public import GraftOps
+
 /// What computes with a backbone's weights and stands in none of its tensors.
 ///
 /// A wrong guess costs accuracy without an error, so what nobody has said is printed and recorded as assumed.
@@ -8,18 +10,35 @@ public enum BackboneFact: String, CaseIterable, Codable, Sendable {
   case epsilon
   /// What pixels are scaled by.
   case normalization
-  /// What stands between the two layers of an MLP; so far it cannot be chosen.
+  /// What stands between the two layers of an MLP.
   case activation
+  /// How tokens become the feature.
+  case pooling
 }
 
 extension BackboneOptions {
   /// What these options leave to be assumed.
   public var assumed: Set<BackboneFact> {
-    var facts = presumed.union([.activation])
+    var facts = presumed
+    if activation == nil { facts.insert(.activation) }
     if heads == nil { facts.insert(.heads) }
     if epsilon == nil { facts.insert(.epsilon) }
     if normalization == nil { facts.insert(.normalization) }
     return facts
+  }
+}
+
+extension Activation {
+  /// The name in files and on the command line.
+  public var name: String {
+    switch self {
+    case .none: "none"
+    case .gelu: "gelu"
+    case .geluTanh: "gelu_tanh"
+    case .quickGELU: "quick_gelu"
+    case .relu: "relu"
+    case .silu: "silu"
+    }
   }
 }
 

@@ -1,46 +1,101 @@
+import GraftOps
+import SystemPackage
+
 extension ViT {
-  /// Reads the settings off a timm-named checkpoint and checks every tensor against it.
+  /// Reads settings off the shapes of a checkpoint's tensors, and what they cannot tell off options and what is usual.
   ///
+  /// - Parameters:
+  ///   - index: the tensors under canonical names.
+  ///   - path: the file, for messages.
   /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors.
-  init(reading file: SafetensorsFile, options: BackboneOptions) throws {
-    let tensors = file.tensors
-    if let telling = TellingTensor.first(in: file) { throw telling }
-    guard let patch = tensors["patch_embed.proj.weight"]?.shape, patch.count == 4, patch[1] == 3,
-      patch[2] == patch[3], patch[0] > 0, patch[2] > 0,
-      let position = tensors["pos_embed"]?.shape, position.count == 3, position[1] > 1
+  init(reading index: TensorIndex, options: BackboneOptions, path: FilePath) throws {
+    guard let patch = index["patch_embed.proj.weight"], patch.count == 4, patch[1] == 3, patch[2] == patch[3],
+      patch[0] > 0, patch[2] > 0
     else {
-      let needed = ["patch_embed.proj.weight", "pos_embed", "cls_token"].filter { tensors[$0] == nil }
+      let isThere = index["patch_embed.proj.weight"] != nil
       throw CheckpointError.tensorMismatch(
-        path: file.path, missing: needed.isEmpty ? ["a square patch embedding of 3 channels"] : needed,
-        unexpected: Array(file.names.prefix(4)), misshapen: [])
+        path: path, missing: [isThere ? "a square patch embedding of 3 channels" : "patch_embed.proj.weight"],
+        unexpected: [], misshapen: [])
     }
-    let width = patch[0]
-    let grid = Int(Double(position[1] - 1).squareRoot().rounded())
-    guard grid * grid + 1 == position[1] else {
-      throw CheckpointError.tensorMismatch(
-        path: file.path, missing: [], unexpected: [],
-        misshapen: [.init(name: "pos_embed", expected: [1, grid * grid + 1, width], actual: position)])
-    }
+    let (width, patchSize) = (patch[0], patch[2])
     // The last block's number tells the depth, so that the message names what another lacks; a file has at least one
     // block, and fewer than tensors.
-    let blocks = tensors.keys.compactMap { name in
+    let blocks = index.shapes.keys.compactMap { name in
       name.hasPrefix("blocks.") ? name.dropFirst(7).split(separator: ".").first.flatMap { Int($0) } : nil
     }
-    let depth = min((blocks.max() ?? 0), tensors.count) + 1
-    let hasLayerScale = tensors["blocks.0.ls1.gamma"] != nil
-    let hidden = max(1, tensors["blocks.0.mlp.fc1.weight"]?.shape.first ?? 4 * width)
-    let heads = try options.heads ?? Self.usualHeads(width: width)
+    let depth = min(blocks.max() ?? 0, index.shapes.count) + 1
+    let first = "blocks.0"
+    let hidden = max(1, index["\(first).mlp.fc2.weight"]?.last ?? 4 * width)
+    let table = index["\(first).attn.relative_position_bias_table"]
+    let heads =
+      try options.heads ?? table?.last ?? index["\(first).attn.q_norm.weight"].flatMap { norm in
+        norm.first.flatMap { $0 > 0 ? width / $0 : nil }
+      } ?? Self.usualHeads(width: width)
     self.init(
-      imageSize: grid * patch[2], patchSize: patch[2], width: width, depth: depth, heads: heads,
-      hiddenWidth: hidden, hasLayerScale: hasLayerScale, epsilon: options.epsilon ?? 1e-6,
-      normalization: options.normalization ?? (hasLayerScale ? .imageNet : .half))
-    // A classification head of the pre-training is not part of the backbone, nor is what DINOv2 put in place of patches
-    // that it hid.
+      imageSize: ImageSize(patchSize), patchSize: patchSize, width: width, depth: depth, heads: heads,
+      hiddenWidth: hidden, hasLayerScale: index["\(first).ls1.gamma"] != nil)
+
+    hasClassToken = index["cls_token"] != nil
+    hasDistillationToken = index["dist_token"] != nil
+    registers = index["reg_token"].flatMap { $0.count == 3 ? $0[1] : nil } ?? 0
+    hasPatchBias = index["patch_embed.proj.bias"] != nil
+    hasFirstNorm = index["norm_pre.weight"] != nil
+    isGated = index["\(first).mlp.fc1.weight"]?.first == 2 * hidden
+    hasHiddenNorm = index["\(first).mlp.norm.weight"] != nil
+    hasAttentionNorm = index["\(first).attn.norm.weight"] != nil
+    hasQueryKeyNorm = index["\(first).attn.q_norm.weight"] != nil
+    hasRelativePositions = table != nil
+    let bias = "\(first).attn.qkv.bias"
+    qkvBias = index[bias] == nil ? .absent : index.partial.contains(bias) ? .partial : .stored
+    try readPositions(index, table, path)
+    imageSize = ImageSize(positionGrid * patchSize)
+    try readFacts(index, options)
+
     let expected = try shape().tensors.map { ($0.name, $0.shape) }
-    try file.requireTensors(
-      Dictionary(uniqueKeysWithValues: expected),
-      ignoring: { ["head.weight", "head.bias", "mask_token"].contains($0) })
+    try index.require(Dictionary(uniqueKeysWithValues: expected), path: path)
     if let imageSize = options.imageSize { self = try resized(to: imageSize) }
+  }
+
+  private mutating func readPositions(_ index: TensorIndex, _ table: [Int]?, _ path: FilePath) throws {
+    guard let position = index["pos_embed"] else {
+      positions = .none
+      // Without a stored grid, images of the size that most are trained at.
+      positionGrid = max(1, 224 / patchSize)
+      if let rows = table?.first, rows > 3 {
+        positionGrid = (Int(Double(rows - 3).squareRoot().rounded()) + 1) / 2
+      }
+      return
+    }
+    let front = (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0)
+    func side(_ cells: Int) -> Int? {
+      let side = Int(Double(max(0, cells)).squareRoot().rounded())
+      return side > 0 && side * side == cells ? side : nil
+    }
+    let rows = position.count == 3 ? position[1] : 0
+    if let grid = side(rows) {
+      (positions, positionGrid) = (front == 0 ? .all : .cells, grid)
+    } else if let grid = side(rows - front) {
+      (positions, positionGrid) = (.all, grid)
+    } else {
+      let near = max(1, Int(Double(max(1, rows - front)).squareRoot().rounded()))
+      throw CheckpointError.tensorMismatch(
+        path: path, missing: [], unexpected: [],
+        misshapen: [.init(name: "pos_embed", expected: [1, near * near + front, width], actual: position)])
+    }
+  }
+
+  /// What shapes do not tell.
+  private mutating func readFacts(_ index: TensorIndex, _ options: BackboneOptions) throws {
+    let isDINOv3 = positions == .none && !hasRelativePositions
+    if isDINOv3 { rotation = .dinov3 } else if isGated, qkvBias == .partial { rotation = .eva02 }
+    poolsFirst = index["fc_norm.weight"] != nil
+    pooling =
+      index["attn_pool.latent"] != nil ? .attention : poolsFirst || !hasClassToken ? .mean : .token
+    activation = isGated ? .silu : .gelu
+    epsilon = hasFirstNorm || isDINOv3 ? 1e-5 : 1e-6
+    normalization =
+      hasFirstNorm || rotation == .eva02 ? .clip : hasLayerScale && !hasRelativePositions ? .imageNet : .half
+    self = try replacing(by: options.without(\.imageSize))
   }
 
   /// As many as timm's models of this width have.
@@ -56,5 +111,14 @@ extension ViT {
           """)
     }
     return width / 64
+  }
+}
+
+extension BackboneOptions {
+  /// The same without one of them.
+  fileprivate func without<Value>(_ option: WritableKeyPath<BackboneOptions, Value?>) -> BackboneOptions {
+    var copy = self
+    copy[keyPath: option] = nil
+    return copy
   }
 }

@@ -89,7 +89,7 @@ extension GraftedModel {
       let options = folder.backboneOptions.replacing(by: options)
       // The folder does not know its backbone: it is whichever file is named.
       let file = try SafetensorsFile(path: backbonePath)
-      let shape = try ViT(reading: file, options: options).shape()
+      let shape = try BackboneShape(path: backbonePath, options: options)
       let shared = backbones.first {
         $0.context === context && $0.shape == shape && $0.positionResampling == options.positionResampling
           && $0.file?.contentHash == file.contentHash

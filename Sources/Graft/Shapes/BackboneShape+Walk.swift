@@ -44,7 +44,7 @@ extension BackboneShape {
       for place in places where place.site == .afterBlock(block.index) { pass(place) }
       walk.macs.append((frozen, joined))
     }
-    frozen += self.end.operations.reduce(0) { $0 + $1.macs(of: layout) }
+    frozen += self.end.macs(of: layout)
     end.forEach(pass)
     walk.total = (frozen, joined)
     return walk

@@ -52,6 +52,9 @@ public struct Part: Sendable, Hashable {
   /// The prefix of a method's tensors at this part, such as `blocks.3.alore_attn`.
   public func tensorName(_ method: String) -> String { "blocks.\(id.block).\(method)_\(id.name)" }
 
+  /// The norm in front of the last operation, where there is one.
+  var innerNorm: FrozenOperation? { operations.dropFirst().dropLast().first }
+
   /// The norm and the operations.
   var all: [FrozenOperation] { (norm.map { [$0] } ?? []) + operations }
 
@@ -84,13 +87,4 @@ public struct Part: Sendable, Hashable {
     guard case .attention = body else { return 0 }
     return 2 * layout.count * layout.count * last.inputs
   }
-}
-
-/// How the tokens of an image attend to one another.
-public struct Attention: Sendable, Hashable {
-  /// Number of heads.
-  public let heads: Int
-
-  /// Tensors that belong to no operation.
-  var tables: [TensorSpec] { [] }
 }
