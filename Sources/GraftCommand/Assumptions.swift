@@ -30,7 +30,14 @@ struct Assumptions {
     return switch fact {
     case .heads: value == 1 ? "1 head" : "\(value.text) heads"
     case .epsilon: "epsilon \(value.text.replacing("e-0", with: "e-"))"
-    case .activation: "exact GELU"
+    case .activation:
+      switch value.stringValue {
+      case "gelu": "exact GELU"
+      case "gelu_tanh": "GELU by tanh"
+      case "quick_gelu": "QuickGELU"
+      default: value.stringValue ?? value.text
+      }
+    case .pooling: "pooling \(value.stringValue ?? value.text)"
     case .normalization:
       switch value.stringValue {
       case "imagenet": "pixels scaled by ImageNet's figures"
@@ -48,7 +55,7 @@ extension BackboneFact {
     case .heads: "--heads"
     case .epsilon: "--epsilon"
     case .normalization: "--normalization"
-    case .activation: nil
+    case .activation, .pooling: nil
     }
   }
 }

@@ -152,7 +152,8 @@ public struct ILA: Adapter {
       macs: { before, after in
         let cells = after.grid.count
         let bottleneckPath =
-          before.count * width * k + before.front * k * k + cells * (taps * k + k * k) + after.count * k * width
+          before.count * width * k + before.front * k * k + cells * (taps * k + k * k) + after.count * k
+          * width
         return bottleneckPath + (shrinks ? cells * taps * width : 0)
       }, change: shrinks ? .cut(kernel / 2) : .none
     ) { try ILAModule(name, settings, shrinks: shrinks, hasFront: hasFront, dropout: dropout, $0) }

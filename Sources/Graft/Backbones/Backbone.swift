@@ -124,7 +124,8 @@ public final class Backbone {
         reason: "the backbone was prepared for \(shape.imageSize) pixels.")
     }
     let bytes = try Tensor(
-      bytes: images.pixels, shape: [images.count, images.imageSize.height, images.imageSize.width, 3], on: context)
+      bytes: images.pixels, shape: [images.count, images.imageSize.height, images.imageSize.width, 3],
+      on: context)
     return try Patches.extract(
       bytes: bytes, patch: shape.stem.patchSize, mean: shape.normalization.mean, std: shape.normalization.std)
   }

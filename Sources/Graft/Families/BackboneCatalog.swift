@@ -99,7 +99,8 @@ public struct NamedArchitecture: Sendable {
   ) {
     self.name = name
     architecture = ViT(
-      imageSize: ImageSize(imageSize), patchSize: patch, width: blocks.width, depth: blocks.depth, heads: blocks.heads,
+      imageSize: ImageSize(imageSize), patchSize: patch, width: blocks.width, depth: blocks.depth,
+      heads: blocks.heads,
       hiddenWidth: blocks.hidden, hasLayerScale: blocks.hasLayerScale, normalization: normalization)
     var tags: [String: Normalization] = [:]
     for (names, normalization) in [

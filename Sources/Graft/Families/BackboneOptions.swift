@@ -21,7 +21,8 @@ public struct BackboneOptions: Sendable, Hashable {
 
   /// Creates options; the defaults are timm's.
   public init(
-    imageSize: ImageSize? = nil, heads: Int? = nil, epsilon: Float? = nil, normalization: Normalization? = nil,
+    imageSize: ImageSize? = nil, heads: Int? = nil, epsilon: Float? = nil,
+    normalization: Normalization? = nil,
     activation: Activation? = nil, pooling: End.Pooling? = nil,
     positionResampling: PositionResampling = .bicubicAntialias
   ) {

@@ -140,7 +140,9 @@ public struct ViT: Architecture {
       norm: .norm(poolsFirst ? "fc_norm" : "norm", in: .end, width: width, epsilon: epsilon, rows: rows),
       pooling: pooling, poolsFirst: poolsFirst, front: kept,
       pool: pooling == .attention
-        ? AttentionPool(width: width, heads: heads, hiddenWidth: hiddenWidth, epsilon: epsilon) : nil)
+        ? AttentionPool(
+          width: width, heads: heads, hiddenWidth: hiddenWidth, activation: activation, epsilon: epsilon)
+        : nil)
   }
 
   private func block(_ index: Int) -> Block {
@@ -153,21 +155,24 @@ public struct ViT: Architecture {
       _ module: String, norm first: String, scale: String, _ body: Part.Body, _ operations: [FrozenOperation?]
     ) -> Part {
       Part(
-        id: .init(block: index, name: module), norm: norm(first, width), operations: operations.compactMap(\.self),
+        id: .init(block: index, name: module), norm: norm(first, width),
+        operations: operations.compactMap(\.self),
         body: body, layerScale: hasLayerScale ? TensorSpec("\(name).\(scale).gamma", [width], .scale) : nil)
     }
     let attention = Attention(
       heads: heads, rotation: rotation,
       queryKeyNorm: hasQueryKeyNorm ? .init("\(name).attn", headWidth: width / heads, epsilon: epsilon) : nil,
       relativePositions: hasRelativePositions
-        ? .init("\(name).attn.relative_position_bias_table", side: positionGrid, heads: heads, front: 1) : nil)
+        ? .init("\(name).attn.relative_position_bias_table", side: positionGrid, heads: heads, front: 1) : nil
+    )
     return Block(
       index: index,
       parts: [
         part(
           "attn", norm: "norm1", scale: "ls1", .attention(attention),
           [
-            FrozenOperation("\(name).attn.qkv", in: home, .qkv, inputs: width, outputs: 3 * width, bias: qkvBias),
+            FrozenOperation(
+              "\(name).attn.qkv", in: home, .qkv, inputs: width, outputs: 3 * width, bias: qkvBias),
             hasAttentionNorm ? norm("attn.norm", width) : nil,
             FrozenOperation("\(name).attn.proj", in: home, .proj, inputs: width, outputs: width),
           ]),
@@ -175,7 +180,8 @@ public struct ViT: Architecture {
           "mlp", norm: "norm2", scale: "ls2", .mlp(activation, isGated: isGated),
           [
             FrozenOperation(
-              "\(name).mlp.fc1", in: home, .fc1, inputs: width, outputs: isGated ? 2 * hiddenWidth : hiddenWidth),
+              "\(name).mlp.fc1", in: home, .fc1, inputs: width,
+              outputs: isGated ? 2 * hiddenWidth : hiddenWidth),
             hasHiddenNorm ? norm("mlp.norm", hiddenWidth) : nil,
             FrozenOperation("\(name).mlp.fc2", in: home, .fc2, inputs: hiddenWidth, outputs: width),
           ]),
@@ -273,31 +279,39 @@ public struct ViT: Architecture {
     if hasRelativePositions, imageSize != ImageSize(positionGrid * patchSize) {
       throw GraftError.badSetting(
         name: "image size", value: "\(imageSize)",
-        reason: "the relative positions of these weights are tied to images of \(positionGrid * patchSize) pixels.")
+        reason:
+          "the relative positions of these weights are tied to images of \(positionGrid * patchSize) pixels.")
     }
     let front = (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0)
     guard front > 0 || (pooling != .token && pooling != .frontMean) else {
       throw GraftError.badSetting(
-        name: "pooling", value: pooling.rawValue, reason: "there is no class token; \(End.Pooling.mean.rawValue) reads the cells.")
+        name: "pooling", value: pooling.rawValue,
+        reason: "there is no class token; \(End.Pooling.mean.rawValue) reads the cells.")
     }
   }
 }
 
 extension ViT {
   private enum CodingKeys: String, CodingKey {
-    case imageSize, patchSize, width, depth, heads, hiddenWidth, hasLayerScale, epsilon, normalization, positionGrid
-    case hasClassToken, hasDistillationToken, registers, positions, hasPatchBias, hasFirstNorm, activation, isGated
-    case hasHiddenNorm, qkvBias, hasQueryKeyNorm, hasAttentionNorm, rotation, hasRelativePositions, pooling, poolsFirst
+    case imageSize, patchSize, width, depth, heads, hiddenWidth, hasLayerScale, epsilon, normalization,
+      positionGrid
+    case hasClassToken, hasDistillationToken, registers, positions, hasPatchBias, hasFirstNorm, activation,
+      isGated
+    case hasHiddenNorm, qkvBias, hasQueryKeyNorm, hasAttentionNorm, rotation, hasRelativePositions, pooling,
+      poolsFirst
   }
 
   /// Reads settings; those that a plain model does not need may be missing, as they are in files of earlier versions.
   public init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: CodingKeys.self)
-    func value<Value: Decodable>(_ key: CodingKeys) throws -> Value { try values.decode(Value.self, forKey: key) }
+    func value<Value: Decodable>(_ key: CodingKeys) throws -> Value {
+      try values.decode(Value.self, forKey: key)
+    }
     self.init(
       imageSize: try value(.imageSize), patchSize: try value(.patchSize), width: try value(.width),
       depth: try value(.depth), heads: try value(.heads), hiddenWidth: try value(.hiddenWidth),
-      hasLayerScale: try value(.hasLayerScale), epsilon: try value(.epsilon), normalization: try value(.normalization))
+      hasLayerScale: try value(.hasLayerScale), epsilon: try value(.epsilon),
+      normalization: try value(.normalization))
     positionGrid = try value(.positionGrid)
     func read<Value: Decodable>(_ key: CodingKeys, into target: inout Value) throws {
       if let value = try values.decodeIfPresent(Value.self, forKey: key) { target = value }
@@ -335,7 +349,9 @@ extension ViT {
     try values.encode(positionGrid, forKey: .positionGrid)
     let plain = ViT(imageSize: imageSize, patchSize: patchSize, width: width, depth: depth, heads: heads)
     func write<Value: Encodable & Equatable>(_ value: KeyPath<ViT, Value>, _ key: CodingKeys) throws {
-      if self[keyPath: value] != plain[keyPath: value] { try values.encode(self[keyPath: value], forKey: key) }
+      if self[keyPath: value] != plain[keyPath: value] {
+        try values.encode(self[keyPath: value], forKey: key)
+      }
     }
     try write(\.hasClassToken, .hasClassToken)
     try write(\.hasDistillationToken, .hasDistillationToken)

@@ -1,3 +1,5 @@
+public import GraftOps
+
 /// What makes a feature of the tokens that leave the last block: a norm and a pooling, in either order.
 public struct End: Sendable, Hashable {
   /// How tokens become one row.
@@ -48,12 +50,14 @@ public struct End: Sendable, Hashable {
 
 /// A learned query that attends to all tokens, with a network behind it:
 ///
-///     y = proj(attention(q(latent), kv(x)));   feature = y + fc2(GELU(fc1(LN(y))))
+///     y = proj(attention(q(latent), kv(x)));   feature = y + fc2(f(fc1(LN(y))))
 ///
 /// Source: SigLIP (arXiv 2303.15343), timm's names.
 public struct AttentionPool: Sendable, Hashable {
   /// Number of heads.
   public let heads: Int
+  /// What stands between the network's two layers.
+  public let activation: Activation
   /// The query before its projection, (1, 1, D).
   public let latent: TensorSpec
   /// The query's projection.
@@ -67,8 +71,9 @@ public struct AttentionPool: Sendable, Hashable {
   /// The network's two layers.
   public let fc1, fc2: FrozenOperation
 
-  init(width: Int, heads: Int, hiddenWidth: Int, epsilon: Float) {
+  init(width: Int, heads: Int, hiddenWidth: Int, activation: Activation, epsilon: Float) {
     self.heads = heads
+    self.activation = activation
     latent = TensorSpec("attn_pool.latent", [1, 1, width])
     func layer(
       _ name: String, _ role: FrozenOperation.Role, _ inputs: Int, _ outputs: Int,

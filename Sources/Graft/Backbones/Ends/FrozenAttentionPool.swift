@@ -7,12 +7,14 @@ import GraftRuntime
 /// zeros for the query, and attention asks for the first token's alone.
 struct FrozenAttentionPool {
   private let heads: Int
+  private let activation: Activation
   private let qkv: PreparedLinear
   private let projection, fc1, fc2: FrozenLayer
   private let norm: FrozenNorm
 
   init(_ pool: AttentionPool, _ reader: inout WeightReader, on context: Context) throws {
     heads = pool.heads
+    activation = pool.activation
     let width = pool.query.inputs
     let latent = try reader.values(pool.latent)
     let query = try pool.query.tensors.map { try reader.values($0) }
@@ -37,7 +39,7 @@ struct FrozenAttentionPool {
     let mixed = try tape.attention(
       tape.linear(tokens, qkv), heads: heads, queries: 1, variant: qkv.attention)
     let y = try tape.linear(tape.reshape(mixed, to: [tokens.shape[0], tokens.width]), projection.linear)
-    let hidden = try tape.linear(norm(y, on: tape), fc1.linear, activation: .gelu, readBy: fc2.linear)
+    let hidden = try tape.linear(norm(y, on: tape), fc1.linear, activation: activation, readBy: fc2.linear)
     return try tape.linear(hidden, fc2.linear, residual: y)
   }
 }

@@ -13,7 +13,9 @@ struct FrozenStem {
   private let norm: FrozenNorm?
   private let layout: TokenLayout
 
-  init(_ shape: BackboneShape, resampling: PositionResampling, _ reader: inout WeightReader, on context: Context) throws {
+  init(
+    _ shape: BackboneShape, resampling: PositionResampling, _ reader: inout WeightReader, on context: Context
+  ) throws {
     let (stem, layout) = (shape.stem, shape.start)
     self.layout = layout
     patches = try reader.layer(stem.embedding)
@@ -41,7 +43,8 @@ struct FrozenStem {
   func callAsFunction(_ input: Tensor, classToken: Tensor?, _ pass: Pass) throws -> Tokens {
     let tape = pass.tape
     let batch = input.rows / layout.grid.count
-    var tokens = try tape.reshape(pass.apply(patches, to: input), to: [batch, layout.grid.count, layout.width])
+    var tokens = try tape.reshape(
+      pass.apply(patches, to: input), to: [batch, layout.grid.count, layout.width])
     if let classToken {
       if let others { tokens = try tape.prependTokens(tokens, prefix: others, position: nil) }
       tokens = try tape.prependTokens(tokens, prefix: classToken, position: position)

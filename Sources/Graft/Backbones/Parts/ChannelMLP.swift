@@ -20,7 +20,8 @@ struct ChannelMLP: PartBody {
         // What stands on the last layer reads its input, too.
         let isShared = part.innerNorm != nil || pass.sites.isTaken(.on(part.last.id))
         return try pass.normalized(
-          pass.apply(part.first, to: read, activation, readBy: isShared ? nil : part.last.linear), part.innerNorm)
+          pass.apply(part.first, to: read, activation, readBy: isShared ? nil : part.last.linear),
+          part.innerNorm)
       }, keeping: \.self)
   }
 }

@@ -16,7 +16,8 @@ struct FullAttention: PartBody {
     queryKeyNorm = try attention.queryKeyNorm.map { norm in
       let values = try norm.tensors.map { try reader.values($0) }
       return try HeadNormWeights(
-        queries: (values[0], values[1]), keys: (values[2], values[3]), epsilon: norm.epsilon, on: shared.context)
+        queries: (values[0], values[1]), keys: (values[2], values[3]), epsilon: norm.epsilon,
+        on: shared.context)
     }
   }
 
@@ -33,7 +34,8 @@ struct FullAttention: PartBody {
     if case .first(let count) = kept { queries = count }
     return try pass.normalized(
       tape.attention(
-        qkv, heads: heads, queries: queries, bias: relative?.bias(of: layout), variant: part.first.linear.attention),
+        qkv, heads: heads, queries: queries, bias: relative?.bias(of: layout),
+        variant: part.first.linear.attention),
       part.innerNorm)
   }
 }

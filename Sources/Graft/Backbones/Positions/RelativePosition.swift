@@ -11,7 +11,9 @@ final class RelativePosition {
   private let context: Context
   private var made: [TokenLayout: Tensor] = [:]
 
-  init(_ shape: Attention.RelativePositions, heads: Int, _ reader: inout WeightReader, on context: Context) throws {
+  init(_ shape: Attention.RelativePositions, heads: Int, _ reader: inout WeightReader, on context: Context)
+    throws
+  {
     self.shape = shape
     self.heads = heads
     self.context = context

@@ -28,6 +28,8 @@ struct TensorIndex {
   /// The index of a file in timm's names; a classification head of the pre-training is no part of the backbone, nor is what
   /// DINOv2 put in place of patches that it hid.
   init(timm file: some TensorFile) {
-    shapes = file.tensors.mapValues(\.shape).filter { !["head.weight", "head.bias", "mask_token"].contains($0.key) }
+    shapes = file.tensors.mapValues(\.shape).filter {
+      !["head.weight", "head.bias", "mask_token"].contains($0.key)
+    }
   }
 }
