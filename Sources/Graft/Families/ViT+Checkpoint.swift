@@ -66,7 +66,7 @@ extension ViT {
       }
       return
     }
-    let front = (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0)
+    let front = (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0) + registers
     func side(_ cells: Int) -> Int? {
       let side = Int(Double(max(0, cells)).squareRoot().rounded())
       return side > 0 && side * side == cells ? side : nil

@@ -14,7 +14,7 @@ public struct ViT: Architecture {
 
   /// Which tokens the stored table of positions covers.
   public enum Positions: String, Codable, Sendable, Hashable, CaseIterable {
-    /// The class and distillation tokens and the cells; registers have none.
+    /// All.
     case all
     /// The cells alone (DeiT III, DINOv2 with registers, SigLIP).
     case cells
@@ -122,7 +122,7 @@ public struct ViT: Architecture {
 
   private var position: Stem.Position? {
     guard positions != .none else { return nil }
-    let front = positions == .all ? (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0) : 0
+    let front = positions == .all ? prefix.reduce(0) { $0 + $1.shape[1] } : 0
     return Stem.Position(
       table: TensorSpec("pos_embed", [1, front + positionGrid * positionGrid, width]),
       grid: Grid(side: positionGrid), front: front)

@@ -10,7 +10,7 @@ public struct End: Sendable, Hashable {
     case mean = "avg"
     /// The mean of class and distillation token (DeiT).
     case frontMean = "distilled"
-    /// A learned query attends to all tokens (SigLIP).
+    /// A learned query attends to all cells (SigLIP).
     case attention = "map"
   }
 
@@ -48,7 +48,7 @@ public struct End: Sendable, Hashable {
   }
 }
 
-/// A learned query that attends to all tokens, with a network behind it:
+/// A learned query that attends to all cells, with a network behind it:
 ///
 ///     y = proj(attention(q(latent), kv(x)));   feature = y + fc2(f(fc1(LN(y))))
 ///
@@ -82,7 +82,7 @@ public struct AttentionPool: Sendable, Hashable {
       FrozenOperation("attn_pool.\(name)", in: .end, role, inputs: inputs, outputs: outputs, rows: rows)
     }
     query = layer("q", .qkv, width, width)
-    keysValues = layer("kv", .qkv, width, 2 * width, .tokens)
+    keysValues = layer("kv", .qkv, width, 2 * width, .cells)
     projection = layer("proj", .proj, width, width)
     norm = .norm("attn_pool.norm", in: .end, width: width, epsilon: epsilon, rows: .pooled(1))
     fc1 = layer("mlp.fc1", .fc1, width, hiddenWidth)
@@ -94,6 +94,6 @@ public struct AttentionPool: Sendable, Hashable {
 
   /// Multiply-accumulates of an image.
   func macs(of layout: TokenLayout) -> Int {
-    operations.reduce(0) { $0 + $1.macs(of: layout) } + 2 * layout.count * query.inputs
+    operations.reduce(0) { $0 + $1.macs(of: layout) } + 2 * layout.grid.count * query.inputs
   }
 }

@@ -16,6 +16,11 @@ public struct Normalization: Codable, Sendable, Hashable {
   public static let clip = Normalization(
     mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711])
 
+  /// Pixels from 0 to 1.
+  static let unit = Normalization(mean: [0, 0, 0], std: [1, 1, 1])
+  /// The statistics of the satellite pictures of DINOv3.
+  static let satellite = Normalization(mean: [0.43, 0.411, 0.296], std: [0.213, 0.156, 0.143])
+
   /// Creates a normalisation from three means and three standard deviations above zero.
   public init(mean: [Float], std: [Float]) {
     precondition(Self.isUsable(mean: mean, std: std), "three finite means and three deviations above zero")

@@ -1,7 +1,7 @@
 import GraftOps
 import GraftRuntime
 
-/// A learned query that attends to all tokens, on the device.
+/// A learned query that attends to all cells, on the device.
 ///
 /// The query is the same for all images, so its projection is a bias: one layer gives query, keys and values, with rows of
 /// zeros for the query, and attention asks for the first token's alone.
@@ -34,11 +34,11 @@ struct FrozenAttentionPool {
     fc2 = try reader.layer(pool.fc2)
   }
 
-  /// (B, D) of tokens (B, N, D).
-  func callAsFunction(_ tokens: Tensor, on tape: Tape) throws -> Tensor {
+  /// (B, D) of cells (B, N, D).
+  func callAsFunction(_ cells: Tensor, on tape: Tape) throws -> Tensor {
     let mixed = try tape.attention(
-      tape.linear(tokens, qkv), heads: heads, queries: 1, variant: qkv.attention)
-    let y = try tape.linear(tape.reshape(mixed, to: [tokens.shape[0], tokens.width]), projection.linear)
+      tape.linear(cells, qkv), heads: heads, queries: 1, variant: qkv.attention)
+    let y = try tape.linear(tape.reshape(mixed, to: [cells.shape[0], cells.width]), projection.linear)
     let hidden = try tape.linear(norm(y, on: tape), fc1.linear, activation: activation, readBy: fc2.linear)
     return try tape.linear(hidden, fc2.linear, residual: y)
   }

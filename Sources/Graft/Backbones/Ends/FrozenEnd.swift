@@ -24,7 +24,9 @@ struct FrozenEnd {
     case .mean: return try pooled(pass.normalized(tokens, norm), on: pass.tape)
     case .attention:
       guard let pool else { preconditionFailure("a pool is listed with its tensors") }
-      return try pool(pass.normalized(tokens, norm).values, on: pass.tape)
+      let cells = try pass.tape.splitFront(pass.normalized(tokens, norm).values, count: tokens.layout.front)
+        .rest
+      return try pool(cells, on: pass.tape)
     }
   }
 
