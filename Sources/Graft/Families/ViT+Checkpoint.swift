@@ -27,12 +27,12 @@ extension ViT {
     let first = "blocks.0"
     let hidden = max(1, index["\(first).mlp.fc2.weight"]?.last ?? 4 * width)
     let table = index["\(first).attn.relative_position_bias_table"]
-    let heads =
-      try options.heads ?? table?.last ?? index["\(first).attn.q_norm.weight"].flatMap { norm in
+    let told =
+      options.heads ?? table?.last ?? index["\(first).attn.q_norm.weight"].flatMap { norm in
         norm.first.flatMap { $0 > 0 ? width / $0 : nil }
-      } ?? Self.usualHeads(width: width)
+      }
     self.init(
-      imageSize: ImageSize(patchSize), patchSize: patchSize, width: width, depth: depth, heads: heads,
+      imageSize: ImageSize(patchSize), patchSize: patchSize, width: width, depth: depth, heads: told ?? 1,
       hiddenWidth: hidden, hasLayerScale: index["\(first).ls1.gamma"] != nil)
 
     hasClassToken = index["cls_token"] != nil
@@ -50,6 +50,7 @@ extension ViT {
     try readPositions(index, table, path)
     imageSize = ImageSize(positionGrid * patchSize)
     try readFacts(index, options)
+    if told == nil { heads = try usualHeads() }
 
     let expected = try shape().tensors.map { ($0.name, $0.shape) }
     try index.require(Dictionary(uniqueKeysWithValues: expected), path: path)
@@ -98,10 +99,15 @@ extension ViT {
     self = try replacing(by: options.without(\.imageSize))
   }
 
-  /// As many as timm's models of this width have.
-  static func usualHeads(width: Int) throws -> Int {
-    let known = BackboneCatalog.all.lazy.compactMap { $0.architecture as? ViT }.first { $0.width == width }
-    if let known { return known.heads }
+  /// As many as timm's model of these settings has, or else its first of this width, or else one for each 64 channels.
+  func usualHeads() throws -> Int {
+    let known = BackboneCatalog.all.lazy.compactMap { $0.architecture as? ViT }
+    func isAlike(_ other: ViT) -> Bool {
+      var same = self
+      same.heads = other.heads
+      return same.hasBlocks(of: other)
+    }
+    if let known = known.first(where: isAlike) ?? known.first(where: { $0.width == width }) { return known.heads }
     guard width % 64 == 0 else {
       throw GraftError.badSetting(
         name: "heads", value: "unknown",

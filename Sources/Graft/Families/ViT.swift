@@ -243,7 +243,7 @@ public struct ViT: Architecture {
   }
 
   /// Whether all is equal but sizes of patches and images, and what files do not tell.
-  private func hasBlocks(of other: ViT) -> Bool {
+  func hasBlocks(of other: ViT) -> Bool {
     var (one, two) = (self, other)
     one.imageSize = two.imageSize
     one.patchSize = two.patchSize

@@ -89,20 +89,29 @@ struct TimmArchitectures: Decodable {
     #expect(known.contains("mae") && error?.description.contains("augreg_in21k, ") == true)
   }
 
-  @Test func headsOfAWidthAreTimms() throws {
-    let byWidth = Dictionary(
-      grouping: BackboneCatalog.all.compactMap { $0.architecture as? ViT }, by: \.width)
-    for (width, alike) in byWidth { #expect(Set(alike.map(\.heads)).count == 1, "\(width)") }
-    for (width, heads) in [(1280, 16), (1408, 16), (1664, 16), (896, 14), (64, 1), (512, 8)] {
-      #expect(try ViT.usualHeads(width: width) == heads)
+  @Test func headsAreTimms() throws {
+    for entry in BackboneCatalog.all {
+      guard let vit = entry.architecture as? ViT else { continue }
+      #expect(try vit.usualHeads() == vit.heads, "\(entry.name)")
     }
-    #expect(throws: GraftError.self) { try ViT.usualHeads(width: 100) }
+    for (width, heads) in [(1280, 16), (1408, 16), (1664, 16), (896, 14), (128, 2), (512, 8)] {
+      let vit = ViT(imageSize: 16, patchSize: 8, width: width, depth: 1, heads: 1)
+      #expect(try vit.usualHeads() == heads)
+    }
+    #expect(throws: GraftError.self) {
+      try ViT(imageSize: 16, patchSize: 8, width: 100, depth: 1, heads: 1).usualHeads()
+    }
   }
 
+  /// A name is that of the first architecture with the same settings.
   @Test func namesOfShapes() throws {
-    for architecture in BackboneCatalog.all where !architecture.name.hasPrefix("deit") {
-      #expect(architecture.architecture.name == architecture.name)
+    for entry in BackboneCatalog.all {
+      let same = try BackboneCatalog.named(entry.architecture.name)
+      guard let one = entry.architecture as? ViT, let two = same as? ViT else { continue }
+      #expect(one.hasBlocks(of: two) && one.patchSize == two.patchSize, "\(entry.name)")
+      #expect(one.positionGrid == two.positionGrid, "\(entry.name)")
     }
+    #expect(try BackboneShape(named: "vit_small_patch16_dinov3").architecture.name == "vit_small_patch16_dinov3")
     var shape = try BackboneShape(named: "vit_base_patch16_224.mae").vit
     shape.positionGrid = 28
     #expect(shape.name == "vit_base_patch16_448")
