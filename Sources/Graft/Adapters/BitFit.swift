@@ -18,18 +18,19 @@ public struct BitFit: Adapter {
   /// Declares the biases.
   public func plan(for shape: BackboneShape) -> AdapterPlan {
     var plan = AdapterPlan()
-    for operation in shape.operations where operation.bias == .stored {
+    for operation in shape.operations {
+      guard let count = ChannelShift.count(operation) else { continue }
       let name = operation.biasName
-      plan.declare(name, [operation.outputs], .copied(from: name))
+      plan.declare(name, [count], .copied(from: name))
       plan.join(
         .on(operation.id), macs: { _, _ in 0 },
         folds: [
-          Fold(into: operation, changesBias: true) { layer, trained in
-            let bias = try trained(name)
+          Fold(into: operation, changesBias: true, keepsKeys: true) { layer, trained in
+            let bias = ChannelShift.full(try trained(name), of: operation)
             try layer.changeBias { $0 = bias }
           }
         ]
-      ) { BiasModule(bias: $0[name], frozen: try $0.frozen(name)) }
+      ) { BiasModule(bias: try ChannelShift($0[name], of: operation), frozen: try $0.frozen(name)) }
     }
     return plan
   }
@@ -37,11 +38,12 @@ public struct BitFit: Adapter {
 
 /// Another bias in place of the frozen one: `y + scale * (bias - frozen)`.
 private struct BiasModule: OperationModule {
-  let bias, frozen: Tensor
+  let bias: ChannelShift
+  let frozen: Tensor
 
   func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
     -> Tensor
   {
-    try tape.scaleShift(output, shift: bias, from: frozen, times: layerScale)
+    try tape.scaleShift(output, shift: bias(on: tape), from: frozen, times: layerScale)
   }
 }

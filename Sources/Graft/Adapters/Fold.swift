@@ -4,16 +4,28 @@ struct Fold: Sendable {
   let operation: FrozenOperation
   /// Whether the layer's bias changes, for which its file must have a place.
   let changesBias: Bool
+  /// Whether it changes no more of a bias than files store.
+  let keepsKeys: Bool
   /// Changes the layer, given the values of trained tensors by name.
   let apply: @Sendable (_ layer: inout DenseLayer, _ trained: (String) throws -> [Double]) throws -> Void
 
   init(
-    into operation: FrozenOperation, changesBias: Bool = false,
+    into operation: FrozenOperation, changesBias: Bool = false, keepsKeys: Bool = false,
     _ apply: @escaping @Sendable (inout DenseLayer, (String) throws -> [Double]) throws -> Void
   ) {
     self.operation = operation
     self.changesBias = changesBias
+    self.keepsKeys = keepsKeys
     self.apply = apply
+  }
+
+  /// Whether the file has a place for all that changes of the bias.
+  var hasPlaceForBias: Bool {
+    switch operation.bias {
+    case .stored: true
+    case .partial: keepsKeys
+    case .absent: false
+    }
   }
 }
 

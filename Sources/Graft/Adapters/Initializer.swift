@@ -12,7 +12,8 @@ public enum Initializer: Sendable, Hashable {
   case uniform(bound: Float)
   /// A convolution (channels, channels, side, side) that passes its input: 1 at the centre of a channel's own kernel.
   case identityConvolution(channels: Int, side: Int)
-  /// The values of a one-dimensional tensor of the backbone, by timm's name.
+  /// The values of a one-dimensional tensor of the backbone, by timm's name; of a bias that keys have no part in, those of
+  /// queries and values.
   case copied(from: String)
 
   /// Uniform with Glorot's bound `sqrt(6 / (fanIn + fanOut))`.
@@ -34,7 +35,8 @@ public enum Initializer: Sendable, Hashable {
     switch self {
     case .copied(let source):
       guard let backbone else { preconditionFailure("\(source) is copied from no backbone") }
-      return backbone.vector(source)
+      let values = backbone.vector(source)
+      return values.count == count ? values : Array(values.prefix(count / 2) + values.suffix(count / 2))
     case .identityConvolution(let channels, let side):
       let taps = side * side
       return (0..<count).map { index in

@@ -26,23 +26,31 @@ public struct SSF: Adapter {
     for operation in shape.operations {
       let (scale, shift, width) = ("\(operation).ssf_scale", "\(operation).ssf_shift", operation.outputs)
       plan.declare(scale, [width], .normal(mean: 1, deviation: 0.02))
-      plan.declare(shift, [width], .normal(mean: 0, deviation: 0.02))
+      // Without a bias in the file a shift could not be written back: there the scale alone is trained.
+      let shifts = ChannelShift.count(operation)
+      if let shifts { plan.declare(shift, [shifts], .normal(mean: 0, deviation: 0.02)) }
       plan.join(
         .on(operation.id), macs: { tokens, _ in operation.rows(of: tokens) * width },
         folds: [
           // W' = diag(gamma) W and b' = gamma * b + beta.
-          Fold(into: operation, changesBias: true) { layer, trained in
-            let (gamma, beta) = (try trained(scale), try trained(shift))
+          Fold(into: operation, changesBias: shifts != nil, keepsKeys: true) { layer, trained in
+            let gamma = try trained(scale)
             try layer.changeWeight { weight in
               let inputs = weight.count / width
               for index in weight.indices { weight[index] *= gamma[index / inputs] }
             }
+            guard shifts != nil else { return }
+            let beta = ChannelShift.full(try trained(shift), of: operation)
             try layer.changeBias { bias in
               for index in bias.indices { bias[index] = bias[index] * gamma[index] + beta[index] }
             }
           }
         ]
-      ) { SSFModule(scale: $0[scale], shift: $0[shift]) }
+      ) { tensors in
+        SSFModule(
+          scale: tensors[scale],
+          shift: try shifts.map { _ in try ChannelShift(tensors[shift], of: operation) })
+      }
     }
     return plan
   }
@@ -50,11 +58,12 @@ public struct SSF: Adapter {
 
 /// `y * gamma + beta` on an operation's output; under layer scale, on what that scales.
 private struct SSFModule: OperationModule {
-  let scale, shift: Tensor
+  let scale: Tensor
+  let shift: ChannelShift?
 
   func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
     -> Tensor
   {
-    try tape.scaleShift(output, scale: scale, shift: shift, times: layerScale)
+    try tape.scaleShift(output, scale: scale, shift: shift?(on: tape), times: shift == nil ? nil : layerScale)
   }
 }

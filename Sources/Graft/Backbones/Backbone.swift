@@ -110,6 +110,9 @@ public final class Backbone {
   /// The feature (B, featureWidth) of tokens that leave the last block: norm and pooling in the family's order.
   func feature(_ tokens: Tokens, _ pass: Pass) throws -> Tensor { try end(tokens, pass) }
 
+  /// Tokens that leave the last block, behind the last norm where that stands before the pooling.
+  func normalized(_ tokens: Tokens, _ pass: Pass) throws -> Tokens { try end.normalized(tokens, pass) }
+
   /// Values of a tensor with one dimension, or of the class token, by timm's name.
   func vector(_ name: String) -> [Float] {
     guard let values = vectors[name] else { preconditionFailure("\(name) is no vector of this backbone") }

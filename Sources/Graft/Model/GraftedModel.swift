@@ -34,7 +34,7 @@ public final class GraftedModel {
   private let sites: GraftedSites
   /// All heads in the order of depth.
   private let heads: [ClassificationHead]
-  private let classToken: Tensor?
+  let classToken: Tensor?
   /// What the last block's parts see.
   private let lastLayout: TokenLayout?
 
@@ -190,7 +190,7 @@ public final class GraftedModel {
     return given.count == early ? given : [Double](repeating: given[0], count: early)
   }
 
-  private func pass(
+  func pass(
     on tape: Tape, regularization: BranchRegularization = .none
   ) -> Pass { Pass(tape: tape, sites: sites, regularization: regularization) }
 

@@ -139,7 +139,7 @@ extension AdapterPlan {
     let isLinear =
       exits.isEmpty && !trainsClassToken && places.allSatisfy { $0.folds != nil && $0.change == .none }
     if !isLinear { return "it is not linear, changes the number of tokens or has several heads." }
-    let homeless = places.flatMap { $0.folds ?? [] }.first { $0.changesBias && $0.operation.bias != .stored }
+    let homeless = places.flatMap { $0.folds ?? [] }.first { $0.changesBias && !$0.hasPlaceForBias }
     return homeless.map { "it changes the bias of \($0.operation), for which the file has no place." }
   }
 }

@@ -30,6 +30,11 @@ struct FrozenEnd {
     }
   }
 
+  /// Tokens behind the norm where that stands before the pooling, else as they are.
+  func normalized(_ tokens: Tokens, _ pass: Pass) throws -> Tokens {
+    try shape.poolsFirst ? tokens : pass.normalized(tokens, norm)
+  }
+
   /// Tokens pooled without anything learned, (B, D): the mean of the cells where a learned query would attend.
   func pooled(_ tokens: Tokens, on tape: Tape) throws -> Tensor {
     switch shape.pooling {
