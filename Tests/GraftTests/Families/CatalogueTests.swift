@@ -10,9 +10,9 @@ import Testing
 /// backbones; with GRAFT_GRID=1 all run on all.
 @Suite(.serialized) struct CatalogueTests {
   struct Cell: Sendable, CustomTestStringConvertible {
-    let adapter: String
+    let method: String
     let backbone: TinyBackbone
-    var testDescription: String { "\(adapter) on \(backbone.name)" }
+    var testDescription: String { "\(method) on \(backbone.name)" }
 
     /// Adapters that fit blocks of 16 channels and a grid of 4 cells.
     func adapter() throws -> any Adapter {
@@ -21,7 +21,7 @@ import Testing
         "dyn": ["exits": "[1]"], "vpt-shallow": ["prompts": "3"], "vpt-deep": ["prompts": "3"],
         "fact-tt": ["rank": "4"], "fact-tk": ["rank": "4"],
       ]
-      return try Fixtures.adapter(adapter, settings[adapter] ?? [:])
+      return try Fixtures.adapter(method, settings[method] ?? [:])
     }
 
     func model() throws -> GraftedModel {
@@ -31,7 +31,7 @@ import Testing
     /// Why the adapter does not fit; `nil` where it does.
     var refusal: String? {
       // A gated MLP of EVA-02 has 42 hidden channels, which are no multiple of 16; DINOv2's and DINOv3's have 40.
-      adapter.hasPrefix("fact")
+      method.hasPrefix("fact")
         && (backbone.name.contains("gated") || backbone.name.contains("giant")
           || backbone.name.hasPrefix("eva02"))
         ? "does not divide" : nil
@@ -45,7 +45,7 @@ import Testing
       TinyBackbone.all.filter {
         all || everywhere.contains(adapter) || ["plain", "registers"].contains($0.name)
       }
-      .map { Cell(adapter: adapter, backbone: $0) }
+      .map { Cell(method: adapter, backbone: $0) }
     }
   }()
 
@@ -80,7 +80,7 @@ import Testing
       let gradient = try parameter.gradient.floats()
       #expect(gradient.allSatisfy(\.isFinite) && gradient.contains { $0 != 0 }, "\(parameter.name)")
     }
-    guard cell.adapter != "linear" else { return }
+    guard cell.method != "linear" else { return }
     try model["head.weight"].value.assign(head)
     #expect(try relativeError(model.logits(images).flatMap { $0 }, before) > 1e-3)
   }
