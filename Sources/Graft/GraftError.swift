@@ -4,7 +4,7 @@ public import SystemPackage
 /// What can go wrong with models, adapters and training; each says what was asked and what to try.
 public enum GraftError: Error, Equatable, Sendable {
   /// The image does not divide into whole patches.
-  case imageSizeNotDivisible(imageSize: Int, patchSize: Int)
+  case imageSizeNotDivisible(imageSize: ImageSize, patchSize: Int)
   /// No such architecture; `nearest` is the most similar name, `meaning` what timm's model of that name is.
   case unknownArchitecture(String, nearest: String?, meaning: String?)
   /// timm has no weights with this tag for an architecture.
@@ -41,11 +41,17 @@ extension GraftError: CustomStringConvertible {
   /// What happened and what to try.
   public var description: String {
     switch self {
-    case .imageSizeNotDivisible(let size, let patch):
-      let below = size / patch * patch
-      let fitting = below > 0 ? "\(below) or \(below + patch)" : "\(patch)"
+    case .imageSizeNotDivisible(let imageSize, let patch):
+      func size(near side: Int, up: Bool) -> Int {
+        side % patch == 0 ? side : (side / patch + (up ? 1 : 0)) * patch
+      }
+      func fitting(up: Bool) -> ImageSize {
+        ImageSize(height: size(near: imageSize.height, up: up), width: size(near: imageSize.width, up: up))
+      }
+      let (below, above) = (fitting(up: false), fitting(up: true))
+      let fitting = below.count > 0 ? "\(below) or \(above)" : "\(above)"
       return """
-        An image of \(size) pixels does not divide into patches of \(patch). Use --image-size \(fitting).
+        An image of \(imageSize) pixels does not divide into patches of \(patch). Use --image-size \(fitting).
         """
     case .unknownArchitecture(let name, let nearest, let meaning):
       let reason = meaning.map { " By its name \($0), which Graft does not compute." } ?? ""

@@ -38,14 +38,14 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
     public var width: Int
     /// Number of blocks.
     public var depth: Int
-    /// Side of the images that the adapter was trained on, in pixels.
-    public var imageSize: Int
+    /// Size of the images that the adapter was trained on, in pixels.
+    public var imageSize: ImageSize
     /// Side of a patch, in pixels.
     public var patchSize: Int
 
     /// Creates a backbone's identity.
     public init(
-      architecture: String, contentHash: String, width: Int, depth: Int, imageSize: Int, patchSize: Int
+      architecture: String, contentHash: String, width: Int, depth: Int, imageSize: ImageSize, patchSize: Int
     ) {
       self.architecture = architecture
       self.contentHash = contentHash
@@ -97,7 +97,8 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
     if Set(classes).count != classes.count { return "a class is named twice" }
     let sizes = [
       ("width", backbone.width, 1 << 16), ("depth", backbone.depth, 1 << 12),
-      ("image_size", backbone.imageSize, 1 << 16), ("patch_size", backbone.patchSize, backbone.imageSize),
+      ("image_size", backbone.imageSize.height, 1 << 16), ("image_size", backbone.imageSize.width, 1 << 16),
+      ("patch_size", backbone.patchSize, min(backbone.imageSize.height, backbone.imageSize.width)),
     ]
     for (name, value, limit) in sizes where !(1...max(1, limit)).contains(value) {
       return "backbone.\(name) is \(value), which is not in 1...\(limit)"

@@ -7,8 +7,8 @@ public protocol Architecture: Codable, Sendable, Hashable {
   static var family: String { get }
   /// timm's name where it has one for these settings, otherwise one in its style.
   var name: String { get }
-  /// Side of the square input images, in pixels.
-  var imageSize: Int { get }
+  /// Height and width of the input images, in pixels.
+  var imageSize: ImageSize { get }
   /// The list of operations.
   ///
   /// - Throws: ``GraftError`` for settings that contradict each other.
@@ -16,7 +16,7 @@ public protocol Architecture: Codable, Sendable, Hashable {
   /// The same weights for images of another size.
   ///
   /// - Throws: ``GraftError`` for a size that does not fit.
-  func resized(to imageSize: Int) throws -> Self
+  func resized(to imageSize: ImageSize) throws -> Self
   /// The same with what someone says about a file that cannot tell it itself.
   ///
   /// - Throws: ``GraftError`` for what does not fit.

@@ -94,7 +94,7 @@ public struct NamedArchitecture: Sendable {
 
   /// A row of the list; tags are separated by spaces, by what their pixels are scaled by.
   private init(
-    _ name: String, _ patch: Int, _ imageSize: Int, _ blocks: Blocks, _ normalization: Normalization = .half,
+    _ name: String, _ patch: Int, _ imageSize: ImageSize, _ blocks: Blocks, _ normalization: Normalization = .half,
     half: String = "", imageNet: String = "", clip: String = ""
   ) {
     self.name = name
@@ -202,7 +202,7 @@ extension BackboneShape {
   /// The shape behind a timm name; see ``BackboneCatalog/named(_:)``.
   ///
   /// - Throws: ``GraftError`` for a name that is not known, or a size that does not fit.
-  public init(named name: String, imageSize: Int? = nil) throws {
+  public init(named name: String, imageSize: ImageSize? = nil) throws {
     let architecture = try BackboneCatalog.named(name)
     self = try (imageSize.map { try architecture.resized(to: $0) } ?? architecture).shape()
   }

@@ -1,7 +1,7 @@
 /// What a checkpoint's tensors cannot tell.
 public struct BackboneOptions: Sendable, Hashable {
-  /// Side of the images to prepare for; by default the size of the stored position embedding.
-  public var imageSize: Int?
+  /// Size of the images to prepare for; by default the size of the stored position embedding.
+  public var imageSize: ImageSize?
   /// Attention heads; by default those of timm's models of this width, or else 64 channels each.
   public var heads: Int?
   /// Added to the variance in layer normalisation; by default 1e-6, as in timm.
@@ -15,7 +15,7 @@ public struct BackboneOptions: Sendable, Hashable {
 
   /// Creates options; the defaults are timm's.
   public init(
-    imageSize: Int? = nil, heads: Int? = nil, epsilon: Float? = nil, normalization: Normalization? = nil,
+    imageSize: ImageSize? = nil, heads: Int? = nil, epsilon: Float? = nil, normalization: Normalization? = nil,
     positionResampling: PositionResampling = .bicubicAntialias
   ) {
     self.imageSize = imageSize

@@ -120,7 +120,7 @@ extension GraftedModel {
   public func relativeDifference(from other: GraftedModel) throws -> Double {
     var generator = SplitMix64(seed: 1)
     let size = backbone.shape.imageSize
-    let noise = (0..<size * size * 3).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    let noise = (0..<size.count * 3).map { _ in UInt8.random(in: 0...255, using: &generator) }
     let image = ImageBatch(count: 1, imageSize: size, pixels: noise)
     let (a, b) = (try logits(image)[0], try other.logits(image)[0])
     let most = a.reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }

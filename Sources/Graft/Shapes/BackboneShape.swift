@@ -2,8 +2,8 @@
 public struct BackboneShape: Sendable {
   /// The settings that it was made from.
   public let architecture: any Architecture
-  /// Side of the square input images, in pixels.
-  public let imageSize: Int
+  /// Height and width of the input images, in pixels.
+  public let imageSize: ImageSize
   /// What pixels are scaled by.
   public let normalization: Normalization
   /// What makes tokens of an image.
@@ -22,7 +22,7 @@ public struct BackboneShape: Sendable {
   /// The layout that the first block receives.
   public var start: TokenLayout {
     TokenLayout(
-      width: stem.embedding.outputs, grid: Grid(side: imageSize / stem.patchSize),
+      width: stem.embedding.outputs, grid: Grid(rows: imageSize.height / stem.patchSize, columns: imageSize.width / stem.patchSize),
       prefix: stem.prefix.reduce(0) { $0 + $1.shape[1] })
   }
 

@@ -4,9 +4,9 @@
 public struct ImageBatch: Sendable {
   /// Number of images.
   public let count: Int
-  /// Side of the square images, in pixels.
-  public let imageSize: Int
-  /// `count * imageSize * imageSize * 3` bytes.
+  /// Height and width of the images, in pixels.
+  public let imageSize: ImageSize
+  /// `count * height * width * 3` bytes.
   public let pixels: [UInt8]
   /// One class index an image; empty where nothing is known.
   public let labels: [Int32]
@@ -18,9 +18,9 @@ public struct ImageBatch: Sendable {
 
   /// Creates a batch from pixels that are already cropped to `imageSize`.
   public init(
-    count: Int, imageSize: Int, pixels: [UInt8], labels: [Int32] = [], identifiers: [Int] = []
+    count: Int, imageSize: ImageSize, pixels: [UInt8], labels: [Int32] = [], identifiers: [Int] = []
   ) {
-    precondition(pixels.count == count * imageSize * imageSize * 3, "pixels do not fill the batch")
+    precondition(pixels.count == count * imageSize.count * 3, "pixels do not fill the batch")
     precondition(labels.isEmpty || labels.count == count, "one label an image")
     precondition(identifiers.isEmpty || identifiers.count == count, "one identifier an image")
     self.count = count
@@ -49,11 +49,11 @@ public protocol BatchSource: Sendable {
   ///   - epoch: Number of the pass from 0; order and augmentation depend on it and on `seed` alone, so that a
   ///     resumed run sees the same batches.
   ///   - batchSize: Images a batch.
-  ///   - imageSize: Side of the images, in pixels.
+  ///   - imageSize: Height and width of the images, in pixels.
   ///   - seed: The run's seed.
   ///   - training: Shuffles, augments and drops the last incomplete batch.
   func batches(
-    epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+    epoch: Int, batchSize: Int, imageSize: ImageSize, seed: UInt64, training: Bool
   ) -> AsyncThrowingStream<ImageBatch, any Error>
 }
 

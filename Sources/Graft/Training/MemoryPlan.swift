@@ -154,9 +154,9 @@ package struct Rehearsal {
   }
 
   private func blank(_ count: Int) -> ImageBatch {
-    let side = model.backbone.shape.imageSize
+    let size = model.backbone.shape.imageSize
     return ImageBatch(
-      count: count, imageSize: side, pixels: [UInt8](repeating: 0, count: count * side * side * 3),
+      count: count, imageSize: size, pixels: [UInt8](repeating: 0, count: count * size.count * 3),
       labels: [Int32](repeating: 0, count: count))
   }
 }

@@ -67,7 +67,7 @@ extension GraftedModel {
     func peakBytes(of count: Int) -> Int? {
       memory.resetPeak()
       let batch = ImageBatch(
-        count: count, imageSize: size, pixels: [UInt8](repeating: 0, count: count * size * size * 3),
+        count: count, imageSize: size, pixels: [UInt8](repeating: 0, count: count * size.count * 3),
         labels: [Int32](repeating: 0, count: count))
       return (try? step(batch)) == nil ? nil : memory.peakBytes
     }
