@@ -23,7 +23,7 @@ enum Fixtures {
   /// The small timm ViT: width 64, 6 blocks, 4 heads, patch 8, 48 pixels.
   static let smallPath = folder / "vit/vit_w64_d6.safetensors"
 
-  static func smallViT(imageSize: Int? = nil, resampling: PositionResampling = .bicubicAntialias) throws
+  static func smallViT(imageSize: ImageSize? = nil, resampling: PositionResampling = .bicubicAntialias) throws
     -> Backbone
   {
     try Backbone(
@@ -35,7 +35,7 @@ enum Fixtures {
   static let dinov2Path = checkout / ".cache/graft/dinov2_small.safetensors"
   static var hasDINOv2: Bool { dinov2Path.exists }
 
-  static func dinov2(imageSize: Int) throws -> Backbone {
+  static func dinov2(imageSize: ImageSize) throws -> Backbone {
     try Backbone(path: dinov2Path, options: .init(imageSize: imageSize), on: context.get())
   }
 

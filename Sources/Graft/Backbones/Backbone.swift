@@ -141,13 +141,14 @@ public final class Backbone {
         name: "image size", value: "\(images.imageSize)",
         reason: "the backbone was prepared for \(shape.imageSize) pixels.")
     }
+    let size = images.imageSize
     let bytes = try Tensor(
-      bytes: images.pixels, shape: [images.count, images.imageSize, images.imageSize, 3], on: context)
+      bytes: images.pixels, shape: [images.count, size.height, size.width, 3], on: context)
     return try Patches.extract(
       bytes: bytes, patch: shape.stem.patchSize, mean: shape.normalization.mean, std: shape.normalization.std)
   }
 
-  /// The same from pixels that are normalised already, (B, 3, S, S).
+  /// The same from pixels that are normalised already, (B, 3, H, W).
   package func input(normalized images: Tensor) throws -> Tensor {
     try Patches.extract(normalized: images, patch: shape.stem.patchSize)
   }

@@ -94,7 +94,8 @@ public struct NamedArchitecture: Sendable {
 
   /// A row of the list; tags are separated by spaces, by what their pixels are scaled by.
   private init(
-    _ name: String, _ patch: Int, _ imageSize: ImageSize, _ blocks: Blocks, _ normalization: Normalization = .half,
+    _ name: String, _ patch: Int, _ imageSize: ImageSize, _ blocks: Blocks,
+    _ normalization: Normalization = .half,
     half: String = "", imageNet: String = "", clip: String = ""
   ) {
     self.name = name

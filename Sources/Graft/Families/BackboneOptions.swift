@@ -15,7 +15,8 @@ public struct BackboneOptions: Sendable, Hashable {
 
   /// Creates options; the defaults are timm's.
   public init(
-    imageSize: ImageSize? = nil, heads: Int? = nil, epsilon: Float? = nil, normalization: Normalization? = nil,
+    imageSize: ImageSize? = nil, heads: Int? = nil, epsilon: Float? = nil,
+    normalization: Normalization? = nil,
     positionResampling: PositionResampling = .bicubicAntialias
   ) {
     self.imageSize = imageSize

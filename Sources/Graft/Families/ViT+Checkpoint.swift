@@ -31,7 +31,7 @@ extension ViT {
     let hidden = max(1, tensors["blocks.0.mlp.fc1.weight"]?.shape.first ?? 4 * width)
     let heads = try options.heads ?? Self.usualHeads(width: width)
     self.init(
-      imageSize: grid * patch[2], patchSize: patch[2], width: width, depth: depth, heads: heads,
+      imageSize: ImageSize(grid * patch[2]), patchSize: patch[2], width: width, depth: depth, heads: heads,
       hiddenWidth: hidden, hasLayerScale: hasLayerScale, epsilon: options.epsilon ?? 1e-6,
       normalization: options.normalization ?? (hasLayerScale ? .imageNet : .half))
     // A classification head of the pre-training is not part of the backbone, nor is what DINOv2 put in place of patches

@@ -9,8 +9,8 @@ public struct ViT: Architecture {
   /// `vit`.
   public static var family: String { "vit" }
 
-  /// Side of the square input images, in pixels.
-  public var imageSize: Int
+  /// Height and width of the input images, in pixels.
+  public var imageSize: ImageSize
   /// Side of a square patch, in pixels.
   public var patchSize: Int
   /// Channels of a token, D.
@@ -30,9 +30,9 @@ public struct ViT: Architecture {
   /// Grid side of the stored position embedding.
   public var positionGrid: Int
 
-  /// Creates settings; the position grid follows from image and patch size.
+  /// Creates settings; the position grid follows from the patch and the image's longer side.
   public init(
-    imageSize: Int, patchSize: Int, width: Int, depth: Int, heads: Int, hiddenWidth: Int? = nil,
+    imageSize: ImageSize, patchSize: Int, width: Int, depth: Int, heads: Int, hiddenWidth: Int? = nil,
     hasLayerScale: Bool = false, epsilon: Float = 1e-6, normalization: Normalization = .half
   ) {
     self.imageSize = imageSize
@@ -44,7 +44,7 @@ public struct ViT: Architecture {
     self.hasLayerScale = hasLayerScale
     self.epsilon = epsilon
     self.normalization = normalization
-    positionGrid = imageSize / patchSize
+    positionGrid = max(imageSize.height, imageSize.width) / patchSize
   }
 
   /// Lists the operations.
@@ -103,7 +103,7 @@ public struct ViT: Architecture {
   /// The same settings for images of another size.
   ///
   /// - Throws: ``GraftError/imageSizeNotDivisible(imageSize:patchSize:)``.
-  public func resized(to imageSize: Int) throws -> ViT {
+  public func resized(to imageSize: ImageSize) throws -> ViT {
     try Self.check(imageSize: imageSize, patchSize: patchSize)
     var copy = self
     copy.imageSize = imageSize
@@ -154,12 +154,12 @@ public struct ViT: Architecture {
   /// Largest side of an image, in pixels: far beyond use, and no product of sizes overflows.
   private static let largestImage = 1 << 14
 
-  private static func check(imageSize: Int, patchSize: Int) throws {
-    guard imageSize <= largestImage else {
+  private static func check(imageSize: ImageSize, patchSize: Int) throws {
+    guard max(imageSize.height, imageSize.width) <= largestImage else {
       throw GraftError.badSetting(
         name: "image size", value: "\(imageSize)", reason: "the largest is \(largestImage) pixels.")
     }
-    guard imageSize > 0, imageSize % patchSize == 0 else {
+    guard [imageSize.height, imageSize.width].allSatisfy({ $0 > 0 && $0 % patchSize == 0 }) else {
       throw GraftError.imageSizeNotDivisible(imageSize: imageSize, patchSize: patchSize)
     }
   }

@@ -22,7 +22,8 @@ public struct BackboneShape: Sendable {
   /// The layout that the first block receives.
   public var start: TokenLayout {
     TokenLayout(
-      width: stem.embedding.outputs, grid: Grid(rows: imageSize.height / stem.patchSize, columns: imageSize.width / stem.patchSize),
+      width: stem.embedding.outputs,
+      grid: Grid(rows: imageSize.height / stem.patchSize, columns: imageSize.width / stem.patchSize),
       prefix: stem.prefix.reduce(0) { $0 + $1.shape[1] })
   }
 
