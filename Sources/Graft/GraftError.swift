@@ -42,14 +42,9 @@ extension GraftError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .imageSizeNotDivisible(let imageSize, let patch):
-      func size(near side: Int, up: Bool) -> Int {
-        side % patch == 0 ? side : (side / patch + (up ? 1 : 0)) * patch
-      }
-      func fitting(up: Bool) -> ImageSize {
-        ImageSize(height: size(near: imageSize.height, up: up), width: size(near: imageSize.width, up: up))
-      }
-      let (below, above) = (fitting(up: false), fitting(up: true))
-      let fitting = below.count > 0 ? "\(below) or \(above)" : "\(above)"
+      let below = imageSize.map { max(0, $0 / patch * patch) }
+      let above = imageSize.map { max(patch, ($0 / patch + ($0 % patch == 0 ? 0 : 1)) * patch) }
+      let fitting = min(below.height, below.width) > 0 ? "\(below) or \(above)" : "\(above)"
       return """
         An image of \(imageSize) pixels does not divide into patches of \(patch). Use --image-size \(fitting).
         """

@@ -34,8 +34,8 @@ struct BenchCommand: AsyncParsableCommand {
   var adapter = "linear,ila,alore"
   @Option(help: "Images a batch, for --backbone.")
   var batchSize = 8
-  @Option(help: "Side of the images in pixels, for --backbone.")
-  var imageSize: Int?
+  @Option(help: "\(ImageSize.help), for --backbone.")
+  var imageSize: ImageSize?
   @OptionGroup var facts: FactArguments
   @Flag(help: "Print the device time of each kernel of a training step, for --backbone.")
   var profile = false
@@ -187,10 +187,10 @@ struct BenchCommand: AsyncParsableCommand {
       backbone.extension == "safetensors" || backbone.exists
       ? try Backbone(path: backbone, options: facts.options(imageSize: shape.imageSize), on: context)
       : try Backbone(randomly: shape.architecture, on: context)
-    let side = shape.imageSize
+    let size = shape.imageSize
     let batch = ImageBatch(
-      count: batchSize, imageSize: side,
-      pixels: (0..<batchSize * side * side * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) },
+      count: batchSize, imageSize: size,
+      pixels: (0..<batchSize * size.count * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) },
       labels: (0..<Int32(batchSize)).map { $0 % 10 })
     for name in adapter.split(separator: ",").map(String.init) where Reporter.isHeard {
       let adapter = try AdapterCatalog.named(name)
@@ -216,7 +216,7 @@ struct BenchCommand: AsyncParsableCommand {
     let speed = Double(batchSize) / timing.median
     let gigaflops = gmac.map { 2 * $0 * speed }
     var fields: [String: JSONValue] = [
-      "backbone": backbone.map { JSONValue($0) } ?? "", "image_size": .integer(shape.imageSize),
+      "backbone": backbone.map { JSONValue($0) } ?? "", "image_size": JSONValue(shape.imageSize),
       "adapter": .string(name), "pass": .string(pass), "batch_size": .integer(batchSize),
       "precision": .string(precision.precision.value.rawValue),
       "images_per_second": .number(speed), "median_seconds": .number(timing.median),

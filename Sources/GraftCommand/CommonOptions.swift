@@ -75,7 +75,7 @@ struct FactArguments: ParsableArguments {
   }
 
   /// What was said, and what was not.
-  func options(imageSize: Int? = nil) -> BackboneOptions {
+  func options(imageSize: ImageSize? = nil) -> BackboneOptions {
     BackboneOptions(
       imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value)
   }
@@ -86,8 +86,8 @@ struct BackboneArguments: ParsableArguments {
   @Option(help: "A safetensors file with timm's names.")
   var backbone: FilePath
 
-  @Option(help: "Side of the images in pixels; a multiple of the patch.")
-  var imageSize: Int?
+  @Option(help: "\(ImageSize.help); multiples of the patch.")
+  var imageSize: ImageSize?
 
   @OptionGroup var facts: FactArguments
 
@@ -178,7 +178,7 @@ extension Reporter {
 }
 
 /// How images are prepared under a recipe.
-func imageTransform(_ augmentation: TrainingRecipe.Augmentation, imageSize: Int) -> ImageTransform {
+func imageTransform(_ augmentation: TrainingRecipe.Augmentation, imageSize: ImageSize) -> ImageTransform {
   switch augmentation {
   case .none: .squash(imageSize: imageSize)
   case .ila: .ila(imageSize: imageSize)

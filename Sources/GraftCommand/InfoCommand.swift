@@ -35,8 +35,8 @@ struct InfoCommand: AsyncParsableCommand {
 
   @Option(help: "A safetensors file with timm's names, or a timm architecture name.")
   var backbone: FilePath?
-  @Option(help: "Side of the images in pixels.")
-  var imageSize: Int?
+  @Option(help: "\(ImageSize.help).")
+  var imageSize: ImageSize?
   @OptionGroup var facts: FactArguments
   @Option(help: "Number of classes; 0 leaves the head out.")
   var classes = 0
@@ -108,7 +108,7 @@ struct InfoCommand: AsyncParsableCommand {
       fields["assumed"] = assumptions.json
       fields["architecture"] = .string(architecture.name)
       fields["adapter"] = .string(adapter.name)
-      fields["image_size"] = .integer(shape.imageSize)
+      fields["image_size"] = JSONValue(shape.imageSize)
       fields["weight_bytes"] = .integer(weights)
       if let batchSize { try plan(shape, adapter, batchSize, &fields, reporter) }
       reporter.emit("done", fields)
@@ -153,7 +153,7 @@ struct InfoCommand: AsyncParsableCommand {
       reporter.emit(
         "architecture",
         [
-          "architecture": .string(entry.name), "image_size": .integer(shape.imageSize),
+          "architecture": .string(entry.name), "image_size": JSONValue(shape.imageSize),
           "patch_size": .integer(shape.stem.patchSize), "width": .integer(shape.featureWidth),
           "depth": .integer(shape.depth), "heads": entry.architecture.value(of: .heads),
           "backbone_parameters": .integer(shape.parameterCount),
@@ -221,7 +221,7 @@ extension PublishedFigure {
 extension FactArguments {
   /// The shape behind a file or an architecture's name, and what of it is assumed; a name tells everything.
   func shape(
-    of backbone: FilePath, imageSize: Int?
+    of backbone: FilePath, imageSize: ImageSize?
   ) throws -> (shape: BackboneShape, assumed: Set<BackboneFact>) {
     if backbone.extension == "safetensors" || backbone.isTaken {
       let options = options(imageSize: imageSize)

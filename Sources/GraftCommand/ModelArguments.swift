@@ -61,7 +61,7 @@ struct ModelArguments: ParsableArguments {
     return .init(transform: Self.transform(manifest.transform, imageSize: imageSize), imageSize: imageSize)
   }
 
-  private static func transform(_ json: JSONValue, imageSize: Int) -> ImageTransform {
+  private static func transform(_ json: JSONValue, imageSize: ImageSize) -> ImageTransform {
     (try? json.decoded(as: ImageTransform.self)) ?? .squash(imageSize: imageSize)
   }
 

@@ -8,7 +8,7 @@ struct PicturePlan {
   private let resizesAtRandom: Bool
   private let limit: Int?
 
-  init(_ training: ImageFolder, _ validation: ImageFolder, imageSize: Int, kept: KeptPictures?) {
+  init(_ training: ImageFolder, _ validation: ImageFolder, imageSize: ImageSize, kept: KeptPictures?) {
     self.training = training.keptBytes(imageSize: imageSize, training: true)
     self.validation = validation.keptBytes(imageSize: imageSize, training: false)
     resizesAtRandom = training.transform.resizesAtRandom(training: true)

@@ -126,7 +126,7 @@ struct TrainCommand: AsyncParsableCommand {
         "train_images_per_second": .number(result.trainingImagesPerSecond),
         "inference_images_per_second": .number(result.validation?.imagesPerSecond ?? 0),
         "peak_device_bytes": .integer(result.peakDeviceBytes), "steps": .integer(result.steps),
-        "image_size": .integer(shape.imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
+        "image_size": JSONValue(shape.imageSize), "seed": .integer(Int(truncatingIfNeeded: seed)),
         "assumed": assumptions.json, "out": JSONValue(out),
       ])
   }

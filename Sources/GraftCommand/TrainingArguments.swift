@@ -77,7 +77,7 @@ struct DataArguments: ParsableArguments {
 
   /// The images to learn from and to judge by, prepared as a recipe wants it.
   func folders(
-    _ recipe: TrainingRecipe, imageSize: Int, keeping kept: KeptPictures?, _ reporter: Reporter
+    _ recipe: TrainingRecipe, imageSize: ImageSize, keeping kept: KeptPictures?, _ reporter: Reporter
   ) throws -> Folders {
     let transform = imageTransform(recipe.augmentation, imageSize: imageSize)
     func images(_ part: String) throws -> ImageFolder {
@@ -134,8 +134,7 @@ extension BackboneArguments {
     if options.imageSize == nil {
       let patch = stored.stem.patchSize
       // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
-      options.imageSize = min(
-        stored.imageSize, max(patch, 224 / patch * patch))
+      options.imageSize = stored.imageSize.map { min($0, max(patch, 224 / patch * patch)) }
     }
     if options.normalization == nil { options.normalization = recipe.normalization }
     if recipe.name == "ila" {

@@ -29,8 +29,8 @@ struct TuneCommand: AsyncParsableCommand {
 
   @Option(help: "A safetensors file, or a timm architecture name.")
   var backbone: FilePath = "vit_base_patch16_224"
-  @Option(help: "Side of the images in pixels.")
-  var imageSize: Int?
+  @Option(help: "\(ImageSize.help).")
+  var imageSize: ImageSize?
   @OptionGroup var facts: FactArguments
   @Option(help: "Images a batch.")
   var batchSize = 8
@@ -68,7 +68,7 @@ struct TuneCommand: AsyncParsableCommand {
         "start",
         [
           "device": .string(context.traits.identity), "backbone": JSONValue(backbone),
-          "image_size": .integer(shape.imageSize), "batch_size": .integer(batchSize),
+          "image_size": JSONValue(shape.imageSize), "batch_size": .integer(batchSize),
           "time_limit": .number(timeLimit),
         ])
       let outcome = try measure(shape, on: context, reporter)

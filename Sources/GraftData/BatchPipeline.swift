@@ -10,7 +10,7 @@ final class BatchPipeline: Sendable {
   struct Pass: Sendable {
     var epoch: Int
     var batchSize: Int
-    var imageSize: Int
+    var imageSize: ImageSize
     var seed: UInt64
     var isTraining: Bool
   }
@@ -78,7 +78,7 @@ final class BatchPipeline: Sendable {
     var pixels: [UInt8] = []
     var batchLabels: [Int32] = []
     var samples: [Int] = []
-    pixels.reserveCapacity(min(pass.batchSize, labels.count) * pass.imageSize * pass.imageSize * 3)
+    pixels.reserveCapacity(min(pass.batchSize, labels.count) * pass.imageSize.count * 3)
     do {
       while batchLabels.count < pass.batchSize, let item = try await queue.next() {
         guard let crop = item else { continue }

@@ -1,3 +1,4 @@
+import Graft
 import GraftSystem
 
 /// The geometry of one crop, decided before a pixel is touched.
@@ -13,53 +14,72 @@ struct CropPlan: Equatable {
   var isFlipped = false
 
   /// Evaluation: the whole picture, resized, its centre.
-  init(width: Int, height: Int, transform: ImageTransform, imageSize: Int) {
+  init(width: Int, height: Int, transform: ImageTransform, imageSize: ImageSize) {
     region = Resampling.Rect(x: 0, y: 0, width: width, height: height)
     switch transform.resize {
-    case .squash(let side):
-      (self.width, self.height) = (side, side)
-    case .shortestSide(let side):
+    case .squash(let size):
+      (self.width, self.height) = (size.width, size.height)
+    case .shortestSide(let size):
+      (self.width, self.height) = Self.covering(size, width: width, height: height)
+    }
+    func centre(_ whole: Int, _ part: Int) -> Int { Self.round(Double(whole - part) / 2) }
+    window = Resampling.Rect(
+      x: centre(self.width, imageSize.width), y: centre(self.height, imageSize.height),
+      width: imageSize.width, height: imageSize.height)
+  }
+
+  /// The size at which a picture of unchanged aspect ratio just covers another size.
+  private static func covering(_ size: ImageSize, width: Int, height: Int) -> (width: Int, height: Int) {
+    if let side = size.side {
       // torchvision cuts the longer side's fraction off.
       let long = Int(Double(side) * Double(max(width, height)) / Double(min(width, height)))
-      (self.width, self.height) = width <= height ? (side, long) : (long, side)
+      return width <= height ? (side, long) : (long, side)
     }
-    // Python's round, which torchvision uses, takes a half to the even side.
-    func centre(_ side: Int) -> Int { Int((Double(side - imageSize) / 2).rounded(.toNearestOrEven)) }
-    window = Resampling.Rect(
-      x: centre(self.width), y: centre(self.height), width: imageSize, height: imageSize)
+    // timm rounds both sides where the crop is no square.
+    let ratio = min(Double(height) / Double(size.height), Double(width) / Double(size.width))
+    return (round(Double(width) / ratio), round(Double(height) / ratio))
   }
+
+  /// Python's round, which torchvision and timm use: a half goes to the even number.
+  private static func round(_ value: Double) -> Int { Int(value.rounded(.toNearestOrEven)) }
 
   /// Training: what the transform asks for, drawn from `random`.
   init(
-    width: Int, height: Int, transform: ImageTransform, imageSize: Int, random: inout SampleRandom
+    width: Int, height: Int, transform: ImageTransform, imageSize: ImageSize, random: inout SampleRandom
   ) {
     self.init(width: width, height: height, transform: transform, imageSize: imageSize)
     switch transform.trainingCrop {
     case .none:
       break
     case .random:
-      window.x = random.below(self.width - imageSize + 1)
-      window.y = random.below(self.height - imageSize + 1)
+      window.x = random.below(self.width - imageSize.width + 1)
+      window.y = random.below(self.height - imageSize.height + 1)
     case .randomResized:
-      region = Self.randomRegion(width: width, height: height, random: &random)
-      (self.width, self.height) = (imageSize, imageSize)
-      window = Resampling.Rect(x: 0, y: 0, width: imageSize, height: imageSize)
+      region = Self.randomRegion(
+        width: width, height: height, aspect: Double(imageSize.width) / Double(imageSize.height),
+        random: &random)
+      (self.width, self.height) = (imageSize.width, imageSize.height)
+      window = Resampling.Rect(x: 0, y: 0, width: imageSize.width, height: imageSize.height)
     }
     isFlipped = random.real(in: 0...1) < transform.flipProbability
   }
 
   static let areas = 0.08...1.0
+  /// Width over height of a random part, over that of the crop.
   static let ratios = 3.0 / 4...4.0 / 3
 
   /// torchvision's RandomResizedCrop: ten tries, then the largest centred part with an allowed ratio.
+  ///
+  /// Its ratios are about 1, also where the crop is no square; here they are about the crop's, `aspect`, so that no
+  /// part is distorted by more than a third.
   private static func randomRegion(
-    width: Int, height: Int, random: inout SampleRandom
+    width: Int, height: Int, aspect: Double, random: inout SampleRandom
   ) -> Resampling.Rect {
     for _ in 0..<10 {
       let area = Double(width * height) * random.real(in: areas)
-      let ratio = exp(random.real(in: log(ratios.lowerBound)...log(ratios.upperBound)))
-      let partWidth = Int((area * ratio).squareRoot().rounded(.toNearestOrEven))
-      let partHeight = Int((area / ratio).squareRoot().rounded(.toNearestOrEven))
+      let ratio = aspect * exp(random.real(in: log(ratios.lowerBound)...log(ratios.upperBound)))
+      let partWidth = round((area * ratio).squareRoot())
+      let partHeight = round((area / ratio).squareRoot())
       if (1...width).contains(partWidth), (1...height).contains(partHeight) {
         return Resampling.Rect(
           x: random.below(width - partWidth + 1), y: random.below(height - partHeight + 1),
@@ -67,11 +87,12 @@ struct CropPlan: Equatable {
       }
     }
     let ratio = Double(width) / Double(height)
+    let (least, most) = (aspect * ratios.lowerBound, aspect * ratios.upperBound)
     var (partWidth, partHeight) = (width, height)
-    if ratio < ratios.lowerBound {
-      partHeight = min(height, Int((Double(width) / ratios.lowerBound).rounded(.toNearestOrEven)))
-    } else if ratio > ratios.upperBound {
-      partWidth = min(width, Int((Double(height) * ratios.upperBound).rounded(.toNearestOrEven)))
+    if ratio < least {
+      partHeight = min(height, round(Double(width) / least))
+    } else if ratio > most {
+      partWidth = min(width, round(Double(height) * most))
     }
     return Resampling.Rect(
       x: (width - partWidth) / 2, y: (height - partHeight) / 2, width: partWidth, height: partHeight)
@@ -122,7 +143,7 @@ extension CropPlan {
 extension ImageTransform {
   /// The crop of a picture of this size; `random` is used in training only.
   func plan(
-    width: Int, height: Int, imageSize: Int, training: Bool, random: inout SampleRandom
+    width: Int, height: Int, imageSize: ImageSize, training: Bool, random: inout SampleRandom
   ) -> CropPlan {
     training
       ? CropPlan(width: width, height: height, transform: self, imageSize: imageSize, random: &random)
@@ -130,7 +151,7 @@ extension ImageTransform {
   }
 
   /// The crop of a decoded picture; `random` is used in training only.
-  func crop(_ image: RGBImage, imageSize: Int, training: Bool, random: inout SampleRandom) -> [UInt8] {
+  func crop(_ image: RGBImage, imageSize: ImageSize, training: Bool, random: inout SampleRandom) -> [UInt8] {
     plan(width: image.width, height: image.height, imageSize: imageSize, training: training, random: &random)
       .pixels(of: image, interpolation: interpolation)
   }

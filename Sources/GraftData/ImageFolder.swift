@@ -96,11 +96,11 @@ public struct ImageFolder: BatchSource {
   }
 
   /// What ``KeptPictures`` needs for all pictures; nil where nothing can be kept, or where it depends on their shapes.
-  package func keptBytes(imageSize: Int, training: Bool) -> Int? {
+  package func keptBytes(imageSize: ImageSize, training: Bool) -> Int? {
     if transform.resizesAtRandom(training: training) { return nil }
-    guard transform.cropsAtRandom(training: training) else { return count * imageSize * imageSize * 3 }
-    guard case .squash(let side) = transform.resize else { return nil }
-    return count * side * side * 3
+    guard transform.cropsAtRandom(training: training) else { return count * imageSize.count * 3 }
+    guard case .squash(let size) = transform.resize else { return nil }
+    return count * size.count * 3
   }
 
   /// The batches of one pass, decoded on other threads, at most a few ahead of the consumer.
@@ -110,7 +110,7 @@ public struct ImageFolder: BatchSource {
   /// when the consumer is cancelled or lets go of it. It throws a ``DataError`` when the transform cannot make crops
   /// of `imageSize`, and when a picture is broken and broken ones are refused.
   public func batches(
-    epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+    epoch: Int, batchSize: Int, imageSize: ImageSize, seed: UInt64, training: Bool
   ) -> AsyncThrowingStream<ImageBatch, any Error> {
     let loader = PictureLoader(options)
     let (samples, transform, policy, reported) = (samples, transform, onBrokenImage, reported)

@@ -1,14 +1,20 @@
-/// From a picture of any size to a square crop, in training and in evaluation, as timm and torchvision do it.
+public import Graft
+
+/// From a picture of any size to a crop of one size, in training and in evaluation, as timm and torchvision do it.
 ///
 /// Evaluation resizes and crops the centre. Training does the same, or crops at random, and may mirror.
 /// Normalisation is not part of it: the device does that.
 public struct ImageTransform: Codable, Sendable, Hashable {
   /// How a picture is resized before it is cropped.
   public enum Resize: Sendable, Hashable {
-    /// The shorter side becomes this many pixels, the aspect ratio is kept.
-    case shortestSide(Int)
-    /// Both sides become this many pixels, the aspect ratio is lost.
-    case squash(Int)
+    /// The picture just covers this size, its aspect ratio is kept: both sides are multiplied by
+    /// `max(height / own height, width / own width)`.
+    ///
+    /// For a square the shorter side becomes that many pixels, and the longer one's fraction is cut off, as in
+    /// torchvision. Otherwise both are rounded, a half to the even number, as in timm.
+    case shortestSide(ImageSize)
+    /// The picture becomes this size, its aspect ratio is lost.
+    case squash(ImageSize)
   }
 
   /// How samples between pixels are computed; both widen when shrinking (anti-aliasing), as in Pillow.
@@ -25,8 +31,10 @@ public struct ImageTransform: Codable, Sendable, Hashable {
     case none
     /// Anywhere in the resized picture.
     case random
-    /// A random part of the picture (8 to 100 % of its area, aspect ratio 3/4 to 4/3), resized to the crop's
-    /// size. The resize step is left out.
+    /// A random part of the picture (8 to 100 % of its area, aspect ratio 3/4 to 4/3 of the crop's), resized to the
+    /// crop's size. The resize step is left out.
+    ///
+    /// timm and torchvision draw ratios of 3/4 to 4/3 for crops that are no square, too, and so distort them more.
     case randomResized = "random_resized"
   }
 
@@ -51,31 +59,31 @@ public struct ImageTransform: Codable, Sendable, Hashable {
   }
 
   /// Squashes pictures to the crop's size: nothing is cut away, nothing is random.
-  public static func squash(imageSize: Int, interpolation: Interpolation = .bicubic) -> ImageTransform {
+  public static func squash(imageSize: ImageSize, interpolation: Interpolation = .bicubic) -> ImageTransform {
     ImageTransform(resize: .squash(imageSize), interpolation: interpolation)
   }
 
-  /// ILA's recipe: squash to `int(1.34 * imageSize)`, random crop and mirror; evaluation crops the centre.
-  public static func ila(imageSize: Int) -> ImageTransform {
+  /// ILA's recipe: squash each side to `int(1.34 * side)`, random crop and mirror; evaluation crops the centre.
+  public static func ila(imageSize: ImageSize) -> ImageTransform {
     ImageTransform(
-      resize: .squash(Int(1.34 * Double(imageSize))), trainingCrop: .random, flipProbability: 0.5)
+      resize: .squash(imageSize.map { Int(1.34 * Double($0)) }), trainingCrop: .random, flipProbability: 0.5)
   }
 
-  /// timm's evaluation: the shorter side to `floor(imageSize / cropFraction)`, then the centre.
+  /// timm's evaluation: the picture covers `floor(side / cropFraction)` on both sides, then the centre is cut out.
   ///
   /// - Parameters:
-  ///   - imageSize: Side of the crop in pixels.
+  ///   - imageSize: Height and width of the crop, in pixels.
   ///   - cropFraction: timm's `crop_pct`, above 0 and at most 1.
   ///   - interpolation: The backbone's own, as in its timm configuration.
   ///   - trainingCrop: Where training crops.
   ///   - flipProbability: Probability that training mirrors a picture.
   public static func timm(
-    imageSize: Int, cropFraction: Double = 0.875, interpolation: Interpolation = .bicubic,
+    imageSize: ImageSize, cropFraction: Double = 0.875, interpolation: Interpolation = .bicubic,
     trainingCrop: TrainingCrop = .none, flipProbability: Double = 0
   ) -> ImageTransform {
     precondition(cropFraction > 0 && cropFraction <= 1, "a crop fraction is above 0 and at most 1")
     return ImageTransform(
-      resize: .shortestSide(Int(Double(imageSize) / cropFraction)), interpolation: interpolation,
+      resize: .shortestSide(imageSize.map { Int(Double($0) / cropFraction) }), interpolation: interpolation,
       trainingCrop: trainingCrop, flipProbability: flipProbability)
   }
 
@@ -86,12 +94,15 @@ public struct ImageTransform: Codable, Sendable, Hashable {
   ///
   /// - Throws: ``DataError/badTransform(_:)`` when the resized picture would be smaller than the crop, or a number
   ///   is out of its range.
-  public func check(imageSize: Int) throws(DataError) {
+  public func check(imageSize: ImageSize) throws(DataError) {
     let limit = 16_384
-    guard (1...limit).contains(imageSize) else {
+    func fits(_ size: ImageSize, from least: ImageSize) -> Bool {
+      (least.height...limit).contains(size.height) && (least.width...limit).contains(size.width)
+    }
+    guard fits(imageSize, from: 1) else {
       throw .badTransform("crops of \(imageSize) pixels were asked for; 1 to \(limit) are possible")
     }
-    guard resize.pixels >= imageSize, resize.pixels <= limit else {
+    guard fits(resize.pixels, from: imageSize) else {
       throw .badTransform(
         "it resizes to \(resize.pixels) pixels, and crops of \(imageSize) were asked for; "
           + "resize to \(imageSize) up to \(limit)")
@@ -103,8 +114,8 @@ public struct ImageTransform: Codable, Sendable, Hashable {
 }
 
 extension ImageTransform.Resize: Codable {
-  /// The number of pixels that one or both sides become.
-  var pixels: Int {
+  /// The size that the picture takes or covers.
+  var pixels: ImageSize {
     switch self {
     case .shortestSide(let pixels), .squash(let pixels): pixels
     }
@@ -115,10 +126,10 @@ extension ImageTransform.Resize: Codable {
     case pixels
   }
 
-  /// Reads `{"mode": "squash", "pixels": 300}`; the other mode is `shortest_side`.
+  /// Reads `{"mode": "squash", "pixels": 300}`, or `[height, width]` for the pixels; the other mode is `shortest_side`.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
-    let pixels = try container.decode(Int.self, forKey: .pixels)
+    let pixels = try container.decode(ImageSize.self, forKey: .pixels)
     switch try container.decode(String.self, forKey: .mode) {
     case "shortest_side": self = .shortestSide(pixels)
     case "squash": self = .squash(pixels)
@@ -129,7 +140,7 @@ extension ImageTransform.Resize: Codable {
     }
   }
 
-  /// Writes `{"mode": "squash", "pixels": 300}`.
+  /// Writes `{"mode": "squash", "pixels": 300}`, or `[height, width]` for the pixels.
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     switch self {

@@ -55,7 +55,7 @@ public struct InMemoryImages: BatchSource {
 
   /// The batches of one pass; order, augmentation and incomplete batches as in ``ImageFolder``.
   public func batches(
-    epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+    epoch: Int, batchSize: Int, imageSize: ImageSize, seed: UInt64, training: Bool
   ) -> AsyncThrowingStream<ImageBatch, any Error> {
     let (images, transform) = (images, transform)
     return BatchPipeline.stream(

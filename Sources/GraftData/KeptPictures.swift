@@ -1,3 +1,4 @@
+import Graft
 import GraftSystem
 import Synchronization
 import SystemPackage
@@ -16,8 +17,8 @@ public final class KeptPictures: Sendable {
     let resize: ImageTransform.Resize
     let interpolation: ImageTransform.Interpolation
     let isScaled: Bool
-    /// Side of the centre that is kept; nil for the whole.
-    let centre: Int?
+    /// Size of the centre that is kept; nil for the whole.
+    let centre: ImageSize?
   }
 
   /// A picture after its resize, or its centre.

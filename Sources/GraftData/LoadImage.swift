@@ -1,3 +1,4 @@
+public import Graft
 public import SystemPackage
 
 /// Decodes one picture and crops it as evaluation does, for prediction.
@@ -5,13 +6,13 @@ public import SystemPackage
 /// - Parameters:
 ///   - path: A JPEG, PNG or WebP file.
 ///   - transform: How it is resized; only the evaluation part is used.
-///   - imageSize: Side of the crop in pixels.
+///   - imageSize: Height and width of the crop, in pixels.
 ///   - maximumPixels: Largest picture that is decoded, as ``LoadingOptions/maximumPixels``.
 ///   - scaledDecoding: Whether a large JPEG may be decoded smaller, as ``LoadingOptions/scaledDecoding``.
-/// - Returns: `imageSize * imageSize * 3` bytes in the order row, column, channel.
+/// - Returns: `imageSize.count * 3` bytes in the order row, column, channel.
 /// - Throws: ``DataError``, naming the file.
 public func loadImage(
-  _ path: FilePath, transform: ImageTransform, imageSize: Int,
+  _ path: FilePath, transform: ImageTransform, imageSize: ImageSize,
   maximumPixels: Int = LoadingOptions.defaultMaximumPixels, scaledDecoding: Bool = false
 ) throws(DataError) -> [UInt8] {
   try transform.check(imageSize: imageSize)

@@ -1,3 +1,4 @@
+import Graft
 import GraftSystem
 
 /// From a picture's file to its crop, under the options of a source.
@@ -12,7 +13,7 @@ struct PictureLoader: Sendable {
 
   /// The crop that evaluation sees.
   func evaluationCrop(
-    _ file: FilePath, _ transform: ImageTransform, imageSize: Int
+    _ file: FilePath, _ transform: ImageTransform, imageSize: ImageSize
   ) throws(DataError) -> [UInt8] {
     try crop(
       file, transform, imageSize: imageSize, training: false,
@@ -21,7 +22,7 @@ struct PictureLoader: Sendable {
 
   /// The crop that `random` and the transform decide on.
   func crop(
-    _ file: FilePath, _ transform: ImageTransform, imageSize: Int, training: Bool, random: SampleRandom
+    _ file: FilePath, _ transform: ImageTransform, imageSize: ImageSize, training: Bool, random: SampleRandom
   ) throws(DataError) -> [UInt8] {
     func plan(width: Int, height: Int) -> CropPlan {
       var random = random

@@ -1,3 +1,4 @@
+package import Graft
 package import SystemPackage
 
 /// Pictures for prediction: several are decoded at a time, and each is handed over in its turn, broken or not.
@@ -7,9 +8,9 @@ package final class PictureQueue: Sendable {
   /// How pictures become a model's input.
   package struct Preparation: Sendable, Hashable {
     package let transform: ImageTransform
-    package let imageSize: Int
+    package let imageSize: ImageSize
 
-    package init(transform: ImageTransform, imageSize: Int) {
+    package init(transform: ImageTransform, imageSize: ImageSize) {
       self.transform = transform
       self.imageSize = imageSize
     }

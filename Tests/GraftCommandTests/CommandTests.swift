@@ -190,6 +190,11 @@ struct CommandTests {
     #expect(last["tokens"] == [785, 677, 577])
     #expect(last["head_parameters"] == 0)
     #expect(abs((last["gmac"]?.doubleValue ?? 0) - 66.86) < 0.006)
+    #expect(last["image_size"] == 448)
+    let wide = try await Command.run([
+      "info", "--backbone", "vit_base_patch16_224", "--adapter", "ila", "--image-size", "224x448", "--json",
+    ]).last
+    #expect(wide["tokens"] == [393, 313, 241] && wide["image_size"] == [224, 448])
   }
 
   // MARK: The main job
@@ -462,12 +467,13 @@ struct CommandTests {
 extension Command {
   /// Trains on the small ViT with JSON lines.
   static func train(
-    _ data: String, _ out: String, _ adapter: String, _ more: [String] = [],
+    _ data: String, _ out: String, _ adapter: String, _ more: [String] = [], imageSize: String = "48",
     while running: ((_ process: Process, _ output: String) -> Void)? = nil
   ) async throws -> Outcome {
     try await run(
       [
-        "train", "--backbone", backbone, "--heads", "4", "--image-size", "48", "--data", data, "--adapter",
+        "train", "--backbone", backbone, "--heads", "4", "--image-size", imageSize, "--data", data,
+        "--adapter",
         adapter, "--out", out, "--json",
       ] + more, while: running)
   }

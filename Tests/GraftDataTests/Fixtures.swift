@@ -29,8 +29,8 @@ enum Fixtures {
     struct Crop: Decodable, CustomTestStringConvertible {
       let file: String
       let name: String
-      let size: Int
-      var testDescription: String { name }
+      let size: ImageSize
+      var testDescription: String { "\(name) \(size)" }
     }
     /// The version of Pillow that made them.
     let pillow: String

@@ -6,12 +6,15 @@ import Testing
 @testable import GraftSystem
 
 @Suite struct KeptPicturesTests {
-  static let transforms: [(ImageTransform, keeps: Bool)] = [
-    (.squash(imageSize: 8), true), (.ila(imageSize: 8), true), (.timm(imageSize: 8, cropFraction: 1), true),
-    (.timm(imageSize: 8, trainingCrop: .random, flipProbability: 0.5), true),
-    (.timm(imageSize: 8, flipProbability: 0.5), true),
-    (.timm(imageSize: 8, trainingCrop: .randomResized, flipProbability: 0.5), false),
-  ]
+  static func transforms(_ size: ImageSize = 8) -> [(ImageTransform, keeps: Bool)] {
+    [
+      (.squash(imageSize: size), true), (.ila(imageSize: size), true),
+      (.timm(imageSize: size, cropFraction: 1), true),
+      (.timm(imageSize: size, trainingCrop: .random, flipProbability: 0.5), true),
+      (.timm(imageSize: size, flipProbability: 0.5), true),
+      (.timm(imageSize: size, trainingCrop: .randomResized, flipProbability: 0.5), false),
+    ]
+  }
 
   /// Pictures of different shapes, of two classes.
   private func folder() throws -> TemporaryFolder {
@@ -23,35 +26,42 @@ import Testing
     return folder
   }
 
-  private func passes(_ images: ImageFolder, training: Bool = true) async throws -> [[UInt8]] {
+  private func passes(
+    _ images: ImageFolder, size: ImageSize = 8, training: Bool = true
+  ) async throws -> [[UInt8]] {
     var pixels: [[UInt8]] = []
     for epoch in 0..<3 {
       pixels += try await collect(
-        images.batches(epoch: epoch, batchSize: 3, imageSize: 8, seed: 5, training: training)
+        images.batches(epoch: epoch, batchSize: 3, imageSize: size, seed: 5, training: training)
       ).map(\.pixels)
     }
     return pixels
   }
 
-  @Test("pixels are the same with and without", arguments: transforms.indices)
-  func sameBits(_ index: Int) async throws {
-    let (transform, keeps) = Self.transforms[index]
+  @Test(
+    "pixels are the same with and without", arguments: transforms().indices,
+    [8, ImageSize(height: 6, width: 11)])
+  func sameBits(_ index: Int, _ size: ImageSize) async throws {
+    let (transform, keeps) = Self.transforms(size)[index]
     let folder = try folder()
     let plain = try ImageFolder(folder.path, transform: transform)
     for limit in [1 << 20, 400, 0] {
       let kept = KeptPictures(limit: limit)
       let images = try ImageFolder(folder.path, transform: transform, options: LoadingOptions(kept: kept))
       for training in [true, false] {
-        #expect(try await passes(images, training: training) == passes(plain, training: training))
+        let (with, without) = try await (
+          passes(images, size: size, training: training), passes(plain, size: size, training: training)
+        )
+        #expect(with == without)
       }
       #expect(kept.bytes <= limit)
       // In evaluation there is always something to keep.
       if limit > 1 << 10 { #expect(kept.bytes > 0) }
       let trained = KeptPictures(limit: limit)
       let only = try ImageFolder(folder.path, transform: transform, options: LoadingOptions(kept: trained))
-      _ = try await passes(only)
+      _ = try await passes(only, size: size)
       #expect((trained.bytes > 0) == (keeps && limit >= 400))
-      if let bytes = only.keptBytes(imageSize: 8, training: true), limit > 1 << 10 {
+      if let bytes = only.keptBytes(imageSize: size, training: true), limit > 1 << 10 {
         #expect(trained.bytes == bytes)
       }
     }
@@ -82,7 +92,7 @@ import Testing
   func keys() async throws {
     let folder = try folder()
     let kept = KeptPictures(limit: 1 << 20)
-    for transform in Self.transforms.map(\.0) + [.squash(imageSize: 8, interpolation: .bilinear)] {
+    for transform in Self.transforms().map(\.0) + [.squash(imageSize: 8, interpolation: .bilinear)] {
       for scaled in [false, true] {
         let options = LoadingOptions(scaledDecoding: scaled, kept: kept)
         let images = try ImageFolder(folder.path, transform: transform, options: options)

@@ -14,7 +14,8 @@ import Testing
       (448, 448, 112, 2), (224, 224, 112, 1), (65_535, 300, 100, 1), (1, 1, 1, 1), (100, 100, 300, 1),
     ])
   func divisor(_ width: Int, _ height: Int, _ side: Int, _ expected: Int) {
-    let plan = CropPlan(width: width, height: height, transform: .squash(imageSize: side), imageSize: side)
+    let plan = CropPlan(
+      width: width, height: height, transform: .squash(imageSize: .init(side)), imageSize: .init(side))
     #expect(plan.divisor == expected)
   }
 

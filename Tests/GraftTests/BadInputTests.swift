@@ -26,7 +26,7 @@ import Testing
       }, metadata: [:], to: path)
   }
 
-  private func load(_ path: FilePath, heads: Int? = 4, size: Int? = nil) throws -> Backbone {
+  private func load(_ path: FilePath, heads: Int? = 4, size: ImageSize? = nil) throws -> Backbone {
     try Backbone(
       path: path, options: .init(imageSize: size, heads: heads), on: Fixtures.context.get())
   }
@@ -105,16 +105,22 @@ import Testing
   }
 
   @Test func imageSizes() {
-    for (size, advice) in [
+    let advice: [(ImageSize, String)] = [
       (50, "48 or 56"), (5, "--image-size 8."), (0, "--image-size 8."), (-8, "--image-size 8."),
-    ] {
+      (.init(height: 50, width: 32), "48x32 or 56x32."), (.init(height: 33, width: 47), "32x40 or 40x48."),
+      (.init(height: 48, width: 50), "48 or 48x56."), (.init(height: 5, width: 50), "--image-size 8x56."),
+      (.init(height: 16, width: 0), "--image-size 16x8."),
+    ]
+    for (size, advice) in advice {
       let error = #expect(throws: GraftError.imageSizeNotDivisible(imageSize: size, patchSize: 8)) {
         try load(Fixtures.smallPath, size: size)
       }
       #expect(error!.description.contains(advice), "\(error!)")
     }
-    for size in [1 << 20, Int.max - 7] {
-      #expect(throws: GraftError.self) { try load(Fixtures.smallPath, size: size) }
+    for side in [1 << 20, Int.max - 7] {
+      for size in [ImageSize(side), .init(height: 48, width: side), .init(height: side, width: 48)] {
+        #expect(throws: GraftError.self) { try load(Fixtures.smallPath, size: size) }
+      }
     }
     for name in ["vit_base_patch16_-224", "vit_base_patch16_0", "vit_base_patch16_9223372036854775792"] {
       #expect(throws: GraftError.self, "\(name)") { try BackboneShape(named: name) }
@@ -136,7 +142,9 @@ import Testing
 
   @Test func imagesOfAnotherSize() throws {
     let model = try GraftedModel.small("linear")
-    #expect(throws: GraftError.self) { try model.logits(Fixtures.noise(1, size: 40)) }
+    for size in [40, ImageSize(height: 48, width: 40), .init(height: 32, width: 72)] {
+      #expect(throws: GraftError.self) { try model.logits(Fixtures.noise(1, size: size)) }
+    }
   }
 
   // MARK: Adapters

@@ -22,8 +22,8 @@ public struct PublishedFigure: Codable, Sendable, Equatable {
   public let settings: [String: JSONValue]
   /// What is counted.
   public let quantity: Quantity
-  /// Side of the images in pixels.
-  public let imageSize: Int
+  /// Height and width of the images, in pixels.
+  public let imageSize: ImageSize
   /// The figure as it is printed, such as `0.15`; `nil` where the paper gives none.
   public let published: String?
   /// Where it is printed.
@@ -126,7 +126,7 @@ private struct Claim {
   var adapter: String
   var settings: [String: JSONValue]
   var quantity: PublishedFigure.Quantity
-  var imageSize = 224
+  var imageSize: ImageSize = 224
   var published: String?
   var source: String
   var note: String?
@@ -151,7 +151,7 @@ private struct Claim {
   }
 
   static func gmac(
-    _ method: String, _ adapter: String, _ published: String, at imageSize: Int,
+    _ method: String, _ adapter: String, _ published: String, at imageSize: ImageSize,
     in source: String = "\(ila), read off its plot"
   ) -> Claim {
     Claim(

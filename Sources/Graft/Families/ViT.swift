@@ -76,7 +76,7 @@ public struct ViT: Architecture {
   /// Whether the last norm stands behind the pooling (`fc_norm`).
   public var poolsFirst = false
 
-  /// Creates the settings of a plain model; the position grid follows from image and patch size.
+  /// Creates the settings of a plain model; the position grid follows from the patch and the image's longer side.
   public init(
     imageSize: ImageSize, patchSize: Int, width: Int, depth: Int, heads: Int, hiddenWidth: Int? = nil,
     hasLayerScale: Bool = false, epsilon: Float = 1e-6, normalization: Normalization = .half
@@ -90,7 +90,7 @@ public struct ViT: Architecture {
     self.hasLayerScale = hasLayerScale
     self.epsilon = epsilon
     self.normalization = normalization
-    positionGrid = imageSize.height / patchSize
+    positionGrid = max(imageSize.height, imageSize.width) / patchSize
   }
 
   // MARK: Operations

@@ -21,6 +21,11 @@ public struct ImageSize: Sendable, Hashable {
 
   /// The side of a square; `nil` for other sizes.
   public var side: Int? { height == width ? height : nil }
+
+  /// Both sides, changed alike.
+  package func map(_ change: (Int) throws -> Int) rethrows -> ImageSize {
+    ImageSize(height: try change(height), width: try change(width))
+  }
 }
 
 extension ImageSize: ExpressibleByIntegerLiteral {

@@ -16,7 +16,7 @@ public struct TrainingRecipe: Codable, Sendable, Hashable {
     case none
     /// The ILA paper: squash to 1.34 times the size, random crop, horizontal flip; centre crop in evaluation.
     case ila
-    /// Shorter side to the image size, then centre crop (SSF's VTAB-1k).
+    /// Resize until the image size is covered, the aspect ratio kept, then centre crop (SSF's VTAB-1k).
     case vtab
     /// Random resized crop and horizontal flip (SSF's FGVC, without mixup, cutmix and erasing).
     case fgvc

@@ -45,7 +45,7 @@ struct ComparisonResult: Codable, Sendable {
   struct Conditions: Codable, Sendable, Equatable {
     var backbone: String
     var backboneHash: String
-    var imageSize: Int
+    var imageSize: ImageSize
     var classes: Int
     var trainingImages: Int
     var validationImages: Int

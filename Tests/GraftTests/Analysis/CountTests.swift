@@ -4,7 +4,7 @@ import Testing
 
 /// The integers and MACs of the papers, computed from the model itself.
 @Suite struct CountTests {
-  private func summary(_ adapter: String, size: Int = 224, classes: Int = 0) throws -> ModelSummary {
+  private func summary(_ adapter: String, size: ImageSize = 224, classes: Int = 0) throws -> ModelSummary {
     let shape = try BackboneShape(named: "vit_base_patch16_224", imageSize: size)
     return try ModelSummary(shape, adapter: AdapterCatalog.named(adapter), classes: classes)
   }
@@ -37,7 +37,7 @@ import Testing
 
   @Test(arguments: [(224, [197, 145, 101]), (448, [785, 677, 577])])
   func tokens(_ size: Int, _ expected: [Int]) throws {
-    #expect(try summary("ila", size: size).tokens == expected)
+    #expect(try summary("ila", size: ImageSize(size)).tokens == expected)
   }
 
   @Test(arguments: ["vpt-shallow", "vpt-deep"])
@@ -52,7 +52,7 @@ import Testing
     ("ila+", 224, 13.11), ("ila+", 448, 66.95), ("ila++", 224, 13.14), ("ila++", 448, 67.06),
   ])
   func multiplyAccumulates(_ adapter: String, _ size: Int, _ expected: Double) throws {
-    #expect(abs(try summary(adapter, size: size).gmac - expected) < 0.005)
+    #expect(abs(try summary(adapter, size: ImageSize(size)).gmac - expected) < 0.005)
   }
 
   /// Products beside the backbone's, by hand: for each token of each block.

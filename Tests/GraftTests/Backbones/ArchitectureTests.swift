@@ -8,7 +8,7 @@ import Testing
 struct TimmArchitectures: Decodable {
   struct Plain: Decodable {
     let name: String
-    let imageSize: Int
+    let imageSize: ImageSize
     let patch: Int
     let width: Int
     let depth: Int

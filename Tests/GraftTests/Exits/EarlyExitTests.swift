@@ -396,7 +396,7 @@ private struct Anonymous: BatchSource {
   var count: Int { source.count }
 
   func batches(
-    epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+    epoch: Int, batchSize: Int, imageSize: ImageSize, seed: UInt64, training: Bool
   ) -> AsyncThrowingStream<ImageBatch, any Error> {
     let stream = source.batches(
       epoch: epoch, batchSize: batchSize, imageSize: imageSize, seed: seed, training: training)

@@ -16,11 +16,11 @@ extension Fixtures {
   }
 
   /// Images of noise, the same for the same seed.
-  static func noise(_ count: Int, size: Int = 48, seed: UInt64 = 7, classes: Int = 3) -> ImageBatch {
+  static func noise(_ count: Int, size: ImageSize = 48, seed: UInt64 = 7, classes: Int = 3) -> ImageBatch {
     var generator = SplitMix64(seed: seed)
     return ImageBatch(
       count: count, imageSize: size,
-      pixels: (0..<count * size * size * 3).map { _ in UInt8.random(in: 0...255, using: &generator) },
+      pixels: (0..<count * size.count * 3).map { _ in UInt8.random(in: 0...255, using: &generator) },
       labels: (0..<count).map { Int32($0 % classes) })
   }
 
@@ -32,13 +32,13 @@ extension Fixtures {
 
   /// Pictures of one colour with noise on top; the colours are the classes.
   static func coloured(
-    _ count: Int, classes: Int = 3, size: Int = 48, seed: UInt64 = 1, transform: ImageTransform? = nil
+    _ count: Int, classes: Int = 3, size: ImageSize = 48, seed: UInt64 = 1, transform: ImageTransform? = nil
   ) throws -> InMemoryImages {
     var generator = SplitMix64(seed: seed)
     let images = try (0..<count).map { index in
-      var pixels = [UInt8](repeating: 0, count: size * size * 3)
+      var pixels = [UInt8](repeating: 0, count: size.count * 3)
       pixels.withUnsafeMutableBufferPointer { pixels in
-        for pixel in 0..<size * size {
+        for pixel in 0..<size.count {
           var word = generator.next()
           for channel in 0..<3 {
             pixels[3 * pixel + channel] = UInt8(word & 127) + (channel == index % classes ? 90 : 30)
@@ -46,7 +46,7 @@ extension Fixtures {
           }
         }
       }
-      return try RGBImage(width: size, height: size, pixels: pixels)
+      return try RGBImage(width: size.width, height: size.height, pixels: pixels)
     }
     return try InMemoryImages(
       images, labels: (0..<count).map { $0 % classes },

@@ -12,7 +12,7 @@ import Testing
   func smallViTEqualsTimm(_ name: String, _ resampling: PositionResampling) throws {
     let golden = try Fixtures.open("vit/logits")
     let size = Int(name.prefix(2))!
-    let vit = try Fixtures.smallViT(imageSize: size, resampling: resampling)
+    let vit = try Fixtures.smallViT(imageSize: ImageSize(size), resampling: resampling)
     let images = try golden.tensor("images.\(size)")
     try checkLogits(vit, images, golden, name)
   }
@@ -27,7 +27,7 @@ import Testing
 
   @Test(.enabled(if: Fixtures.hasDINOv2, "run tools/weights.py first"), arguments: [(112, 11), (224, 22)])
   func dinov2EqualsTimm(_ size: Int, _ seed: Int) throws {
-    let vit = try Fixtures.dinov2(imageSize: size)
+    let vit = try Fixtures.dinov2(imageSize: ImageSize(size))
     let pixels = Fixtures.formula(seed: UInt64(seed), count: 4 * 3 * size * size)
     let images = try Tensor(pixels, shape: [4, 3, size, size], on: vit.context)
     try checkLogits(vit, images, Fixtures.open("dinov2/logits"), "\(size)")

@@ -28,9 +28,9 @@ import Testing
   }
 
   private static func batch(_ count: Int, for model: GraftedModel) -> ImageBatch {
-    let side = model.backbone.shape.imageSize
+    let size = model.backbone.shape.imageSize
     return ImageBatch(
-      count: count, imageSize: side, pixels: [UInt8](repeating: 99, count: count * side * side * 3),
+      count: count, imageSize: size, pixels: [UInt8](repeating: 99, count: count * size.count * 3),
       labels: [Int32](repeating: 0, count: count))
   }
 

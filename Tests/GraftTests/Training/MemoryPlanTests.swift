@@ -4,10 +4,12 @@ import Testing
 @testable import Graft
 
 @Suite struct MemoryPlanTests {
-  private static func model(_ name: String, limit: Int? = nil) throws -> GraftedModel {
+  private static func model(
+    _ name: String, size: ImageSize? = nil, limit: Int? = nil
+  ) throws -> GraftedModel {
     let context = try Context(Fixtures.context.get().device, memoryLimit: limit)
     return try GraftedModel.small(
-      name, on: Backbone(path: Fixtures.smallPath, options: .init(heads: 4), on: context))
+      name, on: Backbone(path: Fixtures.smallPath, options: .init(imageSize: size, heads: 4), on: context))
   }
 
   private static func trainer(_ model: GraftedModel, accumulation: Int = 1) throws -> Trainer {
@@ -22,6 +24,11 @@ import Testing
     try await compare(Self.model(name), accumulation: accumulation)
   }
 
+  @Test(arguments: ["linear", "alore", "ila", "vpt-deep", "convpass"])
+  func isWhatARunOnImagesThatAreNoSquaresTakes(_ name: String) async throws {
+    try await compare(Self.model(name, size: .init(height: 40, width: 72)), accumulation: 1)
+  }
+
   /// What the blocks below are found to give is kept, and takes no more memory on the device.
   @Test func isWhatARunOverKeptFeaturesTakes() async throws {
     let model = try GraftedModel(
@@ -33,8 +40,10 @@ import Testing
 
   private func compare(_ model: GraftedModel, accumulation: Int) async throws {
     let trainer = try Self.trainer(model, accumulation: accumulation)
+    let size = model.backbone.shape.imageSize
     let plan = try trainer.memoryPlan(trainingImages: 16, validationImages: 11)
-    let result = try await trainer.run(training: Fixtures.coloured(16), validation: Fixtures.coloured(11))
+    let result = try await trainer.run(
+      training: Fixtures.coloured(16, size: size), validation: Fixtures.coloured(11, size: size))
     let ratio = Double(plan.peak) / Double(result.peakDeviceBytes)
     #expect(abs(ratio - 1) < 0.02, "planned \(plan), taken \(result.peakDeviceBytes)")
     // What lasts is counted by itself.

@@ -28,7 +28,7 @@ import Testing
     }
 
     func batches(
-      epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+      epoch: Int, batchSize: Int, imageSize: ImageSize, seed: UInt64, training: Bool
     ) -> AsyncThrowingStream<ImageBatch, any Error> {
       let stream = source.batches(
         epoch: epoch, batchSize: batchSize, imageSize: imageSize, seed: seed, training: training)
@@ -111,7 +111,7 @@ import Testing
     var count: Int { source.count }
 
     func batches(
-      epoch: Int, batchSize: Int, imageSize: Int, seed: UInt64, training: Bool
+      epoch: Int, batchSize: Int, imageSize: ImageSize, seed: UInt64, training: Bool
     ) -> AsyncThrowingStream<ImageBatch, any Error> {
       epoch == 1
         ? AsyncThrowingStream { throw Fault() }
