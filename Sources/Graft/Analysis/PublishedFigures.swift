@@ -168,7 +168,7 @@ private struct Claim {
 
   private func computed() throws -> (Double?, Int?) {
     guard AdapterCatalog.names.contains(adapter) else { return (nil, nil) }
-    let shape = try BackboneShape(named: "vit_base_patch16_224", imageSize: ImageSize(imageSize))
+    let shape = try BackboneShape(named: "vit_base_patch16_224", imageSize: imageSize)
     let adapter = try settings.reduce(AdapterCatalog.named(adapter)) {
       try AdapterCatalog.setting($1.key, to: $1.value.text, of: $0)
     }
