@@ -21,6 +21,11 @@ public enum CheckpointError: Error, Equatable, Sendable {
   /// The tensors are not the expected ones.
   case tensorMismatch(
     path: FilePath, missing: [String], unexpected: [String], misshapen: [Misshapen])
+  /// The tensors' names are nobody's that Graft knows; `dialect` is the nearest, and the lists are what it lacks and what
+  /// speaks against it.
+  case unknownNames(path: FilePath, dialect: String, missing: [String], unexpected: [String])
+  /// A change of a canonical tensor that the file it came from cannot hold.
+  case noPlace(path: FilePath, tensor: String, reason: String)
   /// A tensor tells, by being there or by being missing, that this is another model, or the same in other names;
   /// `meaning` says which one and what to do, in whole sentences.
   case unsupportedModel(path: FilePath, tensor: String, isThere: Bool = true, meaning: String)
@@ -100,6 +105,15 @@ extension CheckpointError: CustomStringConvertible {
       }
       return "\(printable(path)): its tensors do not fit (\(parts.joined(separator: "; "))). "
         + "Is it a file for another model, or in another library's names?"
+    case .unknownNames(let path, let dialect, let missing, let unexpected):
+      var parts: [String] = []
+      if !missing.isEmpty { parts.append("missing: \(listed(missing.map { printable($0) }))") }
+      if !unexpected.isEmpty { parts.append("unexpected: \(listed(unexpected.map { printable($0) }))") }
+      return "\(printable(path)): its tensors do not fit, read as names of \(dialect) "
+        + "(\(parts.joined(separator: "; "))). Is it a file for another model, or in another library's names?"
+    case .noPlace(let path, let tensor, let reason):
+      return "\(printable(path)): cannot hold the changed \(printable(tensor)): \(reason). "
+        + "Keep the adapter beside the backbone instead of merging it."
     case .unsupportedModel(let path, let tensor, let isThere, let meaning):
       return "\(printable(path)): \(isThere ? "its" : "it has no") tensor \(printable(tensor))"
         + "\(isThere ? " tells" : ""): \(meaning)"

@@ -47,7 +47,7 @@ public struct PEFTFolder: Sendable {
     var targets: Set<LoRA.Target> = []
     var unexpected: [String] = []
     for name in weights.names {
-      guard let (own, target) = PEFTNames.graftName(name), names[own] == nil else {
+      guard let (own, target) = PEFTModule.graftName(name), names[own] == nil else {
         unexpected.append(name)
         continue
       }

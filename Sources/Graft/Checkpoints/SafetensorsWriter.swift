@@ -45,7 +45,7 @@ extension Safetensors {
     /// - Throws: ``CheckpointError/tensorMismatch(path:missing:unexpected:misshapen:)`` where there is no
     ///   such tensor.
     public init(
-      copying name: String, from file: some TensorFile, as newName: String? = nil
+      copying name: String, from file: any TensorFile, as newName: String? = nil
     ) throws(CheckpointError) {
       let info = try file.info(name)
       self.init(newName ?? name, info.type, info.shape, count: info.count, .file(file, name: name))

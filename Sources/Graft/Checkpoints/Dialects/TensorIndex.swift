@@ -1,35 +1,19 @@
-import SystemPackage
-
-/// What a file holds, under canonical names.
-struct TensorIndex {
-  /// Dimensions by name.
-  var shapes: [String: [Int]]
-  /// Tensors of which the file holds a part and the rest is zero: biases of queries and values without the keys'.
+/// What a file holds under canonical names, without a value of it.
+struct TensorIndex: Sendable, Equatable {
+  /// Shapes by name; a classifier's are not among them.
+  var shapes: [String: [Int]] = [:]
+  /// Tensors of which a part is zero and not in the file, such as a bias without the keys' third.
   var partial: Set<String> = []
 
-  subscript(_ name: String) -> [Int]? { shapes[name] }
+  /// A tensor's shape; `nil` where it is not there.
+  subscript(name: String) -> [Int]? { shapes[name] }
 
-  /// Checks that the tensors are exactly these.
-  ///
-  /// - Throws: ``CheckpointError/tensorMismatch(path:missing:unexpected:misshapen:)``.
-  func require(_ expected: [String: [Int]], path: FilePath) throws(CheckpointError) {
-    let missing = expected.keys.filter { shapes[$0] == nil }.sorted(by: Safetensors.precedes)
-    let unexpected = shapes.keys.filter { expected[$0] == nil }.sorted(by: Safetensors.precedes)
-    let misshapen = shapes.sorted { Safetensors.precedes($0.key, $1.key) }.compactMap {
-      name, actual -> CheckpointError.Misshapen? in
-      guard let shape = expected[name], actual != shape else { return nil }
-      return CheckpointError.Misshapen(name: name, expected: shape, actual: actual)
-    }
-    guard missing.isEmpty, unexpected.isEmpty, misshapen.isEmpty else {
-      throw .tensorMismatch(path: path, missing: missing, unexpected: unexpected, misshapen: misshapen)
-    }
-  }
+  /// The names, in the order of their UTF-8 bytes.
+  var names: [String] { shapes.keys.sorted(by: Safetensors.precedes) }
 
-  /// The index of a file in timm's names; a classification head of the pre-training is no part of the backbone, nor is what
-  /// DINOv2 put in place of patches that it hid.
-  init(timm file: some TensorFile) {
-    shapes = file.tensors.mapValues(\.shape).filter {
-      !["head.weight", "head.bias", "mask_token"].contains($0.key)
-    }
+  /// One more than the highest number of a block.
+  var depth: Int {
+    let block = NamePattern("blocks.{i}.*")
+    return shapes.keys.compactMap { block.match($0)?.number }.max().map { $0 + 1 } ?? 0
   }
 }
