@@ -96,7 +96,7 @@ struct BackboneArguments: ParsableArguments {
 
   var options: BackboneOptions {
     var options = facts.options(imageSize: imageSize)
-    options.positionResampling = positionResampling?.value ?? .bicubicAntialias
+    options.positionResampling = positionResampling?.value
     return options
   }
 }

@@ -47,7 +47,8 @@ struct GraftCommand: AsyncParsableCommand {
     version: Graft.version,
     subcommands: [
       DevicesCommand.self, InfoCommand.self, TrainCommand.self, EvalCommand.self, PredictCommand.self,
-      FeaturesCommand.self, MergeCommand.self, CompareCommand.self, ReportCommand.self, BenchCommand.self, TuneCommand.self,
+      FeaturesCommand.self, MergeCommand.self, ConvertCommand.self, CompareCommand.self, ReportCommand.self,
+      BenchCommand.self, TuneCommand.self,
       DoctorCommand.self,
     ])
 

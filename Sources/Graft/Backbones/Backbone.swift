@@ -10,7 +10,9 @@ public final class Backbone {
   /// Sizes, conventions and operations.
   public let shape: BackboneShape
   /// The file the weights came from; `nil` for random weights.
-  public let file: SafetensorsFile?
+  public let file: (any TensorFile)?
+  /// The file as the canonical names see it.
+  let weights: CanonicalWeights?
   /// How the stored position embedding was brought to this image size.
   public let positionResampling: PositionResampling
   /// What of the shape is assumed: the file does not tell it, and nobody has said it.
@@ -23,19 +25,23 @@ public final class Backbone {
   private let end: FrozenEnd
   private let vectors: [String: [Float]]
 
-  /// Loads a timm-named checkpoint.
+  /// Loads a checkpoint in any container and in the names of any library that Graft knows.
   ///
   /// - Parameters:
-  ///   - path: a safetensors file (fp32, fp16 or bf16).
+  ///   - path: a file of weights (safetensors, shards, npz, or PyTorch's), or a folder with one.
   ///   - options: what the file cannot tell.
   ///   - context: the device.
   /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors; ``GraftError`` for an image size that
   ///   does not fit; `RuntimeError` when the device has no memory.
   public convenience init(path: FilePath, options: BackboneOptions = .init(), on context: Context) throws {
-    let file = try SafetensorsFile(path: path)
+    try self.init(reading: CanonicalWeights(TensorFiles.open(path)), options: options, on: context)
+  }
+
+  convenience init(reading weights: CanonicalWeights, options: BackboneOptions, on context: Context) throws {
     try self.init(
-      BackboneCatalog.read(path, options: options).shape(), weights: file, file: file,
-      resampling: options.positionResampling, assumed: options.assumed, on: context)
+      BackboneCatalog.read(weights, options: options).shape(), weights: weights, file: weights,
+      resampling: options.positionResampling ?? weights.dialect.facts.resampling ?? .bicubicAntialias,
+      assumed: options.assumed, on: context)
   }
 
   /// Makes a backbone with seeded random weights, for measurements.
@@ -50,12 +56,14 @@ public final class Backbone {
   }
 
   init(
-    _ shape: BackboneShape, weights: any WeightSource, file: SafetensorsFile?, resampling: PositionResampling,
+    _ shape: BackboneShape, weights: any WeightSource, file: CanonicalWeights?,
+    resampling: PositionResampling,
     assumed: Set<BackboneFact> = [], on context: Context
   ) throws {
     self.shape = shape
     self.assumed = assumed
-    self.file = file
+    self.weights = file
+    self.file = file?.file
     positionResampling = resampling
     self.context = context
     var reader = WeightReader(weights, on: context)

@@ -4,10 +4,6 @@ protocol WeightSource {
   func floats(_ tensor: TensorSpec) throws -> [Float]
 }
 
-extension SafetensorsFile: WeightSource {
-  func floats(_ tensor: TensorSpec) throws -> [Float] { try floats(tensor.name, requireFinite: true) }
-}
-
 /// Random weights of ordinary size, for `graft bench` with an architecture's name in place of a file.
 struct RandomWeights: WeightSource {
   let seed: UInt64

@@ -85,9 +85,41 @@ extension BackboneCatalog {
   ///
   /// - Throws: `CheckpointError` when the file is damaged or of another kind of model.
   public static func read(_ path: FilePath, options: BackboneOptions = .init()) throws -> any Architecture {
-    let file = try SafetensorsFile(path: path)
-    if let telling = TellingTensor.first(in: file) { throw telling }
-    return try ViT(reading: TensorIndex(timm: file), options: options, path: path)
+    try read(CanonicalWeights(TensorFiles.open(path)), options: options)
+  }
+}
+
+extension BackboneCatalog {
+  /// The architecture that weights show.
+  static func read(_ weights: CanonicalWeights, options: BackboneOptions) throws -> any Architecture {
+    try ViT(reading: weights, options: options)
+  }
+
+  /// What ``convert(_:to:)`` wrote.
+  public struct Conversion: Sendable, Hashable {
+    /// Whose names were read.
+    public let dialect: String
+    /// What the model is.
+    public let architecture: String
+    /// How many tensors were written.
+    public let tensors: Int
+  }
+
+  /// Writes a backbone's weights, whatever their container and names, as safetensors in timm's names.
+  ///
+  /// - Throws: `CheckpointError` when the file is damaged, of another kind of model, or cannot be written.
+  public static func convert(_ path: FilePath, to output: FilePath) throws -> Conversion {
+    let weights = try CanonicalWeights(TensorFiles.open(path))
+    let shape = try read(weights, options: .init()).shape()
+    guard !AdapterFolder.owns(output), FileStamp(output) == nil || FileStamp(output) != FileStamp(path) else {
+      throw GraftError.badOutput(folder: output, reason: "it is the file that is read. Give another name.")
+    }
+    let tensors = try shape.tensors.map {
+      Safetensors.TensorData(name: $0.name, shape: $0.shape, values: try weights.floats($0))
+    }
+    try Safetensors.write(tensors, metadata: ["format": "pt"], to: output)
+    return Conversion(
+      dialect: weights.dialect.name, architecture: shape.architecture.name, tensors: tensors.count)
   }
 }
 

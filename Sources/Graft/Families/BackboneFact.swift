@@ -29,6 +29,13 @@ extension BackboneOptions {
 }
 
 extension Activation {
+  /// The activation of a ``name``.
+  public init?(named name: String) {
+    let all: [Activation] = [.none, .gelu, .geluTanh, .quickGELU, .relu, .silu]
+    guard let activation = all.first(where: { $0.name == name }) else { return nil }
+    self = activation
+  }
+
   /// The name in files and on the command line.
   public var name: String {
     switch self {

@@ -15,7 +15,9 @@ public struct BackboneOptions: Sendable, Hashable {
   /// How tokens become the feature.
   public var pooling: End.Pooling?
   /// How the position embedding is brought to another image size.
-  public var positionResampling: PositionResampling
+  ///
+  /// By default as the library does whose names the weights have.
+  public var positionResampling: PositionResampling?
   /// Those of the values above that nobody has said, though they are given: a recipe's, or an earlier run's guess.
   public var presumed: Set<BackboneFact> = []
 
@@ -24,7 +26,7 @@ public struct BackboneOptions: Sendable, Hashable {
     imageSize: ImageSize? = nil, heads: Int? = nil, epsilon: Float? = nil,
     normalization: Normalization? = nil,
     activation: Activation? = nil, pooling: End.Pooling? = nil,
-    positionResampling: PositionResampling = .bicubicAntialias
+    positionResampling: PositionResampling? = nil
   ) {
     self.imageSize = imageSize
     self.heads = heads
@@ -44,6 +46,7 @@ public struct BackboneOptions: Sendable, Hashable {
     options.normalization = others.normalization ?? normalization
     options.activation = others.activation ?? activation
     options.pooling = others.pooling ?? pooling
+    options.positionResampling = others.positionResampling ?? positionResampling
     return options
   }
 }

@@ -2,13 +2,12 @@ import GraftOps
 import SystemPackage
 
 extension ViT {
-  /// Reads settings off the shapes of a checkpoint's tensors, and what they cannot tell off options and what is usual.
+  /// Reads settings off the shapes of a checkpoint's tensors, and what they cannot tell off options, whose names they are,
+  /// and what is usual.
   ///
-  /// - Parameters:
-  ///   - index: the tensors under canonical names.
-  ///   - path: the file, for messages.
   /// - Throws: `CheckpointError` naming missing, unexpected and misshapen tensors.
-  init(reading index: TensorIndex, options: BackboneOptions, path: FilePath) throws {
+  init(reading weights: CanonicalWeights, options: BackboneOptions) throws {
+    let (index, path) = (weights.index, weights.file.path)
     guard let patch = index["patch_embed.proj.weight"], patch.count == 4, patch[1] == 3, patch[2] == patch[3],
       patch[0] > 0, patch[2] > 0
     else {
@@ -28,7 +27,8 @@ extension ViT {
     let hidden = max(1, index["\(first).mlp.fc2.weight"]?.last ?? 4 * width)
     let table = index["\(first).attn.relative_position_bias_table"]
     let told =
-      options.heads ?? table?.last ?? index["\(first).attn.q_norm.weight"].flatMap { norm in
+      options.heads ?? weights.heads ?? table?.last
+      ?? index["\(first).attn.q_norm.weight"].flatMap { norm in
         norm.first.flatMap { $0 > 0 ? width / $0 : nil }
       }
     self.init(
@@ -49,11 +49,10 @@ extension ViT {
     qkvBias = index[bias] == nil ? .absent : index.partial.contains(bias) ? .partial : .stored
     try readPositions(index, table, path)
     imageSize = ImageSize(positionGrid * patchSize)
-    try readFacts(index, options)
+    try readFacts(index, weights.dialect.facts, options)
     if told == nil { heads = try usualHeads() }
 
-    let expected = try shape().tensors.map { ($0.name, $0.shape) }
-    try index.require(Dictionary(uniqueKeysWithValues: expected), path: path)
+    try weights.require(shape().tensors)
     if let imageSize = options.imageSize { self = try resized(to: imageSize) }
   }
 
@@ -86,9 +85,16 @@ extension ViT {
   }
 
   /// What shapes do not tell.
-  private mutating func readFacts(_ index: TensorIndex, _ options: BackboneOptions) throws {
-    let isDINOv3 = positions == .none && !hasRelativePositions
-    if isDINOv3 { rotation = .dinov3 } else if isGated, qkvBias == .partial { rotation = .eva02 }
+  private mutating func readFacts(
+    _ index: TensorIndex, _ dialect: Dialect.Facts, _ options: BackboneOptions
+  ) throws {
+    let knowsNoPositions = positions == .none && !hasRelativePositions
+    let isDINOv3 = knowsNoPositions && hasClassToken
+    if isDINOv3 {
+      rotation = .dinov3
+    } else if knowsNoPositions || (isGated && qkvBias == .partial) {
+      rotation = .eva02
+    }
     poolsFirst = index["fc_norm.weight"] != nil
     pooling =
       index["attn_pool.latent"] != nil ? .attention : poolsFirst || !hasClassToken ? .mean : .token
@@ -96,6 +102,12 @@ extension ViT {
     epsilon = hasFirstNorm || isDINOv3 ? 1e-5 : 1e-6
     normalization =
       hasFirstNorm || rotation == .eva02 ? .clip : hasLayerScale && !hasRelativePositions ? .imageNet : .half
+    if let epsilon = dialect.epsilon { self.epsilon = epsilon }
+    if let activation = dialect.activation, !isGated { self.activation = activation }
+    if let normalization = dialect.normalization { self.normalization = normalization }
+    if let pooling = dialect.pooling, hasClassToken, self.pooling != .attention, !poolsFirst {
+      self.pooling = pooling == .token ? .token : .mean
+    }
     self = try replacing(by: options.without(\.imageSize))
   }
 
@@ -107,7 +119,9 @@ extension ViT {
       same.heads = other.heads
       return same.hasBlocks(of: other)
     }
-    if let known = known.first(where: isAlike) ?? known.first(where: { $0.width == width }) { return known.heads }
+    if let known = known.first(where: isAlike) ?? known.first(where: { $0.width == width }) {
+      return known.heads
+    }
     guard width % 64 == 0 else {
       throw GraftError.badSetting(
         name: "heads", value: "unknown",

@@ -28,7 +28,8 @@ extension Backbone {
   }
 
   /// The same with an adapter's modules.
-  func features(_ input: Tensor, _ kind: Features.Kind, classToken: Tensor?, _ pass: Pass) throws -> Features {
+  func features(_ input: Tensor, _ kind: Features.Kind, classToken: Tensor?, _ pass: Pass) throws -> Features
+  {
     if case .block(let block) = kind, !(1...shape.depth).contains(block) {
       throw GraftError.badSetting(
         name: "block", value: "\(block)", reason: "the backbone has \(shape.depth), counted from 1.")

@@ -1,3 +1,4 @@
+import GraftOps
 public import GraftRuntime
 import GraftSystem
 public import SystemPackage
@@ -88,14 +89,15 @@ extension GraftedModel {
       guard let backbonePath else { throw CheckpointError.missingBackbone(path: path, recorded: nil) }
       let options = folder.backboneOptions.replacing(by: options)
       // The folder does not know its backbone: it is whichever file is named.
-      let file = try SafetensorsFile(path: backbonePath)
-      let shape = try BackboneShape(path: backbonePath, options: options)
+      let weights = try CanonicalWeights(TensorFiles.open(backbonePath))
+      let shape = try BackboneCatalog.read(weights, options: options).shape()
+      let resampling = options.positionResampling ?? weights.dialect.facts.resampling ?? .bicubicAntialias
       let shared = backbones.first {
-        $0.context === context && $0.shape == shape && $0.positionResampling == options.positionResampling
-          && $0.file?.contentHash == file.contentHash
+        $0.context === context && $0.shape == shape && $0.positionResampling == resampling
+          && $0.file?.contentHash == weights.file.contentHash
       }
       try self.init(
-        folder, on: shared ?? Backbone(path: backbonePath, options: options, on: context))
+        folder, on: shared ?? Backbone(reading: weights, options: options, on: context))
       return
     }
     let folder = try AdapterFolder(path: path)
@@ -125,6 +127,7 @@ extension GraftedModel {
     settings["backbone_heads"] = shape.architecture.value(of: .heads)
     settings["backbone_epsilon"] = shape.architecture.value(of: .epsilon)
     settings["backbone_activation"] = shape.architecture.value(of: .activation)
+    settings["backbone_pooling"] = shape.architecture.value(of: .pooling)
     settings["backbone_assumed"] = .array(backbone.assumed.map(\.rawValue).sorted().map { .string($0) })
     settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
     return AdapterManifest(
@@ -159,7 +162,7 @@ extension AdapterFolder {
     // Whoever loads it checks it: only a choice is made here.
     guard found.count > 1 else { return first }
     let right = found.first { file, _ in
-      (try? SafetensorsFile(path: file).contentHash) == manifest.backbone.contentHash
+      (try? TensorFiles.open(file).contentHash) == manifest.backbone.contentHash
     }
     return right?.file ?? first
   }
@@ -189,6 +192,8 @@ extension AdapterManifest {
     var options = BackboneOptions(
       imageSize: backbone.imageSize, heads: settings["backbone_heads"]?.intValue,
       epsilon: settings["backbone_epsilon"]?.doubleValue.map(Float.init), normalization: normalization,
+      activation: settings["backbone_activation"]?.stringValue.flatMap(Activation.init(named:)),
+      pooling: settings["backbone_pooling"]?.stringValue.flatMap(End.Pooling.init(rawValue:)),
       positionResampling: settings["backbone_position_resampling"]?.stringValue.flatMap(
         PositionResampling.init(rawValue:)) ?? .bicubicAntialias)
     // Versions before this entry did not record who had said what.

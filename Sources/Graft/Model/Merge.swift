@@ -24,10 +24,10 @@ extension GraftedModel {
       throw GraftError.notMergeable(
         adapter: name, reason: "\(obstacle) These can be: \(others.joined(separator: ", ")).")
     }
-    guard let file = backbone.file else {
+    guard let weights = backbone.weights else {
       throw GraftError.notMergeable(adapter: name, reason: "its backbone has random weights and no file.")
     }
-    guard !isSameFile(path, file.path) else {
+    guard !isSameFile(path, weights.file.path) else {
       throw GraftError.badOutput(folder: path, reason: "it is the backbone's own file. Give another name.")
     }
     guard !AdapterFolder.owns(path) else {
@@ -45,26 +45,17 @@ extension GraftedModel {
     for fold in plan.places.flatMap({ $0.folds ?? [] }) {
       var layer =
         layers.removeValue(forKey: fold.operation.id)
-        ?? DenseLayer(fold.operation) { try file.floats($0, requireFinite: true) }
+        ?? DenseLayer(fold.operation) { try weights.floats($0) }
       try fold.apply(&layer) { try trained($0).map(Double.init) }
       layers[fold.operation.id] = layer
     }
     let changed = layers.values.reduce(into: [:]) { $0.merge($1.changed) { $1 } }
-    var tensors: [Safetensors.TensorData] = []
-    for name in file.names where !name.hasPrefix("head.") {
-      if let merged = changed[name], let info = file.tensors[name] {
-        // Finite factors can have a product that is not.
-        guard merged.allSatisfy(\.isFinite) else { throw GraftError.notFinite(tensor: name) }
-        tensors.append(.init(name: name, shape: info.shape, values: merged))
-      } else {
-        tensors.append(try .init(copying: name, from: file))
-      }
+    // Finite factors can have a product that is not.
+    for (name, values) in changed where !values.allSatisfy(\.isFinite) {
+      throw GraftError.notFinite(tensor: name)
     }
-    for (name, shape) in [
-      ("head.weight", [classes.count, backbone.shape.featureWidth]), ("head.bias", [classes.count]),
-    ] {
-      tensors.append(.init(name: name, shape: shape, values: try trained(name)))
-    }
+    let head = ["head.weight": try trained("head.weight"), "head.bias": try trained("head.bias")]
+    let tensors = try weights.inverse(changed.merging(head) { $1 })
     let description = try JSON.text(of: manifest(transform: transform))
     try Safetensors.write(
       tensors, metadata: ["format": "pt", Self.mergedKey: description],
@@ -83,15 +74,17 @@ extension GraftedModel {
   public convenience init(merged path: FilePath, on context: Context) throws {
     let file = try SafetensorsFile(path: path)
     let manifest = try Self.manifest(ofMerged: file)
+    let weights = try CanonicalWeights(file)
     try self.init(
-      Backbone(path: path, options: manifest.backboneOptions, on: context), adapter: LinearProbe(),
+      Backbone(reading: weights, options: manifest.backboneOptions, on: context), adapter: LinearProbe(),
       classes: manifest.classes)
     for parameter in arena.parameters {
-      guard let info = file.tensors[parameter.name], info.shape == parameter.value.shape else {
+      let values = try weights.floats(parameter.name)
+      guard values.count == parameter.value.count else {
         throw CheckpointError.tensorMismatch(
           path: path, missing: [parameter.name], unexpected: [], misshapen: [])
       }
-      try parameter.value.assign(file.floats(parameter.name, requireFinite: true))
+      try parameter.value.assign(values)
     }
   }
 

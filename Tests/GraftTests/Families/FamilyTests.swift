@@ -46,8 +46,7 @@ struct TinyBackbone: Sendable, CustomTestStringConvertible {
   func settings(_ size: ImageSize? = nil, pooling: End.Pooling? = nil) throws -> ViT {
     var options = try options
     if let pooling { options.pooling = pooling }
-    let index = try CanonicalWeights(TensorFiles.open(path)).index
-    var vit = try ViT(reading: index, options: options, path: path)
+    var vit = try ViT(reading: CanonicalWeights(TensorFiles.open(path)), options: options)
     if case .index? = vit.rotation?.coordinates,
       let side = try about["rope"]?.objectValue?["reference_grid"]?.arrayValue?[0].intValue
     {
@@ -58,8 +57,9 @@ struct TinyBackbone: Sendable, CustomTestStringConvertible {
   }
 
   func backbone(_ size: ImageSize? = nil, pooling: End.Pooling? = nil) throws -> Backbone {
-    try Backbone(
-      settings(size, pooling: pooling).shape(), weights: CanonicalWeights(TensorFiles.open(path)), file: nil,
+    let weights = try CanonicalWeights(TensorFiles.open(path))
+    return try Backbone(
+      settings(size, pooling: pooling).shape(), weights: weights, file: weights,
       resampling: .bicubicAntialias, on: Fixtures.context.get())
   }
 }

@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct PrecisionTests {
   /// A file's weights as bfloat16 holds them, in fp32.
   private struct Rounded: WeightSource {
-    let file: SafetensorsFile
+    let file: CanonicalWeights
 
     func floats(_ tensor: TensorSpec) throws -> [Float] {
       let values = try file.floats(tensor)
@@ -29,7 +29,7 @@ import Testing
 
   @Test func brainFloatsAreTheWeightsRoundedToNearest() throws {
     let kept = try vit(.bf16, exact: true)
-    let file = try SafetensorsFile(path: Fixtures.smallPath)
+    let file = try CanonicalWeights(TensorFiles.open(Fixtures.smallPath))
     try #require(!kept.shape.vit.hasLayerScale, "a layer scale would be folded in before rounding")
     let context = try Fixtures.context.get()
     let rounded = try Backbone(

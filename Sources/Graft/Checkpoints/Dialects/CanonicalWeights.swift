@@ -87,6 +87,29 @@ struct CanonicalWeights: Sendable {
       unexpected: known.filter { tensors[$0] != nil })
   }
 
+  /// Checks that the file holds exactly these tensors, in the file's own names.
+  ///
+  /// - Throws: ``CheckpointError/tensorMismatch(path:missing:unexpected:misshapen:)``.
+  func require(_ expected: [TensorSpec]) throws(CheckpointError) {
+    func names(_ canonical: String) -> [String] {
+      let names = nameInFile(canonical)
+      return names.isEmpty ? [canonical] : names
+    }
+    let shapes = Dictionary(uniqueKeysWithValues: expected.map { ($0.name, $0.shape) })
+    let missing = expected.filter { index[$0.name] == nil }.flatMap { names($0.name) }
+    let extra = index.names.filter { shapes[$0] == nil }.flatMap(names)
+    let misshapen = index.names.compactMap { name -> CheckpointError.Misshapen? in
+      guard let shape = shapes[name], let actual = index[name], actual != shape else { return nil }
+      return CheckpointError.Misshapen(name: names(name)[0], expected: shape, actual: actual)
+    }
+    let unexpected = extra + unknown
+    guard missing.isEmpty, unexpected.isEmpty, misshapen.isEmpty else {
+      throw .tensorMismatch(
+        path: file.path, missing: missing.sorted(by: Safetensors.precedes),
+        unexpected: unexpected.sorted(by: Safetensors.precedes), misshapen: misshapen)
+    }
+  }
+
   /// What the file calls a canonical tensor: several names where it keeps its parts apart, none where it has no place for it.
   func nameInFile(_ canonical: String) -> [String] {
     if let assembly = assemblies[canonical] {
