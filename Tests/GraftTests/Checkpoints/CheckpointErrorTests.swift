@@ -17,7 +17,9 @@ struct CheckpointErrorTests {
         .unknownNames(path: "/f", dialect: "timm", missing: ["a"], unexpected: ["b"]),
         ["names of timm (missing: a; unexpected: b)"]
       ),
-      (.noPlace(path: "/f", tensor: "t", reason: "why"), ["cannot hold the changed t: why. Keep the adapter"]),
+      (
+        .noPlace(path: "/f", tensor: "t", reason: "why"), ["cannot hold the changed t: why. Keep the adapter"]
+      ),
       (.truncated(path: "/f", neededBytes: 10, actualBytes: 9), ["10 bytes", "has 9"]),
       (.malformedHeader(path: "/f", detail: "why"), ["why"]),
       (.malformedFile(path: "/f", detail: "why"), ["why. Download"]),
