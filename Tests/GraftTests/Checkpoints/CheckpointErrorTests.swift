@@ -13,6 +13,13 @@ struct CheckpointErrorTests {
       (.notWeights(path: "/f", reason: "why", advice: "Do that."), ["why. Do that."]),
       (.unsupportedModel(path: "/f", tensor: "t", meaning: "Why."), ["its tensor t tells: Why."]),
       (.unsupportedModel(path: "/f", tensor: "t", isThere: false, meaning: "Why."), ["no tensor t: Why."]),
+      (
+        .unknownNames(path: "/f", dialect: "timm", missing: ["a"], unexpected: ["b"]),
+        ["names of timm (missing: a; unexpected: b)"]
+      ),
+      (
+        .noPlace(path: "/f", tensor: "t", reason: "why"), ["cannot hold the changed t: why. Keep the adapter"]
+      ),
       (.truncated(path: "/f", neededBytes: 10, actualBytes: 9), ["10 bytes", "has 9"]),
       (.malformedHeader(path: "/f", detail: "why"), ["why"]),
       (.malformedFile(path: "/f", detail: "why"), ["why. Download"]),

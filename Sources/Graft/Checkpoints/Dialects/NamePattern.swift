@@ -46,8 +46,6 @@ struct NamePattern: Sendable, Hashable, ExpressibleByStringLiteral {
 
   /// Whether it stands for one name only.
   var isLiteral: Bool { !opens && !closes && !text.contains("{") }
-  /// Whether it has a place for a number.
-  var hasNumber: Bool { pieces.contains(.number) }
   /// Whether it ends in a place for `weight` or `bias`.
   var hasPart: Bool { pieces.contains(.part) }
 
