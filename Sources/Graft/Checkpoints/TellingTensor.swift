@@ -89,8 +89,6 @@ struct TellingTensor {
   private static let canonical: [TellingTensor] = [
     .init("attn_pool.latent", with: ["norm_pre.weight"], model: rotated),
     .init(
-      "reg_token", without: ["pos_embed", "cls_token", "*.relative_position_bias_table"], model: rotated),
-    .init(
       "fc_norm.weight", without: ["cls_token", "reg_token", "*.attn.qkv.bias"],
       model: "this model's norms stand behind its branches"),
     .init("norm.weight", "fc_norm.weight", isMissing: true, model: "this model has no norm at the end"),

@@ -76,6 +76,8 @@ extension ViT {
       (positions, positionGrid) = (front == 0 ? .all : .cells, grid)
     } else if let grid = side(rows - front) {
       (positions, positionGrid) = (.all, grid)
+    } else if front == 0, side(rows - 1) != nil {
+      throw CheckpointError.tensorMismatch(path: path, missing: ["cls_token"], unexpected: [], misshapen: [])
     } else {
       let near = max(1, Int(Double(max(1, rows - front)).squareRoot().rounded()))
       throw CheckpointError.tensorMismatch(

@@ -29,7 +29,8 @@ import Testing
     "eva02_enormous_patch14_clip_224", "eva02_small_patch14_224", "eva_large_patch14_196", "flexivit_base",
     "vit_7b_patch16_dinov3", "vit_base_patch14_reg1_tipsv2", "vit_base_patch16_224_miil",
     "vit_base_patch16_clip_224", "vit_base_patch16_dinov3", "vit_base_patch16_dinov3_qkvb",
-    "vit_base_patch16_gap_224", "vit_base_patch16_reg4_gap_256", "vit_base_patch16_siglip_224",
+    "vit_base_patch16_gap_224", "vit_base_patch16_reg4_gap_256", "vit_base_patch16_rope_reg1_gap_256",
+    "vit_mediumd_patch16_rope_reg1_gap_256", "vit_base_patch16_siglip_224",
     "vit_betwixt_patch16_gap_256", "vit_betwixt_patch16_reg1_gap_256", "vit_huge_plus_patch16_dinov3_qkvb",
     "vit_so150m2_patch16_reg1_gap_256", "vit_so150m_patch16_reg4_gap_256", "vit_so150m_patch16_reg4_map_256",
   ]
