@@ -28,7 +28,7 @@ struct BenchCommand: AsyncParsableCommand {
 
   @Argument(help: "Only operations whose description contains this.")
   var filter: String?
-  @Option(help: "Time a whole model: a safetensors file or a timm architecture name.")
+  @Option(help: "Time a whole model: a file of weights or a timm architecture name.")
   var backbone: FilePath?
   @Option(help: "Adapters for --backbone, separated by commas.")
   var adapter = "linear,ila,alore"

@@ -83,7 +83,7 @@ struct FactArguments: ParsableArguments {
 
 /// Options that say how a backbone is read.
 struct BackboneArguments: ParsableArguments {
-  @Option(help: "A safetensors file with timm's names.")
+  @Option(help: "A file of weights (safetensors, shards, .pth, .bin or .npz), or a folder with one.")
   var backbone: FilePath
 
   @Option(help: "\(ImageSize.help); multiples of the patch.")

@@ -35,8 +35,6 @@ struct FeaturesCommand: AsyncParsableCommand {
   var tokens = false
   @Option(help: "Write the tokens that leave this block, counted from 1.")
   var block: Int?
-  @Flag(help: "Take pictures as they are; they must have the size of the backbone's images.")
-  var raw = false
   @Option(
     help: "Size of the images in pixels: 224, or 224x448 for height and width (default: the weights' own).")
   var imageSize: ImageSize?

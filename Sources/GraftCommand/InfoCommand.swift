@@ -33,7 +33,7 @@ struct InfoCommand: AsyncParsableCommand {
       multiply-accumulates, each beside the figure of Graft's own plans.
       """)
 
-  @Option(help: "A safetensors file with timm's names, or a timm architecture name.")
+  @Option(help: "A file of weights, or a timm architecture name.")
   var backbone: FilePath?
   @Option(help: "\(ImageSize.help).")
   var imageSize: ImageSize?

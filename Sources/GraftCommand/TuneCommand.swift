@@ -27,7 +27,7 @@ struct TuneCommand: AsyncParsableCommand {
       results: a training is resumed with the tuning that it began with.
       """)
 
-  @Option(help: "A safetensors file, or a timm architecture name.")
+  @Option(help: "A file of weights, or a timm architecture name.")
   var backbone: FilePath = "vit_base_patch16_224"
   @Option(help: "\(ImageSize.help).")
   var imageSize: ImageSize?

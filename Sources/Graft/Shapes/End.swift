@@ -48,7 +48,7 @@ public struct End: Sendable, Hashable {
   }
 }
 
-/// A learned query that attends to all cells, with a network behind it:
+/// A learned query that attends to all cells, with a network behind it.
 ///
 ///     y = proj(attention(q(latent), kv(x)));   feature = y + fc2(f(fc1(LN(y))))
 ///

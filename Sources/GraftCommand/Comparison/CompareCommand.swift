@@ -134,7 +134,7 @@ struct CompareCommand: AsyncParsableCommand {
     guard evaluateEvery.map({ $0 > 0 }) ?? true else {
       throw ValidationError("--evaluate-every must be at least 1.")
     }
-    let hash = try SafetensorsFile(path: backbone.backbone).contentHash
+    let hash = try TensorFiles.open(backbone.backbone).contentHash
     let kept = try data.keptPictures()
     var folders: [TrainingRecipe.Augmentation: DataArguments.Folders] = [:]
     return try list.entries.flatMap { entry in
