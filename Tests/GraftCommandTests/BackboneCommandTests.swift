@@ -78,7 +78,7 @@ struct BackboneCommandTests {
   }
 
   @Test(arguments: [
-    ("vit_small_patch14_reg4_dinov2", "register tokens"), ("vit_base_patch16_siglip_224", "no class token"),
+    ("vit_base_patch16_radio_v3", "no norm at the end"), ("vit_base_r50_s16_224", "convolutional network"),
     ("vit_base_patch14_nonsense", "Did you mean \"vit_base_patch14_dinov2\"?"),
     ("vit_base_patch16_224.mea", "augreg_in21k"), ("resnet50", "graft info --architectures"),
   ])
@@ -89,34 +89,45 @@ struct BackboneCommandTests {
 
   // MARK: Files
 
-  /// The line of Python in a message makes a backbone of what was refused.
+  /// What other programs wrap and prefix is read as it is, and converted to the very tensors.
   @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: python), "tools/setup.py makes it"))
-  func linesOfPythonWork() async throws {
+  func wrappedWeightsAreConverted() async throws {
     let folder = try TestFolder()
     let program = """
-      import sys
+      import sys, torch
       from safetensors.torch import load_file, save_file
       source, out = sys.argv[1:]
-      save_file({'module.' + k: v for k, v in load_file(source).items()}, out + '/prefixed.safetensors')
+      tensors = load_file(source)
+      save_file({'module.' + k: v for k, v in tensors.items()}, out + '/prefixed.safetensors')
+      torch.save({'model': tensors, 'epoch': 3}, out + '/nested.pth')
+      torch.save(tensors, out + '/old.bin', _use_new_zipfile_serialization=False)
       """
     try run(Self.python, ["-c", program, Command.backbone, folder.path], in: folder)
     let plain = try SafetensorsFile(path: FilePath(Command.backbone))
-    for name in ["prefixed.safetensors"] {
+    for name in ["prefixed.safetensors", "nested.pth", "old.bin"] {
       let path = "\(folder.path)/\(name)"
-      let refused = try await Command.run(["info", "--backbone", path, "--heads", "4", "--json"])
-      let message = refused.last["message"]?.stringValue ?? ""
-      #expect(refused.status == 65, "\(name): \(message)")
-      let line = try #require(message.split(separator: "\n").last.map(String.init))
-      #expect(line.contains("python3 -c"), "\(name): \(message)")
-      try run(
-        "/bin/sh", ["-c", line.replacing("python3", with: Self.python, maxReplacements: 1)], in: folder)
-      let made = folder.path + "/OUT.safetensors"
-      #expect(try await Command.run(["info", "--backbone", made, "--heads", "4"]).status == 0, "\(name)")
-      let file = try SafetensorsFile(path: FilePath(made))
-      #expect(file.names == plain.names)
-      #expect(file.contentHash == plain.contentHash, "\(name)")
-      try FileManager.default.removeItem(atPath: made)
+      #expect(try await Command.run(["info", "--backbone", path, "--heads", "4"]).status == 0, "\(name)")
+      let made = folder.path + "/made.safetensors"
+      let outcome = try await Command.run(["convert", "--backbone", path, "--out", made, "--json"])
+      #expect(outcome.status == 0 && outcome.last["dialect"] == "timm", "\(name): \(outcome.errors)")
+      #expect(try SafetensorsFile(path: FilePath(made)).contentHash == plain.contentHash, "\(name)")
     }
+  }
+
+  @Test func featuresOfPictures() async throws {
+    let folder = try TestFolder()
+    let out = folder.path + "/f.safetensors"
+    let pictures = ["rgb.png", "rgb.jpg"].map { "\(Command.checkout)/Tests/Fixtures/images/\($0)" }
+    let arguments = ["features", "--backbone", Command.backbone, "--heads", "4", "--out", out, "--json"]
+    let outcome = try await Command.run(arguments + pictures)
+    #expect(outcome.status == 0 && outcome.last["shape"] == [2, 64], "\(outcome.errors)")
+    let pooled = try SafetensorsFile(path: FilePath(out)).floats("features")
+    #expect(try await Command.run(arguments + ["--tokens"] + pictures).status == 0)
+    let tokens = try SafetensorsFile(path: FilePath(out))
+    #expect(tokens.tensors["features"]?.shape == [2, 37, 64])
+    // The class token behind the last norm is the feature.
+    #expect(try Array(tokens.floats("features").prefix(64)) == Array(pooled.prefix(64)))
+    #expect(try await Command.run(arguments + ["--block", "7"] + pictures).status == 64)
   }
 
   /// Runs a program in a folder; its failure is the test's.

@@ -110,7 +110,11 @@ extension BackboneCatalog {
   /// - Throws: `CheckpointError` when the file is damaged, of another kind of model, or cannot be written.
   public static func convert(_ path: FilePath, to output: FilePath) throws -> Conversion {
     let weights = try CanonicalWeights(TensorFiles.open(path))
-    let shape = try read(weights, options: .init()).shape()
+    // Names and shapes are the same for any number of heads, which a file may not tell.
+    let shape =
+      if let shape = try? read(weights, options: .init()).shape() { shape } else {
+        try read(weights, options: .init(heads: 1)).shape()
+      }
     guard !AdapterFolder.owns(output), FileStamp(output) == nil || FileStamp(output) != FileStamp(path) else {
       throw GraftError.badOutput(folder: output, reason: "it is the file that is read. Give another name.")
     }
