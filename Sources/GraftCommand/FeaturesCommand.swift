@@ -21,11 +21,10 @@ struct FeaturesCommand: AsyncParsableCommand {
       the verb.
       """)
 
-  @Option(help: "The backbone: a file of weights, or a folder with one.")
-  var backbone: FilePath?
   @Option(
     help: ArgumentHelp(
-      "A model in place of a backbone: a folder that graft train wrote.", valueName: "dir|file"))
+      "A model on its backbone: a folder that graft train wrote, or a file that graft merge wrote.",
+      valueName: "dir|file"))
   var model: FilePath?
   @Argument(help: "JPEG, PNG or WebP files, or folders of them.")
   var images: [GivenPath]
@@ -38,7 +37,7 @@ struct FeaturesCommand: AsyncParsableCommand {
   @Option(
     help: "Size of the images in pixels: 224, or 224x448 for height and width (default: the weights' own).")
   var imageSize: ImageSize?
-  @OptionGroup var facts: FactArguments
+  @OptionGroup var backbone: ModelArguments
   @Option(help: "Pictures at a time.")
   var batchSize = 16
   @OptionGroup var decoding: DecodingArguments
@@ -47,14 +46,13 @@ struct FeaturesCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard (backbone == nil) != (model == nil) else {
+    guard backbone.backbone != nil || model != nil else {
       throw ValidationError("Say --backbone with a file of weights, or --model with a trained one.")
     }
     guard !tokens || block == nil else { throw ValidationError("--tokens and --block exclude each other.") }
     guard batchSize > 0 else { throw ValidationError("--batch-size must be at least 1.") }
-    guard model == nil || (imageSize == nil && facts.options() == BackboneOptions()) else {
-      throw ValidationError(
-        "A model's folder records how its backbone is prepared; leave out the options of one.")
+    guard model == nil || imageSize == nil else {
+      throw ValidationError("A model's folder records the size of its images; leave out --image-size.")
     }
   }
 
@@ -103,14 +101,16 @@ struct FeaturesCommand: AsyncParsableCommand {
     on context: Context, _ reporter: Reporter
   ) throws -> ((ImageBatch, Features.Kind) throws -> Features, PictureQueue.Preparation) {
     if let model {
-      let arguments = try ModelArguments.parse([])
-      let (loaded, transform) = try arguments.load(model, on: context, reporter)
-      return (loaded.features, .init(transform: transform, imageSize: loaded.backbone.shape.imageSize))
+      let (loaded, transform) = try backbone.load(model, batchSize: batchSize, on: context, reporter)
+      return (
+        { try loaded.features($0, $1) },
+        .init(transform: transform, imageSize: loaded.backbone.shape.imageSize)
+      )
     }
-    guard let backbone else { preconditionFailure("one of the two is given") }
-    let loaded = try Backbone(path: backbone, options: facts.options(imageSize: imageSize), on: context)
+    guard let path = backbone.backbone else { preconditionFailure("one of the two is given") }
+    let loaded = try Backbone(path: path, options: backbone.facts.options(imageSize: imageSize), on: context)
     if let line = Assumptions(loaded.assumed, of: loaded.shape.architecture).line { reporter.note("\(line)") }
     let size = loaded.shape.imageSize
-    return (loaded.features, .init(transform: .squash(imageSize: size), imageSize: size))
+    return ({ try loaded.features($0, $1) }, .init(transform: .squash(imageSize: size), imageSize: size))
   }
 }

@@ -79,15 +79,16 @@ struct InfoCommand: AsyncParsableCommand {
         throw ValidationError("--recompute plans memory: say --batch-size too.")
       }
       let adapter = try makeAdapter(adapter, host: host, settings)
-      let (shape, assumed) = try facts.shape(of: backbone, imageSize: imageSize)
+      let (shape, reading) = try facts.shape(of: backbone, imageSize: imageSize)
       let architecture = shape.architecture
-      let assumptions = Assumptions(assumed, of: architecture)
+      let assumptions = Assumptions(reading?.assumed ?? [], of: architecture)
       let summary = try ModelSummary(shape, adapter: adapter, classes: classes)
       let weights = 4 * summary.backboneParameters
       reporter.say(
         """
         Backbone   \(architecture.name): width \(shape.featureWidth), \(shape.depth) blocks, \
-        \(architecture.value(of: .heads).text) heads, patch \(shape.stem.patchSize), images of \(shape.imageSize) px
+        \(architecture.value(of: .heads).text) heads, patch \(shape.stem.patchSize), images of \(shape.imageSize) px\
+        \(reading.map { "\nRead as    \($0.dialect)" } ?? "")
         Adapter    \(adapter.name)
 
         Backbone parameters    \(grouped(summary.backboneParameters)) (frozen)
@@ -107,6 +108,7 @@ struct InfoCommand: AsyncParsableCommand {
       var fields = try JSONValue(encoding: summary).objectValue ?? [:]
       fields["assumed"] = assumptions.json
       fields["architecture"] = .string(architecture.name)
+      fields["dialect"] = reading.map { .string($0.dialect) } ?? .null
       fields["adapter"] = .string(adapter.name)
       fields["image_size"] = JSONValue(shape.imageSize)
       fields["weight_bytes"] = .integer(weights)
@@ -219,15 +221,15 @@ extension PublishedFigure {
 }
 
 extension FactArguments {
-  /// The shape behind a file or an architecture's name, and what of it is assumed; a name tells everything.
+  /// The shape behind a file or an architecture's name, and how a file was read.
   func shape(
     of backbone: FilePath, imageSize: ImageSize?
-  ) throws -> (shape: BackboneShape, assumed: Set<BackboneFact>) {
+  ) throws -> (shape: BackboneShape, reading: BackboneReading?) {
     if backbone.extension == "safetensors" || backbone.isTaken {
-      let options = options(imageSize: imageSize)
-      return (try BackboneShape(path: backbone, options: options), options.assumed)
+      let reading = try BackboneCatalog.read(backbone, options: options(imageSize: imageSize))
+      return (try reading.architecture.shape(), reading)
     }
     let architecture = try BackboneCatalog.named(backbone.escapedText)
-    return (try architecture.replacing(by: options(imageSize: imageSize)).shape(), [])
+    return (try architecture.replacing(by: options(imageSize: imageSize)).shape(), nil)
   }
 }

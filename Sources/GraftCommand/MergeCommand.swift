@@ -5,13 +5,14 @@ import GraftSystem
 
 struct MergeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "merge", abstract: "Fold an adapter into its backbone: a plain timm checkpoint.",
+    commandName: "merge", abstract: "Fold an adapter into its backbone: a plain checkpoint.",
     usage: "graft merge --model DIR --out FILE [OPTIONS]",
     discussion: """
       EXAMPLE
         graft merge --model runs/alore --out merged.safetensors
 
-      The merged model costs what the plain backbone costs. These can be merged:
+      The merged model costs what the plain backbone costs, and has the names that
+      the backbone's file has (timm's, where that was an .npz). These can be merged:
       \(mergeable.joined(separator: ", ")).
       The result is compared with the unmerged model before the verb ends well.
       """)

@@ -6,7 +6,8 @@ import GraftSystem
 
 /// Options that say what a model's folder does not: where its backbone is, and how one of PEFT's folders reads it.
 struct ModelArguments: ParsableArguments {
-  @Option(help: "The backbone's file, if it has moved since training; a folder of PEFT's needs it.")
+  @Option(
+    help: "The backbone's file; beside a model, if it has moved since training or the folder is PEFT's.")
   var backbone: FilePath?
 
   /// For folders of PEFT's, which record nothing of it themselves.

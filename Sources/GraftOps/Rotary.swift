@@ -1,7 +1,7 @@
 package import GraftRuntime
 
 /// Which channels of a head a rotary position turns together.
-package enum RotaryForm: String, Sendable, CaseIterable {
+public enum RotaryForm: String, Codable, Sendable, CaseIterable {
   /// Channel i with i + dh / 2, as DINOv3 pairs them.
   case half
   /// Channel 2 i with 2 i + 1, as EVA-02 does.

@@ -227,7 +227,7 @@ import Testing
       try refuse { try edit("\"image_size\" : 48", "\"image_size\" : 50") }
       try refuse { try edit("\"backbone_heads\" : 4", "\"backbone_heads\" : 0") }
       try refuse { try edit("\"rank\" : 4", "\"rank\" : \"four\"") }
-      try refuse { try edit("\"format_version\" : 1", "\"format_version\" : 2") }
+      try refuse { try edit("\"format_version\" : 1", "\"format_version\" : 3") }
       try refuse { try FileManager.default.removeItem(atPath: weights.string) }
       try refuse { try AtomicFile.write("{", to: folder / "adapter_config.json") }
     }

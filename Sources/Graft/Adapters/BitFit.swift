@@ -2,7 +2,8 @@ import GraftOps
 
 /// Trains every bias of the backbone and nothing else (arXiv 2106.10199).
 ///
-/// Those of the linear layers, of the norms and of the patch embedding: 102,912 on ViT-B/16. A trained tensor is the bias
+/// Those of the linear layers, of the norms and of the patch embedding: 102,912 on ViT-B/16; where keys have none, those of
+/// queries and values. A trained tensor is the bias
 /// itself, under timm's name; it starts from the backbone's and takes its place, so that weight decay acts on it as it
 /// does in PyTorch. The paper is about text; for images the method is a baseline of visual tuning's literature, and its preset
 /// is that of other methods there.

@@ -5,7 +5,8 @@ import GraftOps
 ///     y = gamma * f(x) + beta
 ///
 /// behind the patch embedding, both norms, `qkv`, `proj`, `fc1` (before its activation) and `fc2` of every block, and the
-/// last norm: 205,824 on ViT-B/16. Initial values as in the official code (dongzelian/SSF): gamma N(1, 0.02), beta
+/// last norm: 205,824 on ViT-B/16. Where a file has no bias for an operation, or none for the keys, nothing is shifted, so that
+/// the method always merges. Initial values as in the official code (dongzelian/SSF): gamma N(1, 0.02), beta
 /// N(0, 0.02), so the model does not start as the plain backbone.
 public struct SSF: Adapter {
   /// `ssf`.

@@ -38,10 +38,10 @@ public final class Backbone {
   }
 
   convenience init(reading weights: CanonicalWeights, options: BackboneOptions, on context: Context) throws {
+    let reading = try BackboneReading(weights, options: options)
     try self.init(
-      BackboneCatalog.read(weights, options: options).shape(), weights: weights, file: weights,
-      resampling: options.positionResampling ?? weights.dialect.facts.resampling ?? .bicubicAntialias,
-      assumed: options.assumed, on: context)
+      reading.architecture.shape(), weights: weights, file: weights, resampling: reading.positionResampling,
+      assumed: reading.assumed, on: context)
   }
 
   /// Makes a backbone with seeded random weights, for measurements.

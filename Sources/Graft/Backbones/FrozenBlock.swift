@@ -13,7 +13,7 @@ struct FrozenBlock {
   /// - Parameter kept: what is read of the result; where those are the first tokens, and nothing behind the first part
   ///   mixes tokens, they alone ask there and go on, which changes no bit of them.
   func callAsFunction(_ tokens: Tokens, keeping kept: KeptTokens, _ pass: Pass) throws -> Tokens {
-    let kept = pass.sites.areTokenwise(behindFirstPartOf: shape) ? kept : .all
+    let kept = kept == .all || pass.sites.areTokenwise(behindFirstPartOf: shape) ? kept : .all
     var stream = try pass.sites.apply(at: .beforeBlock(shape.index), to: tokens, on: pass.tape)
     for (number, part) in parts.enumerated() {
       stream = try part(stream, keeping: number == 0 ? kept : .all, pass)

@@ -113,9 +113,9 @@ public struct AdapterFolder: Sendable {
     }
     do {
       let version = try JSON.value(Version.self, of: bytes).format_version
-      guard version == AdapterManifest.currentFormatVersion else {
-        throw CheckpointError.unsupportedFormat(
-          path: path, version: version, supported: AdapterManifest.currentFormatVersion)
+      let supported = AdapterManifest.supportedFormatVersions
+      guard supported.contains(version) else {
+        throw CheckpointError.unsupportedFormat(path: path, version: version, supported: supported.upperBound)
       }
       let manifest = try JSON.value(AdapterManifest.self, of: bytes)
       if let fault = manifest.fault { throw CheckpointError.malformedManifest(path: path, detail: fault) }

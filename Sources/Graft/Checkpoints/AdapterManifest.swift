@@ -4,8 +4,11 @@
 /// The adapter alone knows what `settings` means, and the image pipeline what `transform` means; here they
 /// are carried without a look inside.
 public struct AdapterManifest: Codable, Equatable, Sendable {
-  /// The format that this version writes and reads.
-  public static let currentFormatVersion = 1
+  /// The formats that this version reads and writes.
+  ///
+  /// The second says what the first cannot: images that are not square, and backbones other than a plain ViT in timm's
+  /// names. Whatever the first can say is written as the first, which earlier versions read.
+  public static let supportedFormatVersions = 1...2
 
   /// The kind of adapter in the PEFT library's style: upper case, such as `"ILA"`, `"ALORE"`, `"LINEAR"`.
   public var peftType: String
@@ -64,7 +67,7 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
     }
   }
 
-  /// Creates a manifest of the current format.
+  /// Creates a manifest of the first format.
   public init(
     peftType: String, adapter: String, settings: [String: JSONValue], backbone: Backbone, classes: [String],
     normalization: Normalization, transform: JSONValue, exitCalibration: ExitCalibration? = nil,
@@ -79,7 +82,7 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
     self.transform = transform
     self.exitCalibration = exitCalibration
     self.graftVersion = graftVersion
-    formatVersion = Self.currentFormatVersion
+    formatVersion = Self.supportedFormatVersions.lowerBound
   }
 
   private enum CodingKeys: String, CodingKey {

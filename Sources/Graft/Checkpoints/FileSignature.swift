@@ -1,9 +1,9 @@
 import GraftSystem
 
-/// What a file that is no safetensors file is by its first bytes, and what to do with it.
+/// What a file is by its first bytes that is no safetensors file, and what to do with it.
 struct FileSignature {
   let what: String
-  let advice: FileAdvice
+  let advice: String
   /// What reads it, where something does.
   var container: Container?
 
@@ -18,7 +18,7 @@ struct FileSignature {
   }
 
   /// Where the signs of the formats stand that people take for weights, and what the signs are; `nil` is any byte.
-  private static let signs: [(offset: Int, bytes: [UInt8?], what: String, advice: FileAdvice)] = [
+  private static let signs: [(offset: Int, bytes: [UInt8?], what: String, advice: String)] = [
     (0, ascii("GGUF"), "it is a GGUF file, of llama.cpp", ownFormat),
     (0, [0x89] + ascii("HDF"), "it is an HDF5 file, of Keras or TensorFlow", ownFormat),
     (4, ascii("TFL3"), "it is a TensorFlow Lite file", ownFormat),
@@ -36,9 +36,7 @@ struct FileSignature {
     (0, ascii("7z") + [0xbc, 0xaf], "it is a 7z archive", unpack),
     (
       257, ascii("ustar"), "it is a tar archive",
-      .words(
-        "Unpack it, and give the file of weights in it; what PyTorch wrote before 2017, save again with a newer one."
-      )
+      "Unpack it, and give the file of weights in it; what PyTorch wrote before 2017, save again with a newer one."
     ),
     (0, [0x89] + ascii("PNG"), picture, notWeights), (0, [0xff, 0xd8, 0xff], picture, notWeights),
     (0, ascii("GIF8"), picture, notWeights), (8, ascii("WEBP"), picture, notWeights),
@@ -46,22 +44,22 @@ struct FileSignature {
   ]
 
   /// What a zip archive seems to be by the name of its first entry.
-  private static let archives: [(ending: String, what: String, advice: FileAdvice)] = [
+  private static let archives: [(ending: String, what: String, advice: String)] = [
     ("data.pkl", "it is a PyTorch file", safetensorsHere),
     (".npy", "it is an archive of NumPy's (npz)", safetensorsHere),
     ("", "it is a zip archive without weights of PyTorch or NumPy", unpack),
   ]
 
   /// What a text is by its beginning, in lower case.
-  private static let texts: [(beginning: String, what: String, advice: FileAdvice)] = [
+  private static let texts: [(beginning: String, what: String, advice: String)] = [
     ("<!doctype html", page, again), ("<html", page, again), ("<?xml", page, again),
     (
       "version https://git-lfs", "it is a Git LFS pointer, not the file itself",
-      .words("Fetch the file with git lfs pull.")
+      "Fetch the file with git lfs pull."
     ),
     (
       "{", "it is JSON text",
-      .words("Give the file of weights that belongs to it, NAME.safetensors.")
+      "Give the file of weights that belongs to it, NAME.safetensors."
     ),
   ]
 
@@ -69,18 +67,18 @@ struct FileSignature {
     "it is a web page: the server sent a form or an error in place of the file"
   private static let picture = "it is a picture"
   private static let pickle = "it is a pickle without the marks of PyTorch's files"
-  private static let again = FileAdvice.words(
-    "Download it again from the file's own address, signed in where that is needed.")
-  private static let unpack = FileAdvice.words("Unpack it, and give the file of weights in it.")
-  private static let safetensorsHere = FileAdvice.words("Here only a safetensors file will do.")
-  private static let stateDict = FileAdvice.words(
-    "Load it in Python, where you trust it, and save the model's state_dict with torch.save.")
-  private static let notWeights = FileAdvice.words("Give a file of weights, NAME.safetensors.")
-  private static let ownFormat = FileAdvice.words(
+  private static let again =
+    "Download it again from the file's own address, signed in where that is needed."
+  private static let unpack = "Unpack it, and give the file of weights in it."
+  private static let safetensorsHere = "Here only a safetensors file will do."
+  private static let stateDict =
+    "Load it in Python, where you trust it, and save the model's state_dict with torch.save."
+  private static let notWeights = "Give a file of weights, NAME.safetensors."
+  private static let ownFormat =
     "Give the same model's safetensors file, or save it from the library that it is for with Python's safetensors."
-  )
-  private static let arrays = FileAdvice.words(
-    "Save all of the model's arrays in one file with numpy.savez.")
+
+  private static let arrays =
+    "Save all of the model's arrays in one file with numpy.savez."
 
   private static func ascii(_ text: String) -> [UInt8?] { Array(text.utf8) }
 }
@@ -89,7 +87,7 @@ extension FileSignature {
   /// What the bytes are a file of; `nil` where they may be a safetensors file, or nobody knows.
   init?(of file: UnsafeRawBufferPointer) {
     guard !file.isEmpty else {
-      self.init(what: "it is empty", advice: .words("Download or copy it again."))
+      self.init(what: "it is empty", advice: "Download or copy it again.")
       return
     }
     if Self.mayBeSafetensors(file) { return nil }
@@ -112,7 +110,7 @@ extension FileSignature {
 
   /// Why the file cannot be read as what it was taken for.
   func error(for path: FilePath) -> CheckpointError {
-    .notWeights(path: path, reason: what, advice: advice.text(for: path))
+    .notWeights(path: path, reason: what, advice: advice)
   }
 
   /// What text is; `nil` for what is no text.

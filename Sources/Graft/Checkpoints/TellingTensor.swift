@@ -14,12 +14,12 @@ struct TellingTensor {
   /// What the model is.
   let model: String
   /// What to do.
-  let advice: FileAdvice
+  let advice: String
 
   private init(
     _ patterns: NamePattern..., with: [NamePattern] = [], without: [NamePattern] = [],
     isMissing: Bool = false,
-    model: String, advice: FileAdvice = Self.plainModel
+    model: String, advice: String = Self.plainModel
   ) {
     self.patterns = patterns
     self.with = with
@@ -33,7 +33,7 @@ struct TellingTensor {
   private static let foreign: [TellingTensor] = [
     .init(
       "base_model.model.*", "*.lora_A.weight", "*lora_A.default*", "*.lora_down.weight",
-      model: "these are an adapter's weights", advice: .words("Give the backbone's own file.")),
+      model: "these are an adapter's weights", advice: "Give the backbone's own file."),
     .init(
       "lm_head.*", "model.layers.*", "model.embed_tokens.*", "language_model.*", "text_model.*",
       "transformer.wte.*", "transformer.h.*", "*embeddings.word_embeddings.weight",
@@ -63,14 +63,14 @@ struct TellingTensor {
     .init(
       "decoder*", without: ["patch_embed.proj.weight"],
       model: "this is a masked autoencoder's decoder, without the encoder",
-      advice: .words("Take the file of the encoder, or of both.")),
+      advice: "Take the file of the encoder, or of both."),
   ]
 
   /// What a ViT in a dialect's names has beside what Graft computes.
   private static let beside: [TellingTensor] = [
     .init(
       "*.weight_scale", "*.qweight", "*.weight.SCB", "*.SCB", "*.weight.absmax", "*.weight_quantized",
-      model: "these weights are quantised", advice: .words("Take the file of the weights before that.")),
+      model: "these weights are quantised", advice: "Take the file of the weights before that."),
     .init("patch_embed.backbone.*", model: convolutional),
     .init(
       "shared_rel_pos.*", "*.rel_pos.mlp.fc1.weight", "*.attn.rel_pos_h",
@@ -100,16 +100,16 @@ struct TellingTensor {
   private static let naflex = "this model embeds patches of any shape by a matrix (NaFlex)"
   private static let rotated =
     "this model's positions are turned into queries and keys (RoPE) in a way that its file does not tell"
-  private static let plainModel = FileAdvice.words(
+  private static let plainModel =
     """
     Graft does not compute that; graft info --architectures lists the models that it does. Take the weights of one of \
     them.
-    """)
-  private static let otherModel = FileAdvice.words(
-    "Graft adapts plain Vision Transformers; graft info --architectures lists them.")
-  private static let timmFile = FileAdvice.words(
+    """
+  private static let otherModel =
+    "Graft adapts Vision Transformers; graft info --architectures lists them."
+  private static let timmFile =
     "Graft does not read those: take timm's file of the same weights, or save timm's model with Python's safetensors."
-  )
+
 }
 
 extension TellingTensor {
@@ -150,16 +150,6 @@ extension TellingTensor {
     return nil
   }
 
-  /// The first model that Graft does not compute, as a file's names tell it; `nil` where they do not.
-  static func first(in file: any TensorFile) -> CheckpointError? {
-    do {
-      _ = try CanonicalWeights(file)
-    } catch {
-      if case .unsupportedModel = error { return error }
-    }
-    return nil
-  }
-
   /// The name that tells; for one that is missing, its pattern.
   private func telling(_ names: Set<String>, sorted: [String]) -> String? {
     func find(_ pattern: NamePattern) -> String? {
@@ -174,6 +164,6 @@ extension TellingTensor {
 
   private func error(_ tensor: String, isThere: Bool, _ file: any TensorFile) -> CheckpointError {
     .unsupportedModel(
-      path: file.path, tensor: tensor, isThere: isThere, meaning: "\(model). \(advice.text(for: file.path))")
+      path: file.path, tensor: tensor, isThere: isThere, meaning: "\(model). \(advice)")
   }
 }

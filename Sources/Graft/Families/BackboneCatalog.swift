@@ -81,18 +81,11 @@ extension BackboneCatalog {
 }
 
 extension BackboneCatalog {
-  /// The architecture that a checkpoint's header shows; no weight is loaded.
+  /// What a checkpoint's header shows; no weight is loaded.
   ///
   /// - Throws: `CheckpointError` when the file is damaged or of another kind of model.
-  public static func read(_ path: FilePath, options: BackboneOptions = .init()) throws -> any Architecture {
-    try read(CanonicalWeights(TensorFiles.open(path)), options: options)
-  }
-}
-
-extension BackboneCatalog {
-  /// The architecture that weights show.
-  static func read(_ weights: CanonicalWeights, options: BackboneOptions) throws -> any Architecture {
-    try ViT(reading: weights, options: options)
+  public static func read(_ path: FilePath, options: BackboneOptions = .init()) throws -> BackboneReading {
+    try BackboneReading(CanonicalWeights(TensorFiles.open(path)), options: options)
   }
 
   /// What ``convert(_:to:)`` wrote.
@@ -112,8 +105,10 @@ extension BackboneCatalog {
     let weights = try CanonicalWeights(TensorFiles.open(path))
     // Names and shapes are the same for any number of heads, which a file may not tell.
     let shape =
-      if let shape = try? read(weights, options: .init()).shape() { shape } else {
-        try read(weights, options: .init(heads: 1)).shape()
+      if let reading = try? BackboneReading(weights, options: .init()) {
+        try reading.architecture.shape()
+      } else {
+        try BackboneReading(weights, options: .init(heads: 1)).architecture.shape()
       }
     guard !AdapterFolder.owns(output), FileStamp(output) == nil || FileStamp(output) != FileStamp(path) else {
       throw GraftError.badOutput(folder: output, reason: "it is the file that is read. Give another name.")
@@ -132,7 +127,7 @@ extension BackboneShape {
   ///
   /// - Throws: `CheckpointError` when the file is damaged or of another kind of model.
   public init(path: FilePath, options: BackboneOptions = .init()) throws {
-    self = try BackboneCatalog.read(path, options: options).shape()
+    self = try BackboneCatalog.read(path, options: options).architecture.shape()
   }
 
   /// The shape behind a timm name; see ``BackboneCatalog/named(_:)``.

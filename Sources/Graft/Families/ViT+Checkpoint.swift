@@ -26,11 +26,7 @@ extension ViT {
     let first = "blocks.0"
     let hidden = max(1, index["\(first).mlp.fc2.weight"]?.last ?? 4 * width)
     let table = index["\(first).attn.relative_position_bias_table"]
-    let told =
-      options.heads ?? weights.heads ?? table?.last
-      ?? index["\(first).attn.q_norm.weight"].flatMap { norm in
-        norm.first.flatMap { $0 > 0 ? width / $0 : nil }
-      }
+    let told = options.heads ?? weights.heads
     self.init(
       imageSize: ImageSize(patchSize), patchSize: patchSize, width: width, depth: depth, heads: told ?? 1,
       hiddenWidth: hidden, hasLayerScale: index["\(first).ls1.gamma"] != nil)

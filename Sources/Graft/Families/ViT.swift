@@ -228,6 +228,15 @@ public struct ViT: Architecture {
     }
   }
 
+  /// Whether it is a plain model, as versions before registers, gates and other poolings knew it.
+  var isPlain: Bool {
+    var plain = ViT(
+      imageSize: imageSize, patchSize: patchSize, width: width, depth: depth, heads: heads,
+      hiddenWidth: hiddenWidth, hasLayerScale: hasLayerScale, epsilon: epsilon, normalization: normalization)
+    plain.positionGrid = positionGrid
+    return self == plain
+  }
+
   // MARK: Names
 
   /// timm's name where it has one for these settings, otherwise one in its style.

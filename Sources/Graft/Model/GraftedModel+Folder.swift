@@ -90,10 +90,10 @@ extension GraftedModel {
       let options = folder.backboneOptions.replacing(by: options)
       // The folder does not know its backbone: it is whichever file is named.
       let weights = try CanonicalWeights(TensorFiles.open(backbonePath))
-      let shape = try BackboneCatalog.read(weights, options: options).shape()
-      let resampling = options.positionResampling ?? weights.dialect.facts.resampling ?? .bicubicAntialias
+      let reading = try BackboneReading(weights, options: options)
+      let shape = try reading.architecture.shape()
       let shared = backbones.first {
-        $0.context === context && $0.shape == shape && $0.positionResampling == resampling
+        $0.context === context && $0.shape == shape && $0.positionResampling == reading.positionResampling
           && $0.file?.contentHash == weights.file.contentHash
       }
       try self.init(
@@ -130,7 +130,7 @@ extension GraftedModel {
     settings["backbone_pooling"] = shape.architecture.value(of: .pooling)
     settings["backbone_assumed"] = .array(backbone.assumed.map(\.rawValue).sorted().map { .string($0) })
     settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
-    return AdapterManifest(
+    var manifest = AdapterManifest(
       peftType: adapter.name.uppercased(), adapter: adapter.name,
       settings: settings,
       backbone: .init(
@@ -139,6 +139,10 @@ extension GraftedModel {
         patchSize: shape.stem.patchSize),
       classes: classes, normalization: shape.normalization,
       transform: transform, exitCalibration: calibration, graftVersion: Graft.version)
+    let isPlain = (shape.architecture as? ViT)?.isPlain == true && shape.imageSize.side != nil
+    let isTimms = backbone.weights.map { $0.dialect.name == "timm" && $0.prefix.isEmpty } ?? true
+    if !isPlain || !isTimms { manifest.formatVersion = 2 }
+    return manifest
   }
 }
 

@@ -4,7 +4,8 @@ import GraftSystem
 public import SystemPackage
 
 extension GraftedModel {
-  /// Writes backbone, adapter and head as one plain timm checkpoint that costs what the backbone costs.
+  /// Writes backbone, adapter and head as one plain checkpoint that costs what the backbone costs, in the names that the
+  /// backbone's file has; for an `.npz`, which is not written, in timm's.
   ///
   /// The sums are made in float64. Tensors that do not change keep their bits and type.
   ///

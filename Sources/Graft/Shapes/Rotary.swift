@@ -1,3 +1,4 @@
+public import GraftOps
 import GraftSystem
 
 /// Positions that are turned into queries and keys (RoPE, arXiv 2104.09864), by row and column of a cell.
@@ -10,14 +11,6 @@ import GraftSystem
 ///
 /// Tokens in front of the cells are not turned.
 public struct Rotary: Codable, Sendable, Hashable {
-  /// What makes a pair of channels.
-  public enum Form: String, Codable, Sendable, Hashable {
-    /// Channels j and j + d/2 (DINOv3).
-    case half
-    /// Channels 2j and 2j + 1 (EVA-02).
-    case interleaved
-  }
-
   /// What a row's or a column's coordinate is.
   public enum Coordinates: Codable, Sendable, Hashable {
     /// From -1 to 1 over the image (DINOv3).
@@ -26,15 +19,15 @@ public struct Rotary: Codable, Sendable, Hashable {
     case index(side: Int)
   }
 
-  /// What makes a pair.
-  public var form: Form
+  /// Which channels make a pair.
+  public var form: RotaryForm
   /// What the longest wave length follows from.
   public var base: Double
   /// What a coordinate is.
   public var coordinates: Coordinates
 
   /// Creates settings.
-  public init(form: Form, base: Double, coordinates: Coordinates) {
+  public init(form: RotaryForm, base: Double, coordinates: Coordinates) {
     self.form = form
     self.base = base
     self.coordinates = coordinates

@@ -164,8 +164,8 @@ struct CompareCommand: AsyncParsableCommand {
   private func assumptions(_ runs: [ComparisonRun]) throws -> [String] {
     var lines: [String] = []
     for options in Set(runs.map(\.options)) {
-      let architecture = try BackboneCatalog.read(backbone.backbone, options: options)
-      if let line = Assumptions(options.assumed, of: architecture).line, !lines.contains(line) {
+      let reading = try BackboneCatalog.read(backbone.backbone, options: options)
+      if let line = Assumptions(reading.assumed, of: reading.architecture).line, !lines.contains(line) {
         lines.append(line)
       }
     }

@@ -95,7 +95,7 @@ struct CheckpointAdapterFolderTests {
   @Test(
     "Manifests that break a rule are refused with the field's name",
     arguments: [
-      ("\"format_version\" : 1", "\"format_version\" : 2", "format_version 2"),
+      ("\"format_version\" : 1", "\"format_version\" : 3", "format_version 3"),
       ("\"format_version\" : 1", "\"format\" : 1", "format_version is missing"),
       ("\"peft_type\" : \"ILA\"", "\"peft_type\" : \"\"", "peft_type"),
       ("\"peft_type\" : \"ILA\"", "\"peft_type\" : 3", "peft_type"),

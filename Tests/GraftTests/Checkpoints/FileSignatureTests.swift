@@ -93,15 +93,6 @@ struct FileSignatureTests {
     }
   }
 
-  @Test("A path that a shell would change stays out of the line to copy")
-  func paths() {
-    let recipe = PythonRecipe.withoutPrefix("module.")
-    #expect(recipe.line(for: "a b.safetensors").contains(" 'a b.safetensors' OUT.safetensors"))
-    for path: FilePath in ["it's.safetensors", "a\u{1b}[2J.safetensors", "a\nb.safetensors"] {
-      #expect(recipe.line(for: path).hasSuffix(" IN OUT.safetensors"))
-    }
-  }
-
   // MARK: Types
 
   @Test(

@@ -105,4 +105,18 @@ import Testing
     }
     #expect(plan.peak == context.memory.peakBytes)
   }
+
+  /// Blocks of two widths have no factors that all can share, and the adapter says so by what it needs.
+  @Test func whatABackboneLacksIsTheReason() throws {
+    let plain = Fixtures.plainShape
+    let narrow = ViT(imageSize: 224, patchSize: 16, width: 384, depth: 12, heads: 6).listed
+    let mixed = BackboneShape(
+      architecture: plain.architecture, imageSize: plain.imageSize, normalization: plain.normalization,
+      stem: plain.stem, blocks: [plain.blocks[0], narrow.blocks[1]], end: plain.end)
+    let error = #expect(throws: GraftError.self) { try AdapterPlan(FacT(), on: mixed) }
+    #expect(error?.description.contains("widths 384, 768") == true)
+    // Through a composite too, and not for an adapter that does not need it.
+    #expect(throws: GraftError.self) { try AdapterPlan(Dyn(host: FacT(), exits: [1]), on: mixed) }
+    #expect(try AdapterPlan(BitFit(), on: mixed).parameterCount > 0)
+  }
 }

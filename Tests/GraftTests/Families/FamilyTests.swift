@@ -68,7 +68,8 @@ struct TinyBackbone: Sendable, CustomTestStringConvertible {
 @Suite(.serialized) struct FamilyTests {
   static let sizes: [ImageSize] = [16, ImageSize(height: 24, width: 20)]
 
-  private func features(_ vit: Backbone) throws -> [Float] {
+  /// Features of the two images that the fixtures' scripts make by the same formula.
+  static func features(_ vit: Backbone) throws -> [Float] {
     let size = vit.shape.imageSize
     let pixels = Fixtures.formula(
       seed: UInt64(4200 + 100 * size.height + size.width), count: 2 * 3 * size.count)
@@ -89,13 +90,14 @@ struct TinyBackbone: Sendable, CustomTestStringConvertible {
     let vit = try tiny.backbone(size)
     // The distilled model's is the mean of both tokens, which nobody transfers; both are compared below.
     if tiny.name != "distilled" {
-      #expect(try relativeError(features(vit), expected.floats("\(name).features")) < 1e-5)
+      #expect(try relativeError(Self.features(vit), expected.floats("\(name).features")) < 1e-5)
     }
     for (suffix, pooling) in [("token", End.Pooling.token), ("avg", .mean), ("mean", .frontMean)] {
       guard expected.tensors["\(name).features.\(suffix)"] != nil else { continue }
       let other = try tiny.backbone(size, pooling: pooling)
       #expect(
-        try relativeError(features(other), expected.floats("\(name).features.\(suffix)")) < 1e-5, "\(pooling)"
+        try relativeError(Self.features(other), expected.floats("\(name).features.\(suffix)")) < 1e-5,
+        "\(pooling)"
       )
     }
   }

@@ -26,7 +26,7 @@ final class RotaryPosition {
     let angles = rotation.angles(layout.grid, cut: layout.cut, headWidth: headWidth)
     let table = try RotaryTable(
       cosines: angles.map { Float(cos($0)) }, sines: angles.map { Float(sin($0)) }, headSize: headWidth,
-      form: rotation.form == .half ? .half : .interleaved, on: context)
+      form: rotation.form, on: context)
     made[key] = table
     return table
   }

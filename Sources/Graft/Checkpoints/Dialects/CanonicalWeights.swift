@@ -30,11 +30,17 @@ struct CanonicalWeights: Sendable {
     return Head(weight: weight, bias: assemblies["head.bias"]?.pieces[0]?.source)
   }
 
-  /// Attention heads, where the file's own shapes have an axis for them.
+  /// Attention heads, where shapes tell them: an axis of the file's own, a column of relative positions each, or the norm of
+  /// a head's queries.
   var heads: Int? {
-    guard let query = assemblies["blocks.0.attn.qkv.weight"]?.pieces[0], query.form.axes == Form.toHeads.axes
+    if let query = assemblies["blocks.0.attn.qkv.weight"]?.pieces[0], query.form.axes == Form.toHeads.axes {
+      return file.tensors[query.source]?.shape.dropLast().last
+    }
+    if let table = index["blocks.0.attn.relative_position_bias_table"], table.count == 2 { return table[1] }
+    guard let norm = index["blocks.0.attn.q_norm.weight"]?.first, norm > 0,
+      let width = index["patch_embed.proj.weight"]?.first
     else { return nil }
-    return file.tensors[query.source]?.shape.dropLast().last
+    return width / norm
   }
 
   /// Finds whose names a file's are, and reads what it holds off its header; no weight is read.

@@ -1,0 +1,53 @@
+import Foundation
+import GraftOps
+import GraftSystem
+import Testing
+
+@testable import Graft
+
+/// A file of another library's gives that library's own features, with nothing said but what no file of the kind can tell.
+@Suite(.serialized) struct DialectFeatureTests {
+  /// CLIP's files do not tell which GELU they were trained with.
+  private static let activations: [String: Activation] = [
+    "hf_clip_vision": .gelu, "hf_clip_vision_v5": .gelu, "open_clip_quickgelu": .quickGELU,
+    "openai_clip": .quickGELU,
+  ]
+
+  private func expected(_ name: String) throws -> SafetensorsFile {
+    try Fixtures.open("dialects/\(name)/expected")
+  }
+
+  private func heads(_ expected: SafetensorsFile) throws -> Int? {
+    let about = try JSONDecoder().decode(
+      JSONValue.self, from: Data((expected.metadata["about"] ?? "{}").utf8))
+    return about.objectValue?["timm"]?.objectValue?["heads"]?.intValue
+  }
+
+  @Test(arguments: DialectFixtures.names, FamilyTests.sizes)
+  func featuresAreTheLibrarys(_ name: String, _ size: ImageSize) throws {
+    let expected = try expected(name)
+    let options = BackboneOptions(heads: try heads(expected), activation: Self.activations[name])
+    let weights = try CanonicalWeights(DialectFixtures.file(name))
+    let reading = try BackboneReading(weights, options: options)
+    guard var vit = reading.architecture as? ViT else {
+      Issue.record("\(name) is no ViT")
+      return
+    }
+    if vit.positions == .none { vit.positionGrid = 4 }
+    vit.rotation = vit.rotation.map {
+      $0.coordinates == .normalized ? $0 : Rotary(form: $0.form, base: $0.base, coordinates: .index(side: 4))
+    }
+    if vit.hasRelativePositions, size != 16 {
+      #expect(throws: GraftError.self) { try vit.resized(to: size) }
+      return
+    }
+    let backbone = try Backbone(
+      vit.resized(to: size).shape(), weights: weights, file: weights, resampling: reading.positionResampling,
+      on: Fixtures.context.get())
+    // Of the distilled model the class token alone; of Google's files what Flax computes, which timm does not.
+    let variant = name.contains("distilled") ? ".token" : name.hasPrefix("google") ? ".gelu_tanh" : ""
+    let features = try expected.floats("\(size.height)x\(size.width).features\(variant)")
+    let error = try relativeError(FamilyTests.features(backbone), features)
+    #expect(error < 1e-5, "\(reading.dialect)")
+  }
+}
