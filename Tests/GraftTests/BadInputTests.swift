@@ -86,6 +86,16 @@ import Testing
     }
   }
 
+  /// A tensor without elements takes no bytes, whatever its other sides are.
+  @Test(arguments: ["blocks.0.mlp.fc2.weight", "reg_token", "pos_embed", "blocks.0.attn.qkv.weight"])
+  func sidesThatWouldOverflow(_ name: String) async throws {
+    try await Fixtures.withFolder { folder in
+      let path = folder / "odd.safetensors"
+      try write(path) { $0[name] = (name.contains("blocks") ? [0, .max] : [0, .max, 0], []) }
+      #expect(throws: CheckpointError.self) { try load(path) }
+    }
+  }
+
   @Test func backboneWithNaN() async throws {
     try await Fixtures.withFolder { folder in
       let path = folder / "nan.safetensors"

@@ -1,4 +1,5 @@
 import GraftOps
+import GraftSystem
 import SystemPackage
 
 extension ViT {
@@ -15,6 +16,12 @@ extension ViT {
       throw CheckpointError.tensorMismatch(
         path: path, missing: [isThere ? "a square patch embedding of 3 channels" : "patch_embed.proj.weight"],
         unexpected: [], misshapen: [])
+    }
+    // A tensor without elements may claim any side: what is worked out from shapes must not overflow.
+    let absurd = index.shapes.first { $0.value.contains { $0 > Self.largestSide } }
+    if let (name, shape) = absurd {
+      throw CheckpointError.malformedFile(
+        path: path, detail: "tensor \(printable(name)) is \(shape), larger than any of a model's")
     }
     let (width, patchSize) = (patch[0], patch[2])
     // The last block's number tells the depth, so that the message names what another lacks; a file has at least one
@@ -51,6 +58,9 @@ extension ViT {
     try weights.require(shape().tensors)
     if let imageSize = options.imageSize { self = try resized(to: imageSize) }
   }
+
+  /// No side of a tensor is longer: a thousand times those of the largest models.
+  private static let largestSide = 1 << 24
 
   private mutating func readPositions(_ index: TensorIndex, _ table: [Int]?, _ path: FilePath) throws {
     guard let position = index["pos_embed"] else {
