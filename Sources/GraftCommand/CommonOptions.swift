@@ -74,10 +74,27 @@ struct FactArguments: ParsableArguments {
     }
   }
 
+  @Option(
+    name: .customLong("set-backbone"),
+    help: ArgumentHelp(
+      """
+      What the backbone's file does not tell: \(BackboneFact.allCases.map(\.rawValue).joined(separator: ", ")), or \
+      architecture with a timm name, which stands for them all; may be repeated.
+      """, valueName: "name=value"))
+  var settings: [String] = []
+
   /// What was said, and what was not.
-  func options(imageSize: ImageSize? = nil) -> BackboneOptions {
-    BackboneOptions(
-      imageSize: imageSize, heads: heads, epsilon: epsilon, normalization: normalization?.value)
+  func options(imageSize: ImageSize? = nil) throws -> BackboneOptions {
+    var options = BackboneOptions(imageSize: imageSize)
+    for text in settings {
+      let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2 else { throw ValidationError("--set-backbone \(text): write NAME=VALUE.") }
+      try options.set(parts[0], to: parts[1])
+    }
+    options.heads = heads ?? options.heads
+    options.epsilon = epsilon ?? options.epsilon
+    options.normalization = normalization?.value ?? options.normalization
+    return options
   }
 }
 
@@ -94,9 +111,9 @@ struct BackboneArguments: ParsableArguments {
   @Option(help: "How the position embedding is resized (default bicubic_antialias, as in timm).")
   var positionResampling: Named<PositionResampling>?
 
-  var options: BackboneOptions {
-    var options = facts.options(imageSize: imageSize)
-    options.positionResampling = positionResampling?.value
+  func options() throws -> BackboneOptions {
+    var options = try facts.options(imageSize: imageSize)
+    options.positionResampling = positionResampling?.value ?? options.positionResampling
     return options
   }
 }

@@ -109,8 +109,10 @@ struct FeaturesCommand: AsyncParsableCommand {
     }
     guard let path = backbone.backbone else { preconditionFailure("one of the two is given") }
     let loaded = try Backbone(path: path, options: backbone.facts.options(imageSize: imageSize), on: context)
-    if let line = Assumptions(loaded.assumed, of: loaded.shape.architecture).line { reporter.note("\(line)") }
-    let size = loaded.shape.imageSize
-    return ({ try loaded.features($0, $1) }, .init(transform: .squash(imageSize: size), imageSize: size))
+    reporter.sayRemarks(on: loaded.reading)
+    return (
+      { try loaded.features($0, $1) },
+      .init(transform: loaded.transform, imageSize: loaded.shape.imageSize)
+    )
   }
 }

@@ -8,7 +8,7 @@ struct InfoCommand: AsyncParsableCommand {
     commandName: "info", abstract: "Count parameters, tokens and operations of a model; nothing is run.",
     usage: """
       graft info --backbone FILE|ARCHITECTURE [--adapter NAME] [OPTIONS]
-      graft info --architectures
+      graft info --backbones
       graft info --published
       """,
     discussion: """
@@ -19,10 +19,16 @@ struct InfoCommand: AsyncParsableCommand {
         graft info --backbone vit_base_patch16_224 --adapter dyn --host linear
         graft info --backbone vit_base_patch16_224 --adapter alore --batch-size 32
         graft info --backbone dinov2_small.safetensors --normalization imagenet
-        graft info --architectures
+        graft info --backbone clip.bin \\
+            --set-backbone architecture=vit_base_patch16_clip_quickgelu_224.openai
+        graft info --backbones
         graft info --published
 
-      What a file does not tell is assumed, and the line "Assumed" says what.
+      What a file's tensors do not tell is listed with who says it: a flag,
+      config.json or preprocessor_config.json beside the file (timm's or
+      transformers'), an architecture's name, the dialect that the file's names
+      are of, or what is usual. The last two are assumed, and the line "Assumed"
+      says what matters of it.
 
       --batch-size adds the device memory that training (preset quick) and use
       need with that batch, by purpose and to the byte: the steps are rehearsed
@@ -46,7 +52,9 @@ struct InfoCommand: AsyncParsableCommand {
   var settings: [String] = []
   @Flag(help: "Compare the papers' figures with those of Graft's plans.")
   var published = false
-  @Flag(help: "List timm's architectures that --backbone takes, with the tags of their weights.")
+  @Flag(
+    name: [.customLong("backbones"), .customLong("architectures")],
+    help: "List timm's architectures that --backbone takes, with the tags of their weights.")
   var architectures = false
   @Option(help: "The adapter under the early exits of dyn.")
   var host: String?
@@ -60,7 +68,7 @@ struct InfoCommand: AsyncParsableCommand {
   func validate() throws {
     guard published || architectures || backbone != nil else {
       throw ValidationError(
-        "Say --backbone with a file or a timm architecture name, --architectures or --published.")
+        "Say --backbone with a file or a timm architecture name, --backbones or --published.")
     }
   }
 
@@ -82,6 +90,7 @@ struct InfoCommand: AsyncParsableCommand {
       let (shape, reading) = try facts.shape(of: backbone, imageSize: imageSize)
       let architecture = shape.architecture
       let assumptions = Assumptions(reading?.assumed ?? [], of: architecture)
+      let fits = try AdapterFit.all(on: shape)
       let summary = try ModelSummary(shape, adapter: adapter, classes: classes)
       let weights = 4 * summary.backboneParameters
       reporter.say(
@@ -99,7 +108,8 @@ struct InfoCommand: AsyncParsableCommand {
         GMAC an image          \(format(summary.gmac, 3))
         Prepared weights       \(formatBytes(weights)) for use, up to \(formatBytes(2 * weights)) in training
         """)
-      if let line = assumptions.line { reporter.say("\n\(line)") }
+      if let reading { reporter.show(reading) }
+      reporter.say("\n\(AdapterFit.line(fits))")
       if summary.exits.count > 1 {
         reporter.say(
           "GMAC up to each exit   \(summary.exits.map { "block \($0.blocks): \(format($0.gmac, 3))" }.joined(separator: ", "))"
@@ -108,7 +118,10 @@ struct InfoCommand: AsyncParsableCommand {
       var fields = try JSONValue(encoding: summary).objectValue ?? [:]
       fields["assumed"] = assumptions.json
       fields["architecture"] = .string(architecture.name)
+      fields["family"] = .string(type(of: architecture).family)
       fields["dialect"] = reading.map { .string($0.dialect) } ?? .null
+      fields["facts"] = reading?.json ?? .null
+      fields["adapters"] = AdapterFit.json(fits)
       fields["adapter"] = .string(adapter.name)
       fields["image_size"] = JSONValue(shape.imageSize)
       fields["weight_bytes"] = .integer(weights)
@@ -141,21 +154,23 @@ struct InfoCommand: AsyncParsableCommand {
 
   private func show(_ architectures: [NamedArchitecture], _ reporter: Reporter) throws {
     let shapes = try architectures.map { try $0.architecture.shape() }
-    let rows = zip(architectures, shapes).map { entry, shape in
+    let summaries = try shapes.map { try ModelSummary($0, adapter: LinearProbe(), classes: 0) }
+    let rows = zip(architectures, summaries).map { entry, summary in
       [
-        entry.name, "\(shape.featureWidth)", "\(shape.depth)", entry.architecture.value(of: .heads).text,
-        grouped(shape.parameterCount), entry.tags.keys.sorted().joined(separator: ", "),
+        entry.name, type(of: entry.architecture).family, grouped(summary.backboneParameters),
+        format(summary.gmac, 3), entry.tags.keys.sorted().joined(separator: ", "),
       ]
     }
     reporter.say(
       Message(
         lines: textTable(
-          ["architecture", "width", "blocks", "heads", "parameters", "tags"], rows, numbers: [1, 2, 3, 4])))
-    for (entry, shape) in zip(architectures, shapes) {
+          ["architecture", "family", "parameters", "GMAC", "tags of its weights"], rows, numbers: [2, 3])))
+    for (entry, (shape, summary)) in zip(architectures, zip(shapes, summaries)) {
       reporter.emit(
         "architecture",
         [
-          "architecture": .string(entry.name), "image_size": JSONValue(shape.imageSize),
+          "architecture": .string(entry.name), "family": .string(type(of: entry.architecture).family),
+          "gmac": .number(summary.gmac), "image_size": JSONValue(shape.imageSize),
           "patch_size": .integer(shape.stem.patchSize), "width": .integer(shape.featureWidth),
           "depth": .integer(shape.depth), "heads": entry.architecture.value(of: .heads),
           "backbone_parameters": .integer(shape.parameterCount),

@@ -30,9 +30,13 @@ struct ModelArguments: ParsableArguments {
     let isFolder = status.type == .directory
     let isPEFT = try Self.isPEFT(path)
     // Beside a folder of PEFT's they are for that one.
-    if facts.options() != BackboneOptions(), try !(models ?? [path]).contains(where: Self.isPEFT) {
+    let options = try facts.options()
+    if options != BackboneOptions(), try !(models ?? [path]).contains(where: Self.isPEFT) {
       throw ValidationError(
-        "--heads, --epsilon and --normalization are for folders of PEFT's; \(printable(path)) records them itself."
+        """
+        --heads, --epsilon, --normalization and --set-backbone are for folders of PEFT's; \(printable(path)) records \
+        them itself.
+        """
       )
     }
     let model: GraftedModel
@@ -40,7 +44,7 @@ struct ModelArguments: ParsableArguments {
     if isFolder {
       transform = try AdapterFolder.transform(at: path)
       model = try GraftedModel(
-        path: path, backbonePath: backbone, options: facts.options(), sharing: backbones,
+        path: path, backbonePath: backbone, options: options, sharing: backbones,
         batchSize: batchSize, on: context)
     } else {
       transform = try GraftedModel.manifest(ofMerged: SafetensorsFile(path: path)).transform

@@ -82,7 +82,7 @@ struct TrainCommand: AsyncParsableCommand {
       """)
 
     let assumptions = Assumptions(vit.assumed, of: vit.shape.architecture)
-    if let line = assumptions.line { reporter.say("\(line)") }
+    reporter.sayRemarks(on: vit.reading)
 
     let plan = try trainer.memoryPlan(trainingImages: training.count, validationImages: validation.count)
     reporter.say(

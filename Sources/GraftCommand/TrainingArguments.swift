@@ -127,20 +127,23 @@ extension BackboneArguments {
   func prepared(for recipe: TrainingRecipe) throws -> (
     options: BackboneOptions, shape: BackboneShape
   ) {
-    var options = options
+    var options = try options()
+    let reading = try BackboneCatalog.read(backbone, options: options)
     // What the recipe says now is nobody's knowledge of the weights.
-    options.presumed = options.assumed
-    let stored = try BackboneShape(path: backbone, options: options)
+    options.presumed = reading.assumed
     if options.imageSize == nil {
+      let stored = try reading.architecture.shape()
       let patch = stored.stem.patchSize
       // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
       options.imageSize = stored.imageSize.map { min($0, max(patch, 224 / patch * patch)) }
     }
-    if options.normalization == nil { options.normalization = recipe.normalization }
+    if reading.assumed.contains(.normalization) { options.normalization = recipe.normalization }
     if recipe.name == "ila" {
       // The ILA code's own conventions.
-      if facts.epsilon == nil { options.epsilon = 1e-12 }
-      if positionResampling == nil { options.positionResampling = .bilinearAlignedCorners }
+      if reading.assumed.contains(.epsilon) { options.epsilon = 1e-12 }
+      if reading.origins[.positionResampling]?.isAssumed == true {
+        options.positionResampling = .bilinearAlignedCorners
+      }
     }
     return (options, try BackboneShape(path: backbone, options: options))
   }

@@ -18,7 +18,7 @@ struct BackboneCommandTests {
       nothingSaid.output.contains(
         """
         Assumed: 1 head, epsilon 1e-6, pixels scaled to -1...1, exact GELU; the file does not tell. Say --heads, \
-        --epsilon or --normalization if the weights were trained otherwise.
+        --epsilon, --normalization or --set-backbone activation=NAME if the weights were trained otherwise.
         """), "\(nothingSaid.output)")
     let assumed = try await info("--json").last["assumed"]
     #expect(
@@ -26,9 +26,22 @@ struct BackboneCommandTests {
         == ["heads": 1, "epsilon": .number(1e-6), "normalization": "half", "activation": "gelu"])
     let some = try await info("--heads", "4", "--epsilon", "1e-5", "--json")
     #expect(some.last["assumed"] == ["normalization": "half", "activation": "gelu"])
-    #expect(some.errors.contains("Say --normalization if"))
+    #expect(some.errors.contains("Say --normalization or --set-backbone activation=NAME if"))
     let all = try await info("--heads", "4", "--epsilon", "1e-5", "--normalization", "imagenet")
-    #expect(all.output.contains("Assumed: exact GELU; the file does not tell.\n"), "\(all.output)")
+    #expect(all.output.contains("Assumed: exact GELU; the file does not tell. Say"), "\(all.output)")
+    let whole = try await info(
+      "--heads", "4", "--set-backbone", "epsilon=1e-5", "--set-backbone", "normalization=imagenet",
+      "--set-backbone", "activation=quick_gelu", "--json")
+    #expect(whole.last["assumed"] == .object([:]) && !whole.errors.contains("Assumed"))
+    #expect(
+      whole.last["facts"]?.objectValue?["activation"] == ["value": "quick_gelu", "origin": "flag"])
+    #expect(
+      whole.last["facts"]?.objectValue?["pooling"] == ["value": "token", "origin": "default"])
+    let typo = try await info("--set-backbone", "activaton=gelu")
+    #expect(typo.status != 0)
+    #expect(typo.errors.contains("what can be said of a backbone is: architecture, heads"))
+    let empty = try await info("--set-backbone", "heads")
+    #expect(empty.status == 64 && empty.errors.contains("write NAME=VALUE"))
     // A name tells everything.
     let named = try await Command.run(["info", "--backbone", "vit_tiny_patch16_224", "--json"])
     #expect(named.last["assumed"] == .object([:]) && !named.errors.contains("Assumed"))

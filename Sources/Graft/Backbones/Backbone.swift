@@ -15,10 +15,13 @@ public final class Backbone {
   let weights: CanonicalWeights?
   /// How the stored position embedding was brought to this image size.
   public let positionResampling: PositionResampling
-  /// What of the shape is assumed: the file does not tell it, and nobody has said it.
-  public let assumed: Set<BackboneFact>
+  /// What was read off the file, and who said the rest; `nil` for random weights.
+  public let reading: BackboneReading?
   /// The device.
   public let context: Context
+
+  /// What of the shape is assumed: the file does not tell it, and nobody has said it.
+  public var assumed: Set<BackboneFact> { reading?.assumed ?? [] }
 
   private let stem: FrozenStem
   private let blocks: [FrozenBlock]
@@ -41,7 +44,7 @@ public final class Backbone {
     let reading = try BackboneReading(weights, options: options)
     try self.init(
       reading.architecture.shape(), weights: weights, file: weights, resampling: reading.positionResampling,
-      assumed: reading.assumed, on: context)
+      reading: reading, on: context)
   }
 
   /// Makes a backbone with seeded random weights, for measurements.
@@ -58,10 +61,10 @@ public final class Backbone {
   init(
     _ shape: BackboneShape, weights: any WeightSource, file: CanonicalWeights?,
     resampling: PositionResampling,
-    assumed: Set<BackboneFact> = [], on context: Context
+    reading: BackboneReading? = nil, on context: Context
   ) throws {
     self.shape = shape
-    self.assumed = assumed
+    self.reading = reading
     self.weights = file
     self.file = file?.file
     positionResampling = resampling

@@ -46,7 +46,14 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
     /// Side of a patch, in pixels.
     public var patchSize: Int
 
-    /// Creates a backbone's identity.
+    /// The family's name, such as `vit`; only in the second format, as the two below.
+    public var family: String?
+    /// The family's own settings.
+    public var settings: JSONValue?
+    /// Whose names the file has.
+    public var dialect: String?
+
+    /// Creates a backbone's identity as the first format has it.
     public init(
       architecture: String, contentHash: String, width: Int, depth: Int, imageSize: ImageSize, patchSize: Int
     ) {
@@ -64,6 +71,7 @@ public struct AdapterManifest: Codable, Equatable, Sendable {
       case width, depth
       case imageSize = "image_size"
       case patchSize = "patch_size"
+      case family, settings, dialect
     }
   }
 

@@ -5,7 +5,7 @@ public import SystemPackage
 ///
 /// Such a folder does not say which backbone it belongs to: shapes are checked and no more. Classes are called "0", "1"
 /// and so on. Entries of Graft's own that someone added to `adapter_config.json` count: `classes`, `normalization`,
-/// `transform`, and in `settings` `backbone_heads` and `backbone_epsilon`.
+/// `transform`, and in `settings` `backbone_heads` and others that are called `backbone_` and the name of a ``BackboneFact``.
 public struct PEFTFolder: Sendable {
   /// Where the folder is.
   public let path: FilePath
@@ -69,10 +69,13 @@ public struct PEFTFolder: Sendable {
       throw refused("classes are not \(count) different names, one an output of the head")
     }
     let settings = entries["settings"]?.objectValue ?? [:]
-    backboneOptions = BackboneOptions(
-      heads: settings["backbone_heads"]?.intValue,
-      epsilon: settings["backbone_epsilon"]?.doubleValue.map(Float.init),
-      normalization: entries["normalization"].flatMap { try? $0.decoded(as: Normalization.self) })
+    do {
+      var options = try BackboneOptions(settings: settings)
+      if let value = entries["normalization"] { try options.set(.normalization, to: value) }
+      backboneOptions = options
+    } catch {
+      throw refused("\(error)")
+    }
     transform = entries["transform"] ?? .object([:])
     self.path = path
     self.names = names

@@ -21,6 +21,6 @@ public protocol Architecture: Codable, Sendable, Hashable {
   ///
   /// - Throws: ``GraftError`` for what does not fit.
   func replacing(by options: BackboneOptions) throws -> Self
-  /// What is computed with, as the command's options spell it.
+  /// What is computed with, as the command's options spell it; `null` where there is no such thing, or only a file has it.
   func value(of fact: BackboneFact) -> JSONValue
 }

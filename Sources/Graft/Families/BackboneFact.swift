@@ -14,17 +14,20 @@ public enum BackboneFact: String, CaseIterable, Codable, Sendable {
   case activation
   /// How tokens become the feature.
   case pooling
-}
+  /// What the longest wave length of rotary positions follows from.
+  case rotationBase = "rotation_base"
+  /// Cells a side of the grid that rotary positions were made for, where they count cells.
+  case rotationSide = "rotation_side"
+  /// How the stored position embedding is brought to another image size.
+  case positionResampling = "position_resampling"
 
-extension BackboneOptions {
-  /// What these options leave to be assumed.
-  public var assumed: Set<BackboneFact> {
-    var facts = presumed
-    if activation == nil { facts.insert(.activation) }
-    if heads == nil { facts.insert(.heads) }
-    if epsilon == nil { facts.insert(.epsilon) }
-    if normalization == nil { facts.insert(.normalization) }
-    return facts
+  /// Whether a wrong guess spoils what the weights compute; the others change which feature is taken, or are used at other
+  /// image sizes alone.
+  var isEssential: Bool {
+    switch self {
+    case .heads, .epsilon, .normalization, .activation: true
+    case .pooling, .rotationBase, .rotationSide, .positionResampling: false
+    }
   }
 }
 
@@ -50,15 +53,18 @@ extension Activation {
 }
 
 extension Normalization {
-  /// The name of a well-known one.
-  public var name: String? {
-    switch self {
-    case .imageNet: "imagenet"
-    case .half: "half"
-    case .clip: "clip"
-    default: nil
-    }
+  private static let wellKnown: [String: Normalization] = [
+    "imagenet": .imageNet, "half": .half, "clip": .clip,
+  ]
+
+  /// A well-known one by its ``name``.
+  public init?(named name: String) {
+    guard let normalization = Self.wellKnown[name] else { return nil }
+    self = normalization
   }
+
+  /// The name of a well-known one.
+  public var name: String? { Self.wellKnown.first { $0.value == self }?.key }
 
   var values: JSONValue {
     func list(_ numbers: [Float]) -> JSONValue {

@@ -25,11 +25,8 @@ extension ViT {
     }
     let (width, patchSize) = (patch[0], patch[2])
     // The last block's number tells the depth, so that the message names what another lacks; a file has at least one
-    // block, and fewer than tensors.
-    let blocks = index.shapes.keys.compactMap { name in
-      name.hasPrefix("blocks.") ? name.dropFirst(7).split(separator: ".").first.flatMap { Int($0) } : nil
-    }
-    let depth = min(blocks.max() ?? 0, index.shapes.count) + 1
+    // block, and no more than tensors.
+    let depth = min(max(1, index.depth), index.shapes.count)
     let first = "blocks.0"
     let hidden = max(1, index["\(first).mlp.fc2.weight"]?.last ?? 4 * width)
     let table = index["\(first).attn.relative_position_bias_table"]
@@ -50,7 +47,7 @@ extension ViT {
     hasRelativePositions = table != nil
     let bias = "\(first).attn.qkv.bias"
     qkvBias = index[bias] == nil ? .absent : index.partial.contains(bias) ? .partial : .stored
-    try readPositions(index, table, path)
+    try readPositions(index, table, usualSize: options.trainedSize, path)
     imageSize = ImageSize(positionGrid * patchSize)
     try readFacts(index, weights.dialect.facts, options)
     if told == nil { heads = try usualHeads() }
@@ -62,11 +59,14 @@ extension ViT {
   /// No side of a tensor is longer: a thousand times those of the largest models.
   private static let largestSide = 1 << 24
 
-  private mutating func readPositions(_ index: TensorIndex, _ table: [Int]?, _ path: FilePath) throws {
+  private mutating func readPositions(
+    _ index: TensorIndex, _ table: [Int]?, usualSize: Int?, _ path: FilePath
+  ) throws {
     guard let position = index["pos_embed"] else {
       positions = .none
       // Without a stored grid, images of the size that most are trained at.
-      positionGrid = max(1, 224 / patchSize)
+      let size = usualSize.flatMap { (1...Self.largestImage).contains($0) ? $0 : nil } ?? 224
+      positionGrid = max(1, size / patchSize)
       if let rows = table?.first, rows > 3 {
         positionGrid = (Int(Double(rows - 3).squareRoot().rounded()) + 1) / 2
       }
@@ -108,8 +108,11 @@ extension ViT {
       index["attn_pool.latent"] != nil ? .attention : poolsFirst || !hasClassToken ? .mean : .token
     activation = isGated ? .silu : .gelu
     epsilon = hasFirstNorm || isDINOv3 ? 1e-5 : 1e-6
+    // DeiT's authors alone distil by a token.
     normalization =
-      hasFirstNorm || rotation == .eva02 ? .clip : hasLayerScale && !hasRelativePositions ? .imageNet : .half
+      hasFirstNorm || rotation == .eva02
+      ? .clip
+      : hasDistillationToken || (hasLayerScale && !hasRelativePositions) ? .imageNet : .half
     if let epsilon = dialect.epsilon { self.epsilon = epsilon }
     if let activation = dialect.activation, !isGated { self.activation = activation }
     if let normalization = dialect.normalization { self.normalization = normalization }

@@ -201,7 +201,7 @@ public struct ViT: Architecture {
     return copy
   }
 
-  /// The same settings with other heads, epsilon, normalisation or image size, where they are given.
+  /// The same settings with what is given.
   ///
   /// - Throws: ``GraftError`` for heads that do not divide the width, or an image that does not divide into patches.
   public func replacing(by options: BackboneOptions) throws -> ViT {
@@ -211,6 +211,10 @@ public struct ViT: Architecture {
     if let normalization = options.normalization { copy.normalization = normalization }
     if let activation = options.activation { copy.activation = activation }
     if let pooling = options.pooling { copy.pooling = pooling }
+    if let base = options.rotationBase { copy.rotation?.base = base }
+    if let side = options.rotationSide, copy.rotation?.side != nil {
+      copy.rotation?.coordinates = .index(side: side)
+    }
     if let imageSize = options.imageSize { copy.imageSize = imageSize }
     try copy.check()
     return copy
@@ -225,6 +229,9 @@ public struct ViT: Architecture {
     case .normalization: normalization.name.map { .string($0) } ?? normalization.values
     case .activation: .string(activation.name)
     case .pooling: .string(pooling.rawValue)
+    case .rotationBase: rotation.map { .number($0.base) } ?? .null
+    case .rotationSide: rotation?.side.map { .integer($0) } ?? .null
+    case .positionResampling: .null
     }
   }
 
@@ -265,7 +272,7 @@ public struct ViT: Architecture {
   // MARK: Checks
 
   /// Largest side of an image, in pixels: far beyond use, and no product of sizes overflows.
-  private static let largestImage = 1 << 14
+  static let largestImage = 1 << 14
 
   private func check() throws {
     for side in [imageSize.height, imageSize.width] where side > Self.largestImage {

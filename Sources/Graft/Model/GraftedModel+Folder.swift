@@ -31,6 +31,7 @@ extension GraftedModel {
     if let file = backbone.file {
       try folder.requireBackbone(hash: file.contentHash, width: backbone.shape.featureWidth)
     }
+    try folder.requireSettings(of: backbone.shape.architecture)
     try self.init(backbone, adapter: AdapterCatalog.decode(manifest), classes: manifest.classes)
     try take(folder.weights) { folder.tensorPrefix + $0 }
     if let stored = manifest.exitCalibration {
@@ -106,7 +107,7 @@ extension GraftedModel {
       return
     }
     let file = try backbonePath ?? folder.backboneFile()
-    let options = folder.manifest.backboneOptions
+    let options = try folder.manifest.backboneOptions()
     let backbone = try context.preparing({ [manifest = folder.manifest] in
       try Rehearsal.kernelsOfInference(
         BackboneShape(path: file, options: options), adapter: AdapterCatalog.decode(manifest),
@@ -124,10 +125,11 @@ extension GraftedModel {
     let shape = backbone.shape
     var settings = try JSONValue(encoding: adapter).objectValue ?? [:]
     settings["backbone_path"] = backbone.file.map { JSONValue($0.path.absolute) } ?? ""
-    settings["backbone_heads"] = shape.architecture.value(of: .heads)
-    settings["backbone_epsilon"] = shape.architecture.value(of: .epsilon)
-    settings["backbone_activation"] = shape.architecture.value(of: .activation)
-    settings["backbone_pooling"] = shape.architecture.value(of: .pooling)
+    // The normalisation has a place of its own.
+    for fact in BackboneFact.allCases where fact != .normalization {
+      let value = shape.architecture.value(of: fact)
+      settings[fact.setting] = value == .null ? nil : value
+    }
     settings["backbone_assumed"] = .array(backbone.assumed.map(\.rawValue).sorted().map { .string($0) })
     settings["backbone_position_resampling"] = .string(backbone.positionResampling.rawValue)
     var manifest = AdapterManifest(
@@ -141,7 +143,12 @@ extension GraftedModel {
       transform: transform, exitCalibration: calibration, graftVersion: Graft.version)
     let isPlain = (shape.architecture as? ViT)?.isPlain == true && shape.imageSize.side != nil
     let isTimms = backbone.weights.map { $0.dialect.name == "timm" && $0.prefix.isEmpty } ?? true
-    if !isPlain || !isTimms { manifest.formatVersion = 2 }
+    if !isPlain || !isTimms {
+      manifest.formatVersion = 2
+      manifest.backbone.family = type(of: shape.architecture).family
+      manifest.backbone.settings = try JSONValue(encoding: shape.architecture)
+      manifest.backbone.dialect = backbone.weights?.dialect.name
+    }
     return manifest
   }
 }
@@ -171,6 +178,34 @@ extension AdapterFolder {
     return right?.file ?? first
   }
 
+  /// Refuses a backbone that is prepared otherwise than the one that the adapter was trained on.
+  ///
+  /// - Throws: ``CheckpointError/malformedManifest(path:detail:)``, naming the settings.
+  func requireSettings(of architecture: any Architecture) throws {
+    guard let family = manifest.backbone.family, let settings = manifest.backbone.settings?.objectValue else {
+      return
+    }
+    func refused(_ detail: String) -> CheckpointError {
+      .malformedManifest(path: path / Self.manifestName, detail: detail)
+    }
+    guard family == type(of: architecture).family else {
+      throw refused(
+        "backbone.family is \(family), and the backbone at hand is a \(type(of: architecture).family)")
+    }
+    func stored<A: Architecture>(_ architecture: A) throws -> JSONValue {
+      try JSONValue(encoding: JSONValue.object(settings).decoded(as: A.self))
+    }
+    // Settings that a file of an earlier version has no word for are what they were then.
+    guard let stored = try? stored(architecture).objectValue else {
+      throw refused("backbone.settings are none of a \(family)")
+    }
+    let own = try JSONValue(encoding: architecture).objectValue ?? [:]
+    let names = Set(own.keys).union(stored.keys).filter { own[$0] != stored[$0] }.sorted()
+    guard names.isEmpty else {
+      throw refused("the backbone at hand differs in \(listed(names)) from backbone.settings")
+    }
+  }
+
   /// How images are prepared for the model in a folder, of Graft's or of the PEFT library's.
   ///
   /// - Throws: `CheckpointError` when files are missing or damaged.
@@ -183,7 +218,7 @@ extension AdapterFolder {
 extension Backbone {
   /// Whether an adapter was trained on this backbone, prepared as it is.
   fileprivate func serves(_ manifest: AdapterManifest) -> Bool {
-    let options = manifest.backboneOptions
+    guard let options = try? manifest.backboneOptions() else { return false }
     return file?.contentHash == manifest.backbone.contentHash
       && (try? shape.architecture.replacing(by: options).shape()) == shape
       && positionResampling == options.positionResampling
@@ -192,14 +227,13 @@ extension Backbone {
 
 extension AdapterManifest {
   /// How the backbone was prepared.
-  var backboneOptions: BackboneOptions {
-    var options = BackboneOptions(
-      imageSize: backbone.imageSize, heads: settings["backbone_heads"]?.intValue,
-      epsilon: settings["backbone_epsilon"]?.doubleValue.map(Float.init), normalization: normalization,
-      activation: settings["backbone_activation"]?.stringValue.flatMap(Activation.init(named:)),
-      pooling: settings["backbone_pooling"]?.stringValue.flatMap(End.Pooling.init(rawValue:)),
-      positionResampling: settings["backbone_position_resampling"]?.stringValue.flatMap(
-        PositionResampling.init(rawValue:)) ?? .bicubicAntialias)
+  ///
+  /// - Throws: ``GraftError/badSetting(name:value:reason:)`` for an entry of another kind.
+  func backboneOptions() throws -> BackboneOptions {
+    var options = try BackboneOptions(settings: settings)
+    options.imageSize = backbone.imageSize
+    options.normalization = normalization
+    options.positionResampling = options.positionResampling ?? .bicubicAntialias
     // Versions before this entry did not record who had said what.
     let assumed = settings["backbone_assumed"]?.arrayValue?.compactMap(\.stringValue)
     options.presumed = Set(assumed?.compactMap(BackboneFact.init) ?? BackboneFact.allCases)

@@ -77,7 +77,7 @@ extension GraftedModel {
     let manifest = try Self.manifest(ofMerged: file)
     let weights = try CanonicalWeights(file)
     try self.init(
-      Backbone(reading: weights, options: manifest.backboneOptions, on: context), adapter: LinearProbe(),
+      Backbone(reading: weights, options: manifest.backboneOptions(), on: context), adapter: LinearProbe(),
       classes: manifest.classes)
     for parameter in arena.parameters {
       let values = try weights.floats(parameter.name)

@@ -26,6 +26,11 @@ public struct Rotary: Codable, Sendable, Hashable {
   /// What a coordinate is.
   public var coordinates: Coordinates
 
+  /// Cells a side of the grid that coordinates are scaled to; `nil` where they are not counted.
+  var side: Int? {
+    if case .index(let side) = coordinates { side } else { nil }
+  }
+
   /// Creates settings.
   public init(form: RotaryForm, base: Double, coordinates: Coordinates) {
     self.form = form

@@ -165,9 +165,7 @@ struct CompareCommand: AsyncParsableCommand {
     var lines: [String] = []
     for options in Set(runs.map(\.options)) {
       let reading = try BackboneCatalog.read(backbone.backbone, options: options)
-      if let line = Assumptions(reading.assumed, of: reading.architecture).line, !lines.contains(line) {
-        lines.append(line)
-      }
+      lines += reading.remarks.filter { !lines.contains($0) }
     }
     return lines.sorted()
   }

@@ -11,6 +11,9 @@ struct TensorIndex: Sendable, Equatable {
   /// The names, in the order of their UTF-8 bytes.
   var names: [String] { shapes.keys.sorted(by: Safetensors.precedes) }
 
+  /// Channels of a patch's token; `nil` where nothing embeds patches.
+  var patchWidth: Int? { self["patch_embed.proj.weight"]?.first }
+
   /// One more than the highest number of a block.
   var depth: Int {
     let block = NamePattern("blocks.{i}.*")
