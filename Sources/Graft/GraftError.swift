@@ -55,7 +55,7 @@ extension GraftError: CustomStringConvertible {
           meaning == nil ? " Did you mean \"\($0)\"?" : " The nearest that Graft has is \"\($0)\"."
         } ?? ""
       return """
-        "\(printable(name))" is neither a file nor a timm architecture that Graft has.\(reason)\(hint) graft info --architectures \
+        "\(printable(name))" is neither a file nor a timm architecture that Graft has.\(reason)\(hint) graft info --backbones \
         lists all, such as vit_base_patch16_224; --image-size gives them another size.
         """
     case .unknownWeights(let tag, let architecture, let known):

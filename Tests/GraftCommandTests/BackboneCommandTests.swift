@@ -80,7 +80,7 @@ struct BackboneCommandTests {
   // MARK: Names
 
   @Test func architecturesAreListed() async throws {
-    let list = try await Command.run(["info", "--architectures", "--json"])
+    let list = try await Command.run(["info", "--backbones", "--json"])
     #expect(list.status == 0 && list.last["architectures"]?.intValue == BackboneCatalog.all.count)
     let lines = list.lines.compactMap { $0 }
     let base = lines.first { $0["architecture"] == "vit_base_patch16_224" }
@@ -93,7 +93,7 @@ struct BackboneCommandTests {
   @Test(arguments: [
     ("vit_base_patch16_radio_v3", "no norm at the end"), ("vit_base_r50_s16_224", "convolutional network"),
     ("vit_base_patch14_nonsense", "Did you mean \"vit_base_patch14_dinov2\"?"),
-    ("vit_base_patch16_224.mea", "augreg_in21k"), ("resnet50", "graft info --architectures"),
+    ("vit_base_patch16_224.mea", "augreg_in21k"), ("resnet50", "graft info --backbones"),
   ])
   func unknownNames(_ name: String, _ words: String) async throws {
     let outcome = try await Command.run(["info", "--backbone", name, "--json"])

@@ -102,11 +102,11 @@ struct TellingTensor {
     "this model's positions are turned into queries and keys (RoPE) in a way that its file does not tell"
   private static let plainModel =
     """
-    Graft does not compute that; graft info --architectures lists the models that it does. Take the weights of one of \
+    Graft does not compute that; graft info --backbones lists the models that it does. Take the weights of one of \
     them.
     """
   private static let otherModel =
-    "Graft adapts Vision Transformers; graft info --architectures lists them."
+    "Graft adapts Vision Transformers; graft info --backbones lists them."
   private static let timmFile =
     "Graft does not read those: take timm's file of the same weights, or save timm's model with Python's safetensors."
 

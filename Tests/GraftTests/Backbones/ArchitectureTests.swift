@@ -75,7 +75,7 @@ struct TimmArchitectures: Decodable {
       return
     }
     let text = error?.description ?? ""
-    #expect(text.contains("graft info --architectures"))
+    #expect(text.contains("graft info --backbones"))
     #expect(nearest.map { text.contains("Did you mean \"\($0)\"?") } ?? !text.contains("Did you mean"))
   }
 
