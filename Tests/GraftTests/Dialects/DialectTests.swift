@@ -48,7 +48,8 @@ import Testing
     ("hf_dinov2_registers_v5", "huggingface-dinov2-registers-5", ""), ("hf_dinov3", "huggingface-dinov3", ""),
     ("hf_dinov3_gated_v5", "huggingface-dinov3-gated-5", ""),
     ("hf_vit_mae_pretraining", "huggingface-vit", "vit."),
-    ("moco_pretraining", "timm", "module.base_encoder."), ("moco_linear", "timm", "module."),
+    ("moco_pretraining", "moco-v3", "module.base_encoder."), ("mae_checkpoint", "mae", ""),
+    ("moco_linear", "timm", "module."),
     ("open_clip", "openai-clip", "visual."), ("open_clip_timm", "timm", "visual.trunk."),
   ])
   func dialectsAndPrefixes(_ name: String, _ dialect: String, _ prefix: String) throws {

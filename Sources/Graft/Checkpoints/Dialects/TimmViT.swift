@@ -45,19 +45,29 @@ extension Dialect {
   /// without registers have them too.
   static let timmViT: [Dialect] = [
     timmViT(
-      "timm", absent: ["norm_pre.weight"],
+      "timm", absent: ["norm_pre.weight", "decoder_embed.weight"],
       facts: Facts(epsilon: 1e-6, activation: .gelu, resampling: .bicubicAntialias)),
     timmViT(
       "timm-clip", marks: ["norm_pre.weight"],
       facts: Facts(epsilon: 1e-5, pooling: .token, normalization: .clip, resampling: .bicubicAntialias)),
+    // What tells these from timm's lies beside the backbone.
+    timmViT(
+      "mae", marks: ["decoder_embed.weight"],
+      facts: Facts(
+        epsilon: 1e-6, activation: .gelu, normalization: .imageNet, resampling: .bicubicAntialias)),
+    timmViT(
+      "moco-v3", prefixes: ["base_encoder."],
+      facts: Facts(
+        epsilon: 1e-6, activation: .gelu, normalization: .imageNet, resampling: .bicubicAntialias)),
   ]
 
   private static func timmViT(
-    _ name: String, marks: [NamePattern] = [], absent: [NamePattern] = [], facts: Facts
+    _ name: String, marks: [NamePattern] = [], absent: [NamePattern] = [],
+    prefixes: [String] = ["", "visual.trunk."], facts: Facts
   ) -> Dialect {
     Dialect(
       name: name, marks: ["patch_embed.proj.weight", "blocks.0.attn.qkv.weight"] + marks,
-      absent: .notTimmViT + absent, prefixes: ["", "visual.trunk.", "base_encoder."], rules: .timmBase,
+      absent: .notTimmViT + absent, prefixes: prefixes, rules: .timmBase,
       dropped: .besideTimm, facts: facts)
   }
 }
