@@ -14,7 +14,7 @@ public struct BackboneOptions: Sendable, Hashable {
   public var activation: Activation?
   /// How tokens become the feature.
   public var pooling: End.Pooling?
-  /// How the position embedding is brought to another image size.
+  /// How the stored positions are brought to another image size.
   ///
   /// By default as the library does whose names the weights have.
   public var positionResampling: PositionResampling?

@@ -6,13 +6,18 @@ public struct BackboneReading: Sendable {
   public let dialect: String
   /// What of the architecture is assumed: the file does not tell it, and nobody has said it.
   public let assumed: Set<BackboneFact>
-  /// How the stored position embedding is brought to another image size.
+  /// How the stored positions are brought to another image size.
   public let positionResampling: PositionResampling
 
   init(_ weights: CanonicalWeights, options: BackboneOptions) throws {
-    architecture = try ViT(reading: weights, options: options)
+    let vit = try ViT(reading: weights, options: options)
+    architecture = vit
     dialect = weights.dialect.name
     assumed = weights.heads == nil ? options.assumed : options.assumed.subtracting([.heads])
-    positionResampling = options.positionResampling ?? weights.dialect.facts.resampling ?? .bicubicAntialias
+    let facts = weights.dialect.facts
+    positionResampling =
+      options.positionResampling
+      ?? (vit.hasRelativePositions
+        ? facts.relativeResampling ?? .geometric : facts.resampling ?? .bicubicAntialias)
   }
 }

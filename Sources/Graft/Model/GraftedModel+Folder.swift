@@ -141,7 +141,9 @@ extension GraftedModel {
       transform: transform, exitCalibration: calibration, graftVersion: Graft.version)
     let isPlain = (shape.architecture as? ViT)?.isPlain == true && shape.imageSize.side != nil
     let isTimms = backbone.weights.map { $0.dialect.name == "timm" && $0.prefix.isEmpty } ?? true
-    if !isPlain || !isTimms { manifest.formatVersion = 2 }
+    // Earlier versions take a resampling that they do not know for timm's.
+    let isNew = [.bicubicOffset, .geometric].contains(backbone.positionResampling)
+    if !isPlain || !isTimms || isNew { manifest.formatVersion = 2 }
     return manifest
   }
 }
