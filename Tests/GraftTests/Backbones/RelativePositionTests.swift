@@ -1,4 +1,5 @@
 import GraftOps
+import GraftRuntime
 import GraftSystem
 import Testing
 
@@ -38,6 +39,17 @@ import Testing
         }
       }
     }
+  }
+
+  /// A number for each pair of a quarter of a million tokens is more than any device holds.
+  @Test func tooManyPairsAreAnError() throws {
+    let backbone = try beit(16)
+    var reader = WeightReader(try #require(backbone.weights), on: backbone.context)
+    let shape = Attention.RelativePositions(Self.tables[0], side: 4, heads: 2, front: 1)
+    let positions = try RelativePosition(
+      shape, heads: 2, resampling: .geometric, &reader, on: backbone.context)
+    let layout = TokenLayout(width: 16, grid: Grid(side: 512), prefix: 1)
+    #expect(throws: RuntimeError.self) { try positions.bias(of: layout) }
   }
 
   /// A model at another size leaves the file as it is: the table keeps its grid, and the settings say which.

@@ -26,6 +26,8 @@ final class RelativePosition {
   /// (heads, tokens, tokens).
   func bias(of layout: TokenLayout) throws -> Tensor {
     if let bias = made[layout] { return bias }
+    // On the device first, whose limit is an error where the host's would be the end.
+    let bias = try Tensor(empty: [heads, layout.count, layout.count], on: context)
     // Cells that were cut off change no offset: the table is that of the image's whole grid.
     let frame = Grid(rows: layout.grid.rows + 2 * layout.cut, columns: layout.grid.columns + 2 * layout.cut)
     let table = PositionEmbedding.resample(
@@ -54,7 +56,7 @@ final class RelativePosition {
         for head in 0..<heads { values[(head * tokens + query) * tokens + key] = table[row * heads + head] }
       }
     }
-    let bias = try Tensor(values, shape: [heads, tokens, tokens], on: context)
+    try bias.assign(values)
     made[layout] = bias
     return bias
   }
