@@ -108,7 +108,8 @@ struct BackboneArguments: ParsableArguments {
 
   @OptionGroup var facts: FactArguments
 
-  @Option(help: "How the position embedding is resized (default bicubic_antialias, as in timm).")
+  @Option(
+    help: "How stored positions are resized (default: as the library does whose names the weights have).")
   var positionResampling: Named<PositionResampling>?
 
   func options() throws -> BackboneOptions {

@@ -41,6 +41,18 @@ RESAMPLINGS: dict[str, dict[str, Any]] = {
 }
 
 
+def interpolated(image: torch.Tensor, size: tuple[int, int], resampling: str) -> torch.Tensor:
+    """(1, D, old rows, old columns) at another size.
+
+    `bicubic_offset`: DINO, and DINOv2 without registers, give a factor in place of the size, for a tenth of a cell more than
+    they want; PyTorch drops the tenth from the output, but not from the factor that says where each cell is read.
+    """
+    if resampling == "bicubic_offset":
+        factors = tuple((new + 0.1) / old for new, old in zip(size, image.shape[2:], strict=True))
+        return F.interpolate(image, scale_factor=factors, mode="bicubic")
+    return F.interpolate(image, size=size, **RESAMPLINGS[resampling])
+
+
 def resample_positions(positions: torch.Tensor, side: int, resampling: str = "bicubic_antialias") -> torch.Tensor:
     """(1, 1 + g*g, D) to (1, 1 + side*side, D); the CLS position is kept as it is."""
     cls, grid = positions[:, :1], positions[:, 1:]
@@ -48,7 +60,7 @@ def resample_positions(positions: torch.Tensor, side: int, resampling: str = "bi
     if old == side:
         return positions
     image = grid.reshape(1, old, old, -1).permute(0, 3, 1, 2)
-    image = F.interpolate(image, size=(side, side), **RESAMPLINGS[resampling])
+    image = interpolated(image, (side, side), resampling)
     return torch.cat([cls, image.permute(0, 2, 3, 1).reshape(1, side * side, -1)], dim=1)
 
 

@@ -13,7 +13,7 @@ public final class Backbone {
   public let file: (any TensorFile)?
   /// The file as the canonical names see it.
   let weights: CanonicalWeights?
-  /// How the stored position embedding was brought to this image size.
+  /// How the stored positions were brought to this image size.
   public let positionResampling: PositionResampling
   /// What was read off the file, and who said the rest; `nil` for random weights.
   public let reading: BackboneReading?
@@ -70,7 +70,7 @@ public final class Backbone {
     positionResampling = resampling
     self.context = context
     var reader = WeightReader(weights, on: context)
-    let shared = FrozenPart.Shared(shape, on: context)
+    let shared = FrozenPart.Shared(shape, resampling: resampling, on: context)
     stem = try FrozenStem(shape, resampling: resampling, &reader, on: context)
     blocks = try shape.blocks.map { try FrozenBlock($0, depth: shape.depth, shared, &reader) }
     end = try FrozenEnd(shape.end, &reader, on: context)

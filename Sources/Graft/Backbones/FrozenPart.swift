@@ -20,11 +20,14 @@ struct FrozenPart {
   /// What the parts of a backbone share.
   final class Shared {
     let context: Context
+    /// Of tables of relative positions.
+    let resampling: PositionResampling
     private var rotary: [Rotary: RotaryPosition] = [:]
     private let width: Int
 
-    init(_ shape: BackboneShape, on context: Context) {
+    init(_ shape: BackboneShape, resampling: PositionResampling, on context: Context) {
       self.context = context
+      self.resampling = resampling
       width = shape.start.width
     }
 

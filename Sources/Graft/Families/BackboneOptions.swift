@@ -23,7 +23,7 @@ public struct BackboneOptions: Sendable, Hashable {
   public var rotationBase: Double?
   /// Cells a side of the grid that rotary positions were made for, where they count cells.
   public var rotationSide: Int?
-  /// How the position embedding is brought to another image size.
+  /// How the stored positions are brought to another image size.
   ///
   /// By default as the library does whose names the weights have.
   public var positionResampling: PositionResampling?

@@ -6,7 +6,7 @@ public struct BackboneReading: Sendable {
   public let dialect: String
   /// Who says each of the facts that there are of this backbone.
   public let origins: [BackboneFact: FactOrigin]
-  /// How the stored position embedding is brought to another image size.
+  /// How the stored positions are brought to another image size.
   public let positionResampling: PositionResampling
   /// How pictures are prepared, where a file beside the weights says so.
   public let preprocessing: Preprocessing?
@@ -39,12 +39,16 @@ public struct BackboneReading: Sendable {
       return told.contains(fact) ? .tensors : weights.dialect.facts.says(fact) ? .dialect : .usual
     }
     let facts = BackboneFact.allCases.filter {
-      $0 == .positionResampling ? vit.positions != .none : vit.value(of: $0) != .null
+      $0 == .positionResampling ? vit.positions != .none || vit.hasRelativePositions : vit.value(of: $0) != .null
     }
     origins = Dictionary(uniqueKeysWithValues: facts.map { ($0, origin($0)) })
     architecture = vit
     dialect = weights.dialect.name
-    positionResampling = said.positionResampling ?? weights.dialect.facts.resampling ?? .bicubicAntialias
+    let implied = weights.dialect.facts
+    positionResampling =
+      said.positionResampling
+      ?? (vit.hasRelativePositions
+        ? implied.relativeResampling ?? .geometric : implied.resampling ?? .bicubicAntialias)
     preprocessing = files.preprocessing
     notes = files.notes
   }
@@ -68,7 +72,7 @@ extension Dialect.Facts {
     case .activation: activation != nil
     case .pooling: pooling != nil
     case .normalization: normalization != nil
-    case .positionResampling: resampling != nil
+    case .positionResampling: resampling != nil || relativeResampling != nil
     case .heads, .rotationBase, .rotationSide: false
     }
   }

@@ -193,7 +193,7 @@ public struct ViT: Architecture {
   /// The same settings for images of another size.
   ///
   /// - Throws: ``GraftError/imageSizeNotDivisible(imageSize:patchSize:)``, and
-  ///   ``GraftError/badSetting(name:value:reason:)`` where relative positions are tied to one size.
+  ///   ``GraftError/badSetting(name:value:reason:)`` for an image that is too large.
   public func resized(to imageSize: ImageSize) throws -> ViT {
     var copy = self
     copy.imageSize = imageSize
@@ -291,12 +291,6 @@ public struct ViT: Architecture {
     if rotation != nil, width / heads % 4 != 0 {
       throw GraftError.badSetting(
         name: "heads", value: "\(heads)", reason: "rotary positions want a multiple of 4 channels a head.")
-    }
-    if hasRelativePositions, imageSize != ImageSize(positionGrid * patchSize) {
-      throw GraftError.badSetting(
-        name: "image size", value: "\(imageSize)",
-        reason:
-          "the relative positions of these weights are tied to images of \(positionGrid * patchSize) pixels.")
     }
     let front = (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0)
     guard front > 0 || (pooling != .token && pooling != .frontMean) else {

@@ -143,7 +143,9 @@ extension GraftedModel {
       transform: transform, exitCalibration: calibration, graftVersion: Graft.version)
     let isPlain = (shape.architecture as? ViT)?.isPlain == true && shape.imageSize.side != nil
     let isTimms = backbone.weights.map { $0.dialect.name == "timm" && $0.prefix.isEmpty } ?? true
-    if !isPlain || !isTimms {
+    // Earlier versions take a resampling that they do not know for timm's.
+    let isNew = [.bicubicOffset, .geometric].contains(backbone.positionResampling)
+    if !isPlain || !isTimms || isNew {
       manifest.formatVersion = 2
       manifest.backbone.family = type(of: shape.architecture).family
       manifest.backbone.settings = try JSONValue(encoding: shape.architecture)

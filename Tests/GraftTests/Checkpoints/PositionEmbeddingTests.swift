@@ -20,11 +20,34 @@ struct CheckpointPositionEmbeddingTests {
     let (old, new) = sizes
     let name = "\(old)-\(new)"
     let input = try file.floats("\(name).input")
-    let expected = try file.floats("\(name).\(convention.rawValue)")
+    // Which knows no way of its own for absolute positions.
+    let known = convention == .geometric ? .bicubicAntialias : convention
+    let expected = try file.floats("\(name).\(known.rawValue)")
     let output = PositionEmbedding.resample(input, from: old, to: new, dimension: 3, convention: convention)
     try #require(output.count == expected.count)
     let difference = zip(output, expected).map { abs($0 - $1) }.max() ?? 0
     #expect(difference <= 1e-5)
+  }
+
+  @Test(
+    "Relative positions equal to torch.nn.functional.interpolate, and to timm",
+    arguments: PositionResampling.allCases,
+    [
+      (4, Grid(rows: 6, columns: 5)), (4, Grid(rows: 3, columns: 2)), (7, Grid(rows: 12, columns: 12)),
+      (3, Grid(rows: 3, columns: 5)), (5, Grid(rows: 1, columns: 1)), (1, Grid(rows: 2, columns: 3)),
+    ])
+  func relative(convention: PositionResampling, sizes: (side: Int, new: Grid)) throws {
+    let file = try Fixtures.open("relative_positions")
+    let name = "\(Grid(side: sizes.side))-\(sizes.new)"
+    let expected = try file.floats("\(name).\(convention.rawValue)")
+    let output = try PositionEmbedding.resample(
+      relative: file.floats("\(name).input"), from: sizes.side, to: sizes.new, dimension: 2,
+      convention: convention)
+    try #require(output.count == expected.count)
+    let difference = zip(output, expected).map { abs($0 - $1) }.max() ?? 0
+    #expect(difference <= 1e-5)
+    // What the token in front and the cells give each other has no place in the grid.
+    #expect(output.suffix(6) == expected.suffix(6))
   }
 
   @Test(

@@ -16,6 +16,27 @@ import Testing
     try Fixtures.open("dialects/\(name)/expected")
   }
 
+  /// Whose names they are, theirs is the way to another size.
+  @Test(arguments: [
+    ("dinov2_original", PositionResampling.bicubicOffset), ("dinov2_giant_original", .bicubicOffset),
+    ("dinov2_registers_original", .bicubicAntialias), ("hf_dinov2", .bicubicHalfPixel),
+    ("hf_dinov2_giant_v5", .bicubicHalfPixel), ("hf_dinov2_registers", .bicubicAntialias),
+    ("hf_vit", .bicubicHalfPixel), ("hf_vit_mae", .bicubicHalfPixel),
+    ("hf_deit_distilled", .bicubicHalfPixel),
+    ("hf_clip", .bicubicHalfPixel), ("hf_siglip_vision", .bicubicHalfPixel), ("hf_beit", .bilinearHalfPixel),
+    ("hf_beit_v5", .bilinearHalfPixel), ("beit_original", .geometric), ("beit_pretraining", .geometric),
+    ("mae_pretrain", .bicubicAntialias), ("google_vit", .bilinearHalfPixel), ("open_clip", .bicubicAntialias),
+  ])
+  func resamplingIsTheLibrarys(_ name: String, _ resampling: PositionResampling) throws {
+    let weights = try CanonicalWeights(DialectFixtures.file(name))
+    let heads = try heads(expected(name))
+    func reading(_ said: PositionResampling? = nil) throws -> PositionResampling {
+      try BackboneReading(weights, options: .init(heads: heads, positionResampling: said)).positionResampling
+    }
+    #expect(try reading() == resampling)
+    #expect(try reading(.bilinearAlignedCorners) == .bilinearAlignedCorners)
+  }
+
   private func heads(_ expected: SafetensorsFile) throws -> Int? {
     let about = try JSONDecoder().decode(
       JSONValue.self, from: Data((expected.metadata["about"] ?? "{}").utf8))
@@ -38,10 +59,6 @@ import Testing
     if vit.positions == .none, !name.hasPrefix("hf_") { vit.positionGrid = 4 }
     vit.rotation = vit.rotation.map {
       $0.coordinates == .normalized ? $0 : Rotary(form: $0.form, base: $0.base, coordinates: .index(side: 4))
-    }
-    if vit.hasRelativePositions, size != 16 {
-      #expect(throws: GraftError.self) { try vit.resized(to: size) }
-      return
     }
     let backbone = try Backbone(
       vit.resized(to: size).shape(), weights: weights, file: weights, resampling: reading.positionResampling,

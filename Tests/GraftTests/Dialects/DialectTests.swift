@@ -35,7 +35,7 @@ import Testing
   @Test(arguments: [
     ("beit_pretraining", "original-beit", ""), ("deit3_original", "original-deit3", ""),
     ("deit_distilled_original", "timm", ""), ("dino_training", "timm", "backbone."),
-    ("dinov2_giant_original", "original-dinov2-giant", ""), ("dinov2_original", "timm", ""),
+    ("dinov2_giant_original", "original-dinov2-giant", ""), ("dinov2_original", "original-dinov2", ""),
     ("dinov2_registers_original", "original-dinov2-registers", ""),
     ("dinov3_original", "original-dinov3", ""),
     ("eva02_clip_original", "original-eva02", "visual."), ("eva02_packed_original", "original-eva02", ""),

@@ -191,7 +191,9 @@ import Testing
   func containerFiles(_ kind: String) throws {
     let folder = try TemporaryFolder()
     let seeds =
-      try kind == "npz" ? Self.containers(".npz") : Self.containers("plain.pth", "legacy.pth", "module.pt")
+      try kind == "npz"
+      ? Self.containers(".npz") + [Self.smallNPZ]
+      : Self.containers("plain.pth", "legacy.pth", "module.pt")
     let words = ["'descr'", "'<f4'", "'|O'", "(2, 3), ", "True", "False", "data.pkl", ".npy", "byteorder"]
     try fuzz("\(kind)-files", Self.cases / 10, Mutator(seeds, words: words, seed: Self.seed)) { bytes in
       let file = try TensorFiles.open(folder.file("fuzzed", bytes))
@@ -201,6 +203,19 @@ import Testing
       }
     }
   }
+
+  /// Two arrays, one of them compressed: so small that what is made of it can be kept.
+  private static let smallNPZ: [UInt8] = {
+    func array(_ type: String, _ shape: String, bytes: Int) -> [UInt8] {
+      npy(
+        "{'descr': '\(type)', 'fortran_order': False, 'shape': \(shape), }",
+        [UInt8](repeating: 1, count: bytes))
+    }
+    return zipArchive([
+      ZipMember(name: "w.npy", bytes: array("<f4", "(2, 3)", bytes: 24)),
+      ZipMember(name: "a/b.npy", bytes: array("<i2", "(4,)", bytes: 8), method: 8),
+    ])
+  }()
 
   @Test func shardIndices() throws {
     let folder = try TemporaryFolder()

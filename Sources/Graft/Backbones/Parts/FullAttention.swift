@@ -11,7 +11,8 @@ struct FullAttention: PartBody {
     heads = attention.heads
     rotation = attention.rotation.map { shared.rotary($0, heads: attention.heads) }
     relative = try attention.relativePositions.map {
-      try RelativePosition($0, heads: attention.heads, &reader, on: shared.context)
+      try RelativePosition(
+        $0, heads: attention.heads, resampling: shared.resampling, &reader, on: shared.context)
     }
     queryKeyNorm = try attention.queryKeyNorm.map { norm in
       let values = try norm.tensors.map { try reader.values($0) }

@@ -1,17 +1,3 @@
-/// How a grid of position embeddings is resampled to another size.
-///
-/// Code bases differ here, and a mix-up costs accuracy without an error; the names say whose each one is.
-public enum PositionResampling: String, Codable, CaseIterable, Sendable {
-  /// Bicubic with antialiasing, half-pixel centres: timm from its own safetensors.
-  case bicubicAntialias = "bicubic_antialias"
-  /// Bilinear, half-pixel centres: timm from Google's npz files.
-  case bilinearHalfPixel = "bilinear_half_pixel"
-  /// Bicubic, half-pixel centres: MAE and HuggingFace.
-  case bicubicHalfPixel = "bicubic_half_pixel"
-  /// Bilinear, corner on corner: the Flax original, and ILA.
-  case bilinearAlignedCorners = "bilinear_aligned_corners"
-}
-
 /// Position embeddings for another image size than the backbone was trained on.
 public enum PositionEmbedding {
   /// Resamples a grid as PyTorch's `interpolate` does.
@@ -31,11 +17,46 @@ public enum PositionEmbedding {
   public static func resample(
     _ values: [Float], from old: Grid, to new: Grid, dimension: Int, convention: PositionResampling
   ) -> [Float] {
-    precondition(dimension > 0 && values.count == old.count * dimension, "values do not fill the grid")
     if old == new { return values }
+    return blend(
+      values, from: old, dimension: dimension, rows: convention.taps(from: old.rows, to: new.rows),
+      columns: convention.taps(from: old.columns, to: new.columns))
+  }
+
+  /// Resamples a table of relative positions: a row for each offset of two cells of a square grid, `(2 side - 1)^2` of
+  /// them, then rows that belong to no offset, which are kept.
+  ///
+  /// - Parameters:
+  ///   - values: The table in row-major order.
+  ///   - side: Side of the grid that it was made for.
+  ///   - new: The grid whose offsets are wanted.
+  ///   - dimension: Length of a row.
+  ///   - convention: Whose resampling.
+  /// - Returns: `(2 new.rows - 1) (2 new.columns - 1)` rows and those that were kept.
+  public static func resample(
+    relative values: [Float], from side: Int, to new: Grid, dimension: Int, convention: PositionResampling
+  ) -> [Float] {
+    if new == Grid(side: side) { return values }
+    let old = Grid(side: 2 * side - 1)
+    let (offsets, rest) = (values.prefix(old.count * dimension), values.dropFirst(old.count * dimension))
+    func taps(_ cells: Int) -> [[PositionResampling.Tap]] {
+      convention == .geometric
+        ? OffsetProgression(from: side, to: cells).taps
+        : convention.taps(from: old.rows, to: 2 * cells - 1)
+    }
+    return blend(
+      Array(offsets), from: old, dimension: dimension, rows: taps(new.rows), columns: taps(new.columns))
+      + rest
+  }
+
+  /// Weighted sums of a grid's rows, then of its columns.
+  private static func blend(
+    _ values: [Float], from old: Grid, dimension: Int, rows: [[PositionResampling.Tap]],
+    columns: [[PositionResampling.Tap]]
+  ) -> [Float] {
+    precondition(dimension > 0 && values.count == old.count * dimension, "values do not fill the grid")
     let input = values.map(Double.init)
-    let rows = convention.taps(from: old.rows, to: new.rows)
-    let columns = convention.taps(from: old.columns, to: new.columns)
+    let new = Grid(rows: rows.count, columns: columns.count)
 
     let line = old.columns * dimension
     var tall = [Double](repeating: 0, count: new.rows * line)
@@ -55,69 +76,5 @@ public enum PositionEmbedding {
       }
     }
     return output.map(Float.init)
-  }
-}
-
-extension PositionResampling {
-  /// One input sample's share in an output sample.
-  fileprivate struct Tap {
-    let index: Int
-    let weight: Double
-  }
-
-  /// The input samples that make each output sample along one axis.
-  fileprivate func taps(from old: Int, to new: Int) -> [[Tap]] {
-    let scale = Double(old) / Double(new)
-    return (0..<new).map { i in
-      let center = (Double(i) + 0.5) * scale
-      switch self {
-      case .bilinearAlignedCorners:
-        let step = new > 1 ? Double(old - 1) / Double(new - 1) : 0
-        return linear(at: Double(i) * step, count: old)
-      case .bilinearHalfPixel: return linear(at: max(0, center - 0.5), count: old)
-      case .bicubicHalfPixel: return cubic(at: center - 0.5, count: old)
-      case .bicubicAntialias: return antialiasedCubic(center: center, scale: scale, count: old)
-      }
-    }
-  }
-
-  private func linear(at position: Double, count: Int) -> [Tap] {
-    let first = min(Int(position), count - 1)
-    let fraction = position - Double(first)
-    return [
-      Tap(index: first, weight: 1 - fraction), Tap(index: min(first + 1, count - 1), weight: fraction),
-    ]
-  }
-
-  /// Four neighbours; those beyond the border are the border's own value.
-  private func cubic(at position: Double, count: Int) -> [Tap] {
-    let base = position.rounded(.down)
-    return (-1...2).map { offset in
-      let index = Int(base) + offset
-      return Tap(
-        index: min(max(index, 0), count - 1), weight: cubicKernel(position - Double(index), a: -0.75))
-    }
-  }
-
-  /// The neighbours under a kernel that widens as the grid shrinks; beyond the border there are none, and
-  /// the rest is scaled to a sum of 1.
-  private func antialiasedCubic(center: Double, scale: Double, count: Int) -> [Tap] {
-    let stretch = max(1, scale)
-    let support = 2 * stretch
-    let first = max(0, Int(center - support + 0.5))
-    let end = min(count, Int(center + support + 0.5))
-    let taps = (first..<end).map { index in
-      Tap(index: index, weight: cubicKernel((Double(index) + 0.5 - center) / stretch, a: -0.5))
-    }
-    let sum = taps.reduce(0) { $0 + $1.weight }
-    return taps.map { Tap(index: $0.index, weight: $0.weight / sum) }
-  }
-
-  /// Keys' cubic convolution kernel.
-  private func cubicKernel(_ distance: Double, a: Double) -> Double {
-    let x = abs(distance)
-    if x < 1 { return ((a + 2) * x - (a + 3)) * x * x + 1 }
-    if x < 2 { return (((x - 5) * x + 8) * x - 4) * a }
-    return 0
   }
 }

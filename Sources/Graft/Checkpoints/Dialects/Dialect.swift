@@ -10,6 +10,8 @@ struct Dialect: Sendable {
   var anyOf: [NamePattern] = []
   /// Tensors that are not there.
   var absent: [NamePattern] = []
+  /// Tensors that are not there together.
+  var absentTogether: [NamePattern] = []
   /// What may stand before the names; the first that makes the marks match is taken.
   var prefixes = [""]
   let rules: [Rule]
@@ -38,6 +40,8 @@ struct Dialect: Sendable {
     var pooling: Pooling?
     var normalization: Normalization?
     var resampling: PositionResampling?
+    /// The same of models with relative positions; timm's where it is not told.
+    var relativeResampling: PositionResampling?
   }
 
   /// Prefixes of wrappers around whole models, before a dialect's own.
@@ -75,6 +79,7 @@ struct Dialect: Sendable {
     return allPrefixes.first { prefix in
       marks.allSatisfy { holds($0, prefix) } && (anyOf.isEmpty || anyOf.contains { holds($0, prefix) })
         && !absent.contains { holds($0, prefix) }
+        && (absentTogether.isEmpty || !absentTogether.allSatisfy { holds($0, prefix) })
     }
   }
 }

@@ -72,6 +72,6 @@ extension Dialect {
       ], hasHeadBeside: true,
       facts: Facts(
         epsilon: 1e-12, activation: .gelu, pooling: isBEiT ? nil : .token, normalization: .half,
-        resampling: .bicubicHalfPixel))
+        resampling: .bicubicHalfPixel, relativeResampling: .bilinearHalfPixel))
   }
 }

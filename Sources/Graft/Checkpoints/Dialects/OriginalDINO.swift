@@ -16,8 +16,13 @@ extension [Rule] {
   func without(_ targets: String...) -> [Rule] { filter { !targets.contains($0.target.text) } }
 }
 
+extension [NamePattern] {
+  /// What tells DINOv2's own files from timm's, which have the same names but no token of hidden patches.
+  static let originalDINOv2: [NamePattern] = ["mask_token", "blocks.0.ls1.gamma"]
+}
+
 extension Dialect {
-  /// The original files of DINOv2 with registers or gated MLPs, and of DINOv3.
+  /// The original files of DINOv2 and DINOv3.
   static let originalDINO: [Dialect] = [
     Dialect(
       name: "original-dinov2-registers",
@@ -27,11 +32,18 @@ extension Dialect {
       dropped: .besideTimm,
       facts: Facts(epsilon: 1e-6, pooling: .token, normalization: .imageNet, resampling: .bicubicAntialias)),
     Dialect(
+      name: "original-dinov2",
+      marks: ["patch_embed.proj.weight", "blocks.0.attn.qkv.weight"] + .originalDINOv2,
+      absent: .notTimmViT, rules: .timmBase, dropped: .besideTimm,
+      facts: Facts(
+        epsilon: 1e-6, activation: .gelu, pooling: .token, normalization: .imageNet,
+        resampling: .bicubicOffset)),
+    Dialect(
       name: "original-dinov2-giant",
       marks: ["patch_embed.proj.weight", "blocks.0.mlp.w12.weight", "blocks.0.ls1.gamma"],
       absent: ["register_tokens", "blocks.0.attn.q_bias"], rules: .timmBase + .packedGate,
       dropped: .besideTimm,
-      facts: Facts(epsilon: 1e-6, pooling: .token, normalization: .imageNet)),
+      facts: Facts(epsilon: 1e-6, pooling: .token, normalization: .imageNet, resampling: .bicubicOffset)),
     Dialect(
       name: "original-dinov3", marks: ["patch_embed.proj.weight", "storage_tokens"],
       rules: [Rule].timmBase.without("reg_token", "blocks.{i}.attn.qkv.{p}") + .separateGate + [

@@ -41,8 +41,8 @@ extension [NamePattern] {
 }
 
 extension Dialect {
-  /// timm's plain Vision Transformers, whose names are the canonical ones; the files of MAE, MoCo v3, DeiT, DINO, and DINOv2
-  /// without registers have them too.
+  /// timm's plain Vision Transformers, whose names are the canonical ones; the files of MAE, MoCo v3, DeiT and DINO have
+  /// them too.
   static let timmViT: [Dialect] = [
     timmViT(
       "timm", absent: ["norm_pre.weight", "decoder_embed.weight"],
@@ -67,7 +67,7 @@ extension Dialect {
   ) -> Dialect {
     Dialect(
       name: name, marks: ["patch_embed.proj.weight", "blocks.0.attn.qkv.weight"] + marks,
-      absent: .notTimmViT + absent, prefixes: prefixes, rules: .timmBase,
+      absent: .notTimmViT + absent, absentTogether: .originalDINOv2, prefixes: prefixes, rules: .timmBase,
       dropped: .besideTimm, facts: facts)
   }
 }
