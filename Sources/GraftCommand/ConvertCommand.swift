@@ -13,8 +13,8 @@ struct ConvertCommand: AsyncParsableCommand {
         graft convert --backbone ViT-B_16.npz --out vit.safetensors
 
       Reads safetensors (one file, or shards with their index), PyTorch's .pth,
-      .pt and .bin, of which nothing is run, and NumPy's .npz. Values are written
-      in fp32, but for tensors that have no other name: those keep their bits.
+      .pt and .bin, of which nothing is run, and NumPy's .npz. Tensors that need
+      no more than another name keep their bits, others are written in fp32.
       """)
 
   @Option(help: "The file of weights, or a folder with one.")

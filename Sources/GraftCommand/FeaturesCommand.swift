@@ -13,12 +13,14 @@ struct FeaturesCommand: AsyncParsableCommand {
         graft features --backbone dinov2_small.safetensors --out f.npy photos
         graft features --model runs/alore --out f.safetensors photos/*.jpg
         graft features --backbone dinov2_small.safetensors --tokens --out t.npy a.jpg
+        graft features --backbone dinov2_small.safetensors --raw --out r.npy 518.png
 
       A row a picture, in the order given: for search, clustering and nearest
       neighbours, and to compare Graft with other libraries. A file that ends in
       .npy is NumPy's; any other is safetensors, with the tensor "features" and
       the pictures' names in its metadata. A picture that cannot be read ends
-      the verb.
+      the verb. With --raw pixels are scaled as the weights want it, and nothing
+      else is done to them.
       """)
 
   @Option(
@@ -37,6 +39,9 @@ struct FeaturesCommand: AsyncParsableCommand {
   @Option(
     help: "Size of the images in pixels: 224, or 224x448 for height and width (default: the weights' own).")
   var imageSize: ImageSize?
+  @Flag(
+    help: "Take pictures as they are: each must have the size of the images, and none is resized or cropped.")
+  var raw = false
   @OptionGroup var backbone: ModelArguments
   @Option(help: "Pictures at a time.")
   var batchSize = 16
@@ -61,7 +66,9 @@ struct FeaturesCommand: AsyncParsableCommand {
     try await reporter.run {
       let kind: Features.Kind = block.map { .block($0) } ?? (tokens ? .tokens : .pooled)
       let context = try device.context(precision.precision.value)
-      let (features, preparation) = try source(on: context, reporter)
+      let (features, prepared) = try source(on: context, reporter)
+      let preparation = PictureQueue.Preparation(
+        transform: raw ? nil : prepared.transform, imageSize: prepared.imageSize)
       let pictures = try images.flatMap { try $0.path.isFolder ? PictureFolder($0.path).pictures : [$0.path] }
       let queue = try PictureQueue(
         pictures.map { .success($0) }, as: [preparation], batchSize: batchSize, options: decoding.options)

@@ -8,11 +8,14 @@ struct MergeCommand: AsyncParsableCommand {
     commandName: "merge", abstract: "Fold an adapter into its backbone: a plain checkpoint.",
     usage: "graft merge --model DIR --out FILE [OPTIONS]",
     discussion: """
-      EXAMPLE
+      EXAMPLES
         graft merge --model runs/alore --out merged.safetensors
+        graft merge --model runs/lora --names timm --out merged.safetensors
 
       The merged model costs what the plain backbone costs, and has the names that
-      the backbone's file has (timm's, where that was an .npz). These can be merged:
+      the backbone's file has (timm's, where that was an .npz). With --names timm
+      it has timm's; heads, epsilon and what else no tensor tells stand in the
+      metadata, where Graft finds them. These can be merged:
       \(mergeable.joined(separator: ", ")).
       The result is compared with the unmerged model before the verb ends well.
       """)
@@ -27,6 +30,8 @@ struct MergeCommand: AsyncParsableCommand {
   var model: FilePath
   @Option(help: "The safetensors file to write.")
   var out: FilePath
+  @Option(help: "The tensors' names: the backbone's original ones, or timm's.")
+  var names = Named(WeightNames.original)
   @OptionGroup var backbone: ModelArguments
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
@@ -37,7 +42,7 @@ struct MergeCommand: AsyncParsableCommand {
       let context = try device.context()
       let transform = try AdapterFolder.transform(at: model)
       let original = try backbone.load(model, on: context, reporter).0
-      try original.merge(to: out, transform: transform)
+      try original.merge(to: out, names: names.value, transform: transform)
       let merged = try GraftedModel(merged: out, on: context)
       let difference = try original.relativeDifference(from: merged)
       guard difference <= 1e-4 else {

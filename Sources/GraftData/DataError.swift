@@ -1,3 +1,4 @@
+public import Graft
 import GraftSystem
 public import SystemPackage
 
@@ -31,6 +32,8 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   case corruptImage(FilePath, reason: String)
   /// The image, or its file, is larger than the limit allows.
   case imageTooLarge(FilePath, size: String, limit: SizeLimit)
+  /// A picture that is to be taken as it is has another size than the model's images.
+  case otherSize(FilePath, actual: ImageSize, wanted: ImageSize)
   /// Every image was broken and skipped.
   case noReadableImage(count: Int)
   /// Pixels or labels that an app handed over do not fit together.
@@ -96,6 +99,9 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
       case .fileBytes(let bytes):
         "\(printable(file)) is \(size); no file can have more than \(bytes). Scale the picture down, or store it smaller."
       }
+    case .otherSize(let file, let actual, let wanted):
+      "\(printable(file)) is \(actual.height)x\(actual.width) pixels, rows by columns; taken as it is, it must be "
+        + "\(wanted.height)x\(wanted.width). Resize it to that, or leave out --raw, and Graft resizes it."
     case .noReadableImage(let count):
       "None of the \(count) images can be read. Look at what was reported about each of them."
     case .badPixels(let reason):
@@ -108,7 +114,7 @@ public enum DataError: Error, CustomStringConvertible, Equatable {
   /// Whether a single picture is at fault, so that the others can be used.
   package var isOfOnePicture: Bool {
     switch self {
-    case .unreadableFile, .notAnImage, .corruptImage, .imageTooLarge: true
+    case .unreadableFile, .notAnImage, .corruptImage, .imageTooLarge, .otherSize: true
     default: false
     }
   }

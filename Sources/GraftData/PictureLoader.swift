@@ -11,6 +11,16 @@ struct PictureLoader: Sendable {
     decoder = ImageDecoder(maximumPixels: options.maximumPixels)
   }
 
+  /// All of a picture, as it is.
+  ///
+  /// - Throws: ``DataError/otherSize(_:actual:wanted:)`` for one of another size.
+  func whole(_ file: FilePath, imageSize: ImageSize) throws(DataError) -> [UInt8] {
+    let image = try decoder.decode(file: file)
+    let actual = ImageSize(height: image.height, width: image.width)
+    guard actual == imageSize else { throw .otherSize(file, actual: actual, wanted: imageSize) }
+    return image.pixels
+  }
+
   /// The crop that evaluation sees.
   func evaluationCrop(
     _ file: FilePath, _ transform: ImageTransform, imageSize: ImageSize

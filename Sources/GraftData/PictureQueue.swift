@@ -7,10 +7,11 @@ package import SystemPackage
 package final class PictureQueue: Sendable {
   /// How pictures become a model's input.
   package struct Preparation: Sendable, Hashable {
-    package let transform: ImageTransform
+    /// `nil` where a picture is taken as it is, and so must have the size.
+    package let transform: ImageTransform?
     package let imageSize: ImageSize
 
-    package init(transform: ImageTransform, imageSize: ImageSize) {
+    package init(transform: ImageTransform?, imageSize: ImageSize) {
       self.transform = transform
       self.imageSize = imageSize
     }
@@ -31,7 +32,7 @@ package final class PictureQueue: Sendable {
     _ files: [Result<FilePath, DataError>], as preparations: Set<Preparation>, batchSize: Int,
     options: LoadingOptions
   ) throws(DataError) {
-    for preparation in preparations { try preparation.transform.check(imageSize: preparation.imageSize) }
+    for preparation in preparations { try preparation.transform?.check(imageSize: preparation.imageSize) }
     let ahead = min(options.prefetchedBatches, files.count + 1)
     queue = OrderedPrefetch(count: files.count, window: min(batchSize, max(1, files.count)) * ahead)
     let loader = PictureLoader(options)
@@ -47,8 +48,13 @@ package final class PictureQueue: Sendable {
       let path = try file.get()
       var crops: [Preparation: [UInt8]] = [:]
       for preparation in preparations {
-        crops[preparation] = try loader.evaluationCrop(
-          path, preparation.transform, imageSize: preparation.imageSize)
+        let size = preparation.imageSize
+        crops[preparation] =
+          if let transform = preparation.transform {
+            try loader.evaluationCrop(path, transform, imageSize: size)
+          } else {
+            try loader.whole(path, imageSize: size)
+          }
       }
       return crops
     }

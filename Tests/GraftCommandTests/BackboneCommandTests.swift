@@ -143,6 +143,77 @@ struct BackboneCommandTests {
     #expect(try await Command.run(arguments + ["--block", "7"] + pictures).status == 64)
   }
 
+  private func features(_ arguments: [String], in folder: TestFolder) async throws -> [Float] {
+    let out = folder.path + "/f.safetensors"
+    let outcome = try await Command.run(["features", "--out", out] + arguments)
+    try #require(outcome.status == 0, "\(outcome.errors)")
+    return try SafetensorsFile(path: FilePath(out)).floats("features")
+  }
+
+  @Test func rawPicturesAreTakenAsTheyAre() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data", train: 1, val: 1)
+    // Its pictures are enlarged and cropped.
+    let trained = try await Command.train(
+      folder.path + "/data", folder.path + "/run", "linear", ["--preset", "ila", "--epochs", "1"])
+    try #require(trained.status == 0, "\(trained.errors)")
+    let model = ["--model", folder.path + "/run"]
+    let weights = ["--backbone", Command.backbone, "--heads", "4", "--epsilon", "1e-12"]
+    let backbone = weights + ["--normalization", "half"]
+    let square = folder.path + "/data/val/red/0.png"
+    let raw = try await features(model + ["--raw", square], in: folder)
+    #expect(try await raw == features(backbone + ["--raw", square], in: folder))
+    #expect(try await raw == features(backbone + [square], in: folder))
+    #expect(try await raw != features(model + [square], in: folder))
+    // A picture of 56 rows and 48 columns, at that size and no other.
+    let pixels = (0..<56 * 48 * 3).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 5) }
+    try folder.write(PNG.encode(width: 48, height: 56, pixels), to: "tall.png")
+    let tall = folder.path + "/tall.png"
+    #expect(try await features(backbone + ["--image-size", "56x48", "--raw", tall], in: folder).count == 64)
+    for size in ["48", "48x56"] {
+      let out = folder.path + "/refused.npy"
+      let refused = try await Command.run(
+        ["features", "--out", out, "--image-size", size, "--json", "--raw"] + backbone + [square, tall])
+      #expect(refused.status == 65 && !folder.exists("refused.npy"))
+      let (own, wanted) = ("56x48 pixels", "must be 48x\(size == "48" ? 48 : 56)")
+      let culprit = size == "48" ? "tall.png is \(own)" : "0.png is 48x48 pixels"
+      for words in [culprit, wanted, "leave out --raw"] {
+        #expect(refused.isError(words), "\(refused.errors)")
+      }
+    }
+  }
+
+  /// A model on weights of transformers' is merged into their names or timm's, and says the same in both.
+  @Test func mergedWeightsHaveTheirNamesOrTimms() async throws {
+    let folder = try TestFolder()
+    try folder.writeData("data", train: 2, val: 1)
+    let (run, picture) = (folder.path + "/run", folder.path + "/data/val/red/0.png")
+    let trained = try await Command.run([
+      "train", "--backbone", Command.checkout + "/Tests/Fixtures/dialects/hf_vit", "--heads", "2",
+      "--image-size", "16", "--data", folder.path + "/data", "--adapter", "lora", "--out", run, "--epochs",
+      "2",
+      "--learning-rate", "0.05",
+    ])
+    try #require(trained.status == 0, "\(trained.errors)")
+    func logits(_ model: String) async throws -> [Double] {
+      let answer = try await Command.run(["predict", "--model", model, "--json", picture])
+      let line = answer.answers.compactMap { $0 }.first { $0["event"] == "prediction" }
+      return line?["logits"]?.arrayValue?.compactMap(\.doubleValue) ?? []
+    }
+    let expected = try await logits(run)
+    for (names, some) in [("original", "vit.layernorm.weight"), ("timm", "blocks.1.attn.qkv.weight")] {
+      let out = "\(folder.path)/\(names).safetensors"
+      let words = names == "original" ? [] : ["--names", names]
+      let merged = try await Command.run(["merge", "--model", run, "--out", out, "--json"] + words)
+      #expect(merged.status == 0 && merged.last["relative_difference"] != nil, "\(merged.errors)")
+      #expect(try SafetensorsFile(path: FilePath(out)).tensors[some] != nil)
+      let own = try await logits(out)
+      #expect(own.count == 3 && zip(own, expected).allSatisfy { abs($0 - $1) < 1e-4 })
+    }
+    let refused = try await Command.run(["merge", "--model", run, "--out", "x", "--names", "torch"])
+    #expect(refused.status == 64 && refused.errors.contains("timm"))
+  }
+
   /// Runs a program in a folder; its failure is the test's.
   private func run(_ path: String, _ arguments: [String], in folder: TestFolder) throws {
     let process = Process()

@@ -24,7 +24,7 @@ import Testing
       case .success(let path) where !["none.png", "cases.json"].contains(path.lastComponent?.string):
         for preparation in preparations {
           let expected = try loadImage(
-            path, transform: preparation.transform, imageSize: preparation.imageSize)
+            path, transform: #require(preparation.transform), imageSize: preparation.imageSize)
           #expect(try crops.get()[preparation] == expected, "picture \(index)")
         }
       case .success: #expect(throws: DataError.self) { try crops.get() }
@@ -40,6 +40,30 @@ import Testing
       try PictureQueue(
         [.success("x")], as: [.init(transform: .squash(imageSize: 4), imageSize: 5)], batchSize: 1,
         options: LoadingOptions())
+    }
+  }
+
+  @Test(
+    "a picture that is taken as it is has its own pixels, and one of another size is refused",
+    arguments: [false, true])
+  func whole(_ scaled: Bool) async throws {
+    let file = Fixtures.path("rgb.jpg")
+    let image = try ImageDecoder(maximumPixels: LoadingOptions.defaultMaximumPixels).decode(file: file)
+    let size = ImageSize(height: image.height, width: image.width)
+    let wanted = [size, ImageSize(height: size.height, width: size.width + 1)].map {
+      PictureQueue.Preparation(transform: nil, imageSize: $0)
+    }
+    for preparation in wanted {
+      let queue = try PictureQueue(
+        [.success(file)], as: [preparation], batchSize: 1, options: LoadingOptions(scaledDecoding: scaled))
+      let answer = try #require(try await queue.next())
+      guard preparation.imageSize != size else {
+        #expect(try answer.get()[preparation] == image.pixels)
+        continue
+      }
+      let refusal = DataError.otherSize(file, actual: size, wanted: preparation.imageSize)
+      #expect(throws: refusal) { try answer.get() }
+      #expect(refusal.isOfOnePicture && refusal.description.hasPrefix("\(file) is "))
     }
   }
 

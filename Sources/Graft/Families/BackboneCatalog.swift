@@ -100,6 +100,8 @@ extension BackboneCatalog {
 
   /// Writes a backbone's weights, whatever their container and names, as safetensors in timm's names.
   ///
+  /// Tensors that need no more than a name keep their bits and type; others are written as F32.
+  ///
   /// - Throws: `CheckpointError` when the file is damaged, of another kind of model, or cannot be written.
   public static func convert(_ path: FilePath, to output: FilePath) throws -> Conversion {
     let weights = try CanonicalWeights(TensorFiles.open(path))
@@ -113,9 +115,7 @@ extension BackboneCatalog {
     guard !AdapterFolder.owns(output), FileStamp(output) == nil || FileStamp(output) != FileStamp(path) else {
       throw GraftError.badOutput(folder: output, reason: "it is the file that is read. Give another name.")
     }
-    let tensors = try shape.tensors.map {
-      Safetensors.TensorData(name: $0.name, shape: $0.shape, values: try weights.floats($0))
-    }
+    let tensors = try weights.timm().filter { !$0.name.hasPrefix("head") }
     try Safetensors.write(tensors, metadata: ["format": "pt"], to: output)
     return Conversion(
       dialect: weights.dialect.name, architecture: shape.architecture.name, tensors: tensors.count)

@@ -7,17 +7,24 @@ extension GraftedModel {
   /// Writes backbone, adapter and head as one plain checkpoint that costs what the backbone costs, in the names that the
   /// backbone's file has; for an `.npz`, which is not written, in timm's.
   ///
+  /// A file of transformers' for a backbone alone becomes one of its class with a classifier, where that computes the same:
+  /// `ViTForImageClassification`, `DeiTForImageClassification`, `BeitForImageClassification`. What no tensor tells, such as
+  /// epsilon, stands in the metadata, from where ``init(merged:on:)`` takes it.
+  ///
   /// The sums are made in float64. Tensors that do not change keep their bits and type.
   ///
   /// - Parameters:
   ///   - path: the safetensors file to write.
+  ///   - names: the file's own names, or timm's.
   ///   - transform: how images are prepared; recorded in the file's metadata.
   /// - Throws: ``GraftError/notMergeable(adapter:reason:)`` for an adapter that is not linear, changes the number of
   ///   tokens or has several heads,
   ///   ``GraftError/notFinite(tensor:step:)`` for a damaged one, ``GraftError/badOutput(folder:reason:)`` for the backbone's own file and for files
   ///   of an adapter's folder;
   ///   `CheckpointError` when the file cannot be written.
-  public func merge(to path: FilePath, transform: JSONValue = .object([:])) throws {
+  public func merge(
+    to path: FilePath, names: WeightNames = .original, transform: JSONValue = .object([:])
+  ) throws {
     let name = adapter.name
     let plan = try AdapterPlan(adapter, on: backbone.shape)
     if let obstacle = plan.obstacleToMerging {
@@ -56,7 +63,7 @@ extension GraftedModel {
       throw GraftError.notFinite(tensor: name)
     }
     let head = ["head.weight": try trained("head.weight"), "head.bias": try trained("head.bias")]
-    let tensors = try weights.inverse(changed.merging(head) { $1 })
+    let tensors = try weights.inverse(changed.merging(head) { $1 }, names: names)
     let description = try JSON.text(of: manifest(transform: transform))
     try Safetensors.write(
       tensors, metadata: ["format": "pt", Self.mergedKey: description],
@@ -69,7 +76,7 @@ extension GraftedModel {
   /// Loads a merged checkpoint as a backbone with its head.
   ///
   /// - Parameters:
-  ///   - path: what ``merge(to:transform:)`` wrote.
+  ///   - path: what ``merge(to:names:transform:)`` wrote.
   ///   - context: the device.
   /// - Throws: `CheckpointError` when the file is damaged or was not written by Graft.
   public convenience init(merged path: FilePath, on context: Context) throws {
@@ -139,7 +146,7 @@ extension AdapterPlan {
 }
 
 extension Adapter {
-  /// Whether the adapter can be folded into a backbone's weights by ``GraftedModel/merge(to:transform:)``.
+  /// Whether the adapter can be folded into a backbone's weights by ``GraftedModel/merge(to:names:transform:)``.
   public func isMergeable(on shape: BackboneShape) -> Bool {
     guard let plan = try? AdapterPlan(self, on: shape) else { return false }
     return plan.obstacleToMerging == nil

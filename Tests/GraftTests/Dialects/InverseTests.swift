@@ -36,6 +36,81 @@ import Testing
     }
   }
 
+  /// In timm's names a file of anybody's is timm's own of the same weights.
+  @Test(arguments: DialectFixtures.names)
+  func timmsNames(_ name: String) throws {
+    let folder = try TemporaryFolder()
+    let weights = try CanonicalWeights(DialectFixtures.file(name))
+    let file = try written(weights.inverse([:], names: .timm), in: folder)
+    let timm = try DialectFixtures.timm(name)
+    // Where a mask hides all biases of DINOv3's, timm has a model without.
+    let hidden = name == "dinov3_masked_original" ? file.names.filter { $0.hasSuffix("_bias") } : []
+    let body = Set(file.names).subtracting(hidden).filter { !$0.hasPrefix("head") }
+    // A table for all blocks is one for each in timm's fine-tuned models.
+    let shared = "rel_pos_bias.relative_position_bias_table"
+    guard timm.tensors[shared] == nil else {
+      let tables = body.filter { $0.hasSuffix("attn.relative_position_bias_table") }
+      #expect(try tables.count == 2 && tables.allSatisfy { try file.floats($0) == timm.floats(shared) })
+      return
+    }
+    #expect(body == Set(timm.names).filter { !$0.hasPrefix("head") })
+    for tensor in body {
+      #expect(try file.tensors[tensor] == timm.info(tensor), "\(tensor)")
+      #expect(try file.floats(tensor) == timm.floats(tensor), "\(tensor)")
+    }
+    #expect(try CanonicalWeights(file).index.shapes == weights.index.shapes)
+  }
+
+  /// What has timm's names already comes back bit for bit.
+  @Test(arguments: DialectFixtures.backbones)
+  func timmsNamesOfTimms(_ name: String) throws {
+    let folder = try TemporaryFolder()
+    let source = try DialectFixtures.backbone(name)
+    let file = try written(CanonicalWeights(source).inverse([:], names: .timm), in: folder)
+    #expect(file.contentHash == source.contentHash)
+  }
+
+  @Test func whatTimmHasNoPlaceForIsRefused() throws {
+    let weights = try CanonicalWeights(DialectFixtures.file("dinov3_original"))
+    let bias = "blocks.1.attn.qkv.bias"
+    var values = try weights.floats(bias)
+    values[20] = 1
+    let error = checkpointError { _ = try weights.inverse([bias: values], names: .timm) }
+    #expect(error?.description.contains("timm's EVA keeps no bias for the keys") == true)
+    let clip = try CanonicalWeights(DialectFixtures.file("open_clip"))
+    let patches = [Float](repeating: 1, count: 16)
+    let missing = checkpointError { _ = try clip.inverse(["patch_embed.proj.bias": patches], names: .timm) }
+    #expect(missing?.description.contains("no tensor for it") == true)
+  }
+
+  /// transformers has a class for a backbone with a classifier, and gives it names of its own.
+  @Test(arguments: [
+    ("hf_vit", "hf_vit_classifier"), ("hf_vit_v5", "hf_vit_classifier_v5"),
+    ("hf_vit_mae", "hf_vit_classifier"),
+  ])
+  func backbonesBecomeClassifiers(_ fixture: String, _ like: String) throws {
+    let folder = try TemporaryFolder()
+    let weights = try CanonicalWeights(DialectFixtures.file(fixture))
+    let head: [String: [Float]] = ["head.weight": [Float](repeating: 1, count: 48), "head.bias": [1, 2, 3]]
+    let file = try written(weights.inverse(head), in: folder)
+    let expected = try DialectFixtures.file(like)
+    #expect(file.tensors.mapValues(\.shape) == expected.tensors.mapValues(\.shape))
+    let again = try CanonicalWeights(file)
+    #expect(again.dialect.name == weights.dialect.name && again.prefix == "vit." && again.unknown.isEmpty)
+    for tensor in weights.index.names { #expect(try again.floats(tensor) == weights.floats(tensor)) }
+    // Once it is one, it stays.
+    #expect(try written(again.inverse(head), in: TemporaryFolder()).names == file.names)
+  }
+
+  @Test func aDistilledClassifierBecomesAPlainOne() throws {
+    let folder = try TemporaryFolder()
+    let weights = try CanonicalWeights(DialectFixtures.file("hf_deit_distilled"))
+    let head: [String: [Float]] = ["head.weight": [Float](repeating: 1, count: 48), "head.bias": [1, 2, 3]]
+    let names = try written(weights.inverse(head), in: folder).names
+    #expect(names.filter { $0.contains("classifier") } == ["classifier.bias", "classifier.weight"])
+    #expect(names.allSatisfy { $0.hasPrefix("deit.") || $0.hasPrefix("classifier.") })
+  }
+
   /// Changes whose every bit comes back, but for a class token that holds its position: it is one rounding off.
   @Test(arguments: DialectFixtures.names)
   func changesComeBack(_ name: String) throws {
@@ -100,7 +175,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("hf_vit_classifier", "classifier"), ("hf_deit_distilled", "cls_classifier"),
+    ("hf_vit_classifier", "classifier"), ("hf_deit_distilled", "classifier"),
     ("moco_linear", "module.head"),
     ("open_clip", "head"), ("open_clip_timm", "visual.trunk.head"), ("google_vit", "head"),
     ("hf_dinov3", "classifier"),

@@ -6,53 +6,64 @@ extension CanonicalWeights {
   ///
   /// A class token whose position lies apart loses one rounding. Where `head.weight` and `head.bias` are among the changed
   /// ones they take the place of the file's classifiers, whatever the number of classes. The tensors of a dialect whose
-  /// container is not written come under canonical names.
+  /// container is not written come under timm's names.
   ///
-  /// - Parameter changed: Values by canonical name, as many as there are.
+  /// With a classifier, what transformers writes for a backbone alone becomes what it writes for its class with a
+  /// classifier, where it has one that computes the same (ViT, DeiT, BEiT): the backbone's names get the model's before
+  /// them, and the projection of the pooled token, which that class lacks, is left out.
+  ///
+  /// - Parameters:
+  ///   - changed: Values by canonical name, as many as there are.
+  ///   - names: Under which names.
   /// - Throws: ``CheckpointError/noPlace(path:tensor:reason:)`` for a change that the file cannot hold, and what reading
   ///   throws.
-  func inverse(_ changed: [String: [Float]]) throws(CheckpointError) -> [Safetensors.TensorData] {
-    let head = newHead(changed)
+  func inverse(_ changed: [String: [Float]], names: WeightNames = .original) throws(CheckpointError)
+    -> [Safetensors.TensorData]
+  {
+    let isTimm = names == .timm || dialect.isWrittenCanonically
+    let head = newHead(changed) { isTimm ? $0 : nameOfHead($0) }
     let body = changed.filter { !$0.key.hasPrefix("head") }
+    if isTimm { return try timm(body, head: head) }
     let replaced = try sources(changedBy: body)
-    if dialect.isWrittenCanonically { return try canonical(body, head: head) }
     let old = Set(
       head.isEmpty
         ? [] : assemblies.filter { $0.key.hasPrefix("head") }.flatMap { $0.value.pieces.values.map(\.source) }
     )
+    let model = head.isEmpty ? nil : missingPrefix
     var tensors = head
     for name in file.names where !old.contains(name) {
+      if model != nil, Self.pooler.matches(name) { continue }
+      let own = (model ?? "") + name
       if let values = replaced[name], let shape = file.tensors[name]?.shape {
-        tensors.append(.init(name: name, shape: shape, values: values))
+        tensors.append(.init(name: own, shape: shape, values: values))
       } else {
-        tensors.append(try .init(copying: name, from: file))
+        tensors.append(try .init(copying: name, from: file, as: own))
       }
     }
     return tensors
   }
 
-  /// All tensors under canonical names.
-  private func canonical(_ changed: [String: [Float]], head: [Safetensors.TensorData]) throws(CheckpointError)
-    -> [Safetensors.TensorData]
-  {
-    var tensors = head
-    for (name, assembly) in assemblies.sorted(by: { Safetensors.precedes($0.key, $1.key) })
-    where head.isEmpty || !name.hasPrefix("head") {
-      guard let shape = assembly.shape else { continue }
-      let values = if let values = changed[name] { values } else { try floats(name) }
-      tensors.append(.init(name: name, shape: shape, values: values))
-    }
-    return tensors
+  private static let pooler: NamePattern = "pooler.dense.{p}"
+
+  /// What stands before a backbone's names beside a classifier, where this file has a backbone alone and nothing before it.
+  private var missingPrefix: String? {
+    guard prefix.isEmpty, dialect.name.hasPrefix("huggingface-") else { return nil }
+    if dialect.name.hasPrefix("huggingface-beit") { return "beit." }
+    return dialect.name.hasPrefix("huggingface-vit")
+      ? assemblies["dist_token"] == nil ? "vit." : "deit." : nil
+  }
+
+  /// A new classifier's name: of DeiT's with two the plain model's, which reads the class token alone.
+  private func nameOfHead(_ canonical: String) -> String {
+    let name = dialect.names(of: canonical).first?.name ?? canonical
+    return (dialect.hasHeadBeside ? wrapper : prefix) + name
   }
 
   /// A classifier in the place of the file's.
-  private func newHead(_ changed: [String: [Float]]) -> [Safetensors.TensorData] {
+  private func newHead(_ changed: [String: [Float]], name: (String) -> String) -> [Safetensors.TensorData] {
     guard let weight = changed["head.weight"] else { return [] }
     let bias = changed["head.bias"]
     let rows = bias?.count ?? assemblies["head.weight"]?.shape?.first ?? 1
-    func name(_ canonical: String) -> String {
-      dialect.isWrittenCanonically ? canonical : nameInFile(canonical).first ?? canonical
-    }
     let tensor = Safetensors.TensorData(
       name: name("head.weight"), shape: [rows, rows > 0 ? weight.count / rows : 0], values: weight)
     return [tensor] + (bias.map { [.init(name: name("head.bias"), shape: [rows], values: $0)] } ?? [])
@@ -136,7 +147,7 @@ extension CanonicalWeights {
     sources[piece.source] = source
   }
 
-  private func noPlace(_ name: String, _ reason: String) -> CheckpointError {
-    .noPlace(path: file.path, tensor: name, reason: "a file of \(dialect.name) \(reason)")
+  func noPlace(_ name: String, _ reason: String, in names: String? = nil) -> CheckpointError {
+    .noPlace(path: file.path, tensor: name, reason: "a file of \(names ?? dialect.name) \(reason)")
   }
 }

@@ -1,14 +1,17 @@
 extension [Rule] {
   /// Blocks of EVA and BEiT, whose queries and values alone have biases, perhaps apart from the weights.
-  static let evaBlocks: [Rule] =
-    packed(
-      ["blocks.{i}.attn.q_proj", "blocks.{i}.attn.k_proj", "blocks.{i}.attn.v_proj"],
-      in: "blocks.{i}.attn.qkv")
-    + [
-      Rule("blocks.{i}.attn.q_bias", "blocks.{i}.attn.qkv.bias", .rows(0, of: 3)),
-      Rule("blocks.{i}.attn.v_bias", "blocks.{i}.attn.qkv.bias", .rows(2, of: 3)),
-    ]
-    + layerScale
+  static let evaBlocks = evaProjections + evaBiases + layerScale
+
+  /// Projections of EVA that are apart.
+  static let evaProjections = packed(
+    ["blocks.{i}.attn.q_proj", "blocks.{i}.attn.k_proj", "blocks.{i}.attn.v_proj"], in: "blocks.{i}.attn.qkv")
+  /// Biases that are apart from weights in one piece.
+  static let evaBiases = [
+    Rule("blocks.{i}.attn.q_bias", "blocks.{i}.attn.qkv.bias", .rows(0, of: 3)),
+    Rule("blocks.{i}.attn.v_bias", "blocks.{i}.attn.qkv.bias", .rows(2, of: 3)),
+  ]
+  /// A gate and what it opens, apart.
+  static let evaGate = packed(["blocks.{i}.mlp.fc1_g", "blocks.{i}.mlp.fc1_x"], in: "blocks.{i}.mlp.fc1")
 
   /// Layer scales as BEiT, EVA and DeiT III name them.
   static let layerScale = tensors("blocks.{i}.", ["gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"])
@@ -39,8 +42,7 @@ extension Dialect {
         "rel_pos_bias.relative_position_bias_table",
       ] + absent,
       prefixes: ["", "visual.trunk."],
-      rules: .timmBase + .evaBlocks
-        + .packed(["blocks.{i}.mlp.fc1_g", "blocks.{i}.mlp.fc1_x"], in: "blocks.{i}.mlp.fc1"),
+      rules: .timmBase + .evaBlocks + .evaGate,
       dropped: .besideTimm, facts: facts)
   }
 }
