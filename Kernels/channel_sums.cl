@@ -35,16 +35,13 @@ kernel void channel_sums_partials(const global float *x, const global float *sta
   store_some(sum, sums + c, width - c);
 }
 
-// Slice after slice: result[i] = base[i] + factor[i] * sum over s of partial[s][which][i], with a factor and a base where
-// there are such. base and result may be the same memory. Item i: per_item channels.
-kernel void channel_sums_finish(const global float *partial, const global float *factor, const global float *base,
-                                global float *result, int which, int width, int slices, int per_item,
-                                int multiplies, int adds) {
+// Slice after slice: result[i] = base[i] + sum over s of partial[s][which][i], with a base where there is one. base and result may be the same memory. Item i: per_item channels.
+kernel void channel_sums_finish(const global float *partial, const global float *base, global float *result, int which,
+                                int width, int slices, int per_item, int adds) {
   const int end = min((int)(get_global_id(0) + 1) * per_item, width);
   for (int i = get_global_id(0) * per_item; i < end; ++i) {
     float total = 0.0f;
     for (int s = 0; s < slices; ++s) total += partial[((size_t)s * 2 + which) * width + i];
-    if (multiplies) total *= factor[i];
     if (adds) total += base[i];
     result[i] = total;
   }

@@ -1,16 +1,8 @@
 // A narrower matrix d (rows, count) and a range of columns of a wider one, x (rows, width).
 //
-// FACTOR  defined: each column of d is multiplied by factor (count) as well.
-//
 // Item i of dimension 0 works on rows [i * per_item, (i + 1) * per_item) together with its group: LANES items share
 // each row.
 
-#define ELEMENT(p) (*(p))
-#ifdef FACTOR
-#define SCALED(v, LOAD) (scale * LOAD(factor + i) * (v))
-#else
-#define SCALED(v, LOAD) (scale * (v))
-#endif
 
 inline void copy_row(const global float *from, global float *to, int count) {
   const int whole = count / 16 * 16;
@@ -18,9 +10,9 @@ inline void copy_row(const global float *from, global float *to, int count) {
   for (int i = whole + LANE; i < count; i += LANES) to[i] = from[i];
 }
 
-// y = x; y[:, from : from + count] += scale * factor * d.
-kernel void add_columns(const global float *x, const global float *d, const global float *factor, global float *y,
-                        float scale, int width, int from, int count, int rows, int per_item) {
+// y = x; y[:, from : from + count] += scale * d.
+kernel void add_columns(const global float *x, const global float *d, global float *y, float scale, int width, int from,
+                        int count, int rows, int per_item) {
   const int end = min((int)(get_group_id(0) + 1) * per_item, rows);
   const int whole = count / 16 * 16;
   for (int row = get_group_id(0) * per_item; row < end; ++row) {
@@ -32,20 +24,20 @@ kernel void add_columns(const global float *x, const global float *d, const glob
     source += from;
     to += from;
     for (int i = LANE * 16; i < whole; i += LANES * 16)
-      VSTORE(VLOAD(source + i) + SCALED(VLOAD(added + i), VLOAD), to + i);
-    for (int i = whole + LANE; i < count; i += LANES) to[i] = source[i] + SCALED(added[i], ELEMENT);
+      VSTORE(VLOAD(source + i) + scale * VLOAD(added + i), to + i);
+    for (int i = whole + LANE; i < count; i += LANES) to[i] = source[i] + scale * added[i];
   }
 }
 
-// The gradient of d: dd = scale * factor * dy[:, from : from + count].
-kernel void add_columns_backward(const global float *dy, const global float *factor, global float *dd, float scale,
-                                 int width, int from, int count, int rows, int per_item) {
+// The gradient of d: dd = scale * dy[:, from : from + count].
+kernel void add_columns_backward(const global float *dy, global float *dd, float scale, int width, int from, int count,
+                                 int rows, int per_item) {
   const int end = min((int)(get_group_id(0) + 1) * per_item, rows);
   const int whole = count / 16 * 16;
   for (int row = get_group_id(0) * per_item; row < end; ++row) {
     const global float *source = dy + (size_t)row * width + from;
     global float *to = dd + (size_t)row * count;
-    for (int i = LANE * 16; i < whole; i += LANES * 16) VSTORE(SCALED(VLOAD(source + i), VLOAD), to + i);
-    for (int i = whole + LANE; i < count; i += LANES) to[i] = SCALED(source[i], ELEMENT);
+    for (int i = LANE * 16; i < whole; i += LANES * 16) VSTORE(scale * VLOAD(source + i), to + i);
+    for (int i = whole + LANE; i < count; i += LANES) to[i] = scale * source[i];
   }
 }

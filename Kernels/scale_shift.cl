@@ -1,10 +1,9 @@
 // A scale and a shift of each channel of x (rows, width):
-//   y = x * scale + factor * (shift - origin)
-// scale, shift, origin, factor: (width).
+//   y = x * scale + (shift - origin)
+// scale, shift, origin: (width).
 //
-// SCALE, SHIFT     defined: that part of the formula is there.
-// ORIGIN, FACTOR   defined: likewise; without them origin is 0 and factor 1.
-// ADD              defined: sum_so_far, of the result's shape, is added to the gradient.
+// SCALE, SHIFT, ORIGIN  defined: that part of the formula is there; there is no origin without a shift.
+// ADD                   defined: sum_so_far, of the result's shape, is added to the gradient.
 // The gradients of scale and shift are sums over rows: see channel_sums.cl.
 //
 // Item i of dimension 0 works on rows [i * per_item, (i + 1) * per_item) together with its group: LANES items share
@@ -23,13 +22,8 @@
 #else
 #define MOVED(LOAD) LOAD(shift + i)
 #endif
-#ifdef FACTOR
-#define SHIFT_OF(LOAD) (LOAD(factor + i) * MOVED(LOAD))
-#else
-#define SHIFT_OF(LOAD) MOVED(LOAD)
-#endif
 #ifdef SHIFT
-#define SHIFTED(v, LOAD) ((v) + SHIFT_OF(LOAD))
+#define SHIFTED(v, LOAD) ((v) + MOVED(LOAD))
 #else
 #define SHIFTED(v, LOAD) (v)
 #endif
@@ -40,8 +34,7 @@
 #endif
 
 kernel void scale_shift_forward(const global float *x, const global float *scale, const global float *shift,
-                                const global float *origin, const global float *factor, global float *y, int width,
-                                int rows, int per_item) {
+                                const global float *origin, global float *y, int width, int rows, int per_item) {
   const int end = min((int)(get_group_id(0) + 1) * per_item, rows);
   const int whole = width / 16 * 16;
   for (int row = get_group_id(0) * per_item; row < end; ++row) {

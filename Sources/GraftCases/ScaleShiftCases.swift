@@ -4,21 +4,20 @@ import GraftOps
 package enum ScaleShiftCases {
   /// Each part alone and both; one row and more rows than a slice; widths below, at and beyond a vector.
   package static let checks = [(1, 1), (3, 16), (5, 37), (150, 23)].flatMap { rows, width in
-    [[.scale], [.shift], [.scale, .shift], [.shift, .origin], [.shift, .factor], all].map {
+    [[.scale], [.shift], [.scale, .shift], [.shift, .origin], all].map {
       make(rows: rows, width: width, parts: $0)
     }
   }
   /// The hidden layer of ViT-B at batch 8.
   package static let benchmarks = [make(rows: 1576, width: 3072, parts: [.scale, .shift])]
 
-  private enum Part: String { case scale, shift, origin, factor }
-  private static let all: [Part] = [.scale, .shift, .origin, .factor]
+  private enum Part: String { case scale, shift, origin }
+  private static let all: [Part] = [.scale, .shift, .origin]
 
   private static func make(rows: Int, width: Int, parts: [Part]) -> OperationCase {
     /// The operands' places behind the input.
     func position(_ part: Part) -> Int? { parts.firstIndex(of: part).map { $0 + 1 } }
-    let (scale, shift) = (position(.scale), position(.shift))
-    let (origin, factor) = (position(.origin), position(.factor))
+    let (scale, shift, origin) = (position(.scale), position(.shift), position(.origin))
     return OperationCase(
       "scale_shift", "\(rows)x\(width) \(parts.map(\.rawValue).joined(separator: "+"))",
       inputs: [.init([rows, width], differentiable: true)]
@@ -28,8 +27,7 @@ package enum ScaleShiftCases {
       forward: { tape, inputs in
         func operand(_ index: Int?) -> Tensor? { index.map { inputs[$0] } }
         func once(_ x: Tensor) throws -> Tensor {
-          try tape.scaleShift(
-            x, scale: operand(scale), shift: operand(shift), from: operand(origin), times: operand(factor))
+          try tape.scaleShift(x, scale: operand(scale), shift: operand(shift), from: operand(origin))
         }
         let x = tape.reshape(inputs[0], to: [rows, width])
         return try tape.add(once(x), once(once(x)))
@@ -41,8 +39,7 @@ package enum ScaleShiftCases {
         let values = inputs[0].enumerated().map { index, x in
           let channel = index % width
           func once(_ x: Double) -> Double {
-            x * value(scale, channel, 1)
-              + value(factor, channel, 1) * (value(shift, channel, 0) - value(origin, channel, 0))
+            x * value(scale, channel, 1) + (value(shift, channel, 0) - value(origin, channel, 0))
           }
           return once(x) + once(once(x))
         }

@@ -3,8 +3,8 @@ import GraftRuntime
 extension Gradients {
   /// Adds the gradients of a scale and a shift of each channel; a bias is a shift.
   ///
-  /// Of the scale it is the sum over rows of `dy * h`, of the shift `factor` times the sum over rows of dy. What is absent
-  /// or frozen costs nothing.
+  /// Of the scale it is the sum over rows of `dy * h`, of the shift the sum over rows of dy. What is absent or frozen
+  /// costs nothing.
   ///
   /// - Parameters:
   ///   - gradient: dy (..., D).
@@ -12,21 +12,20 @@ extension Gradients {
   ///   - statistics: (rows, 3), as layer normalisation keeps them: h is the input normalised by them.
   ///   - scale: (D).
   ///   - shift: (D).
-  ///   - factor: (D), frozen: on the shift; absent it is 1.
   /// - Throws: `RuntimeError` when the device fails.
   func addChannelSums(
     of gradient: Tensor, times input: Tensor? = nil, normalizedBy statistics: Tensor? = nil,
-    toScale scale: Tensor? = nil, toShift shift: Tensor?, times factor: Tensor? = nil
+    toScale scale: Tensor? = nil, toShift shift: Tensor?
   ) throws {
     let scale = scale?.requiresGradient == true ? scale : nil
     let shift = shift?.requiresGradient == true ? shift : nil
     guard scale != nil || shift != nil else { return }
     let partials = try ChannelSums(of: gradient, times: scale == nil ? nil : input, normalizedBy: statistics)
     if let scale {
-      try sum(into: scale) { try partials.finish(.products, factor: nil, base: $0, into: $1) }
+      try sum(into: scale) { try partials.finish(.products, base: $0, into: $1) }
     }
     if let shift {
-      try sum(into: shift) { try partials.finish(.sums, factor: factor, base: $0, into: $1) }
+      try sum(into: shift) { try partials.finish(.sums, base: $0, into: $1) }
     }
   }
 }
@@ -55,14 +54,14 @@ private struct ChannelSums {
       partials.buffer, width, rows, perSlice)
   }
 
-  func finish(_ part: Part, factor: Tensor?, base: Tensor?, into target: Tensor) throws {
+  func finish(_ part: Part, base: Tensor?, into target: Tensor) throws {
     let context = partials.context
     let perItem = context.traits.isCPU ? 1024 : 1
     let group = context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
     try context.run(
       KernelKey("channel_sums", "channel_sums_finish"),
       over: [(partials.width + perItem - 1) / perItem], group: [group], partials.buffer,
-      (factor ?? target).buffer, (base ?? target).buffer, target.buffer, part.rawValue, partials.width,
-      partials.shape[0], perItem, factor == nil ? 0 : 1, base == nil ? 0 : 1)
+      (base ?? target).buffer, target.buffer, part.rawValue, partials.width, partials.shape[0], perItem,
+      base == nil ? 0 : 1)
   }
 }

@@ -1,28 +1,25 @@
 import GraftRuntime
 
 extension Tape {
-  /// A narrower tensor added into a range of columns: `y = x; y[..., from ..< from + w] += scale * factor * d`.
+  /// A narrower tensor added into a range of columns: `y = x; y[..., from ..< from + w] += scale * d`.
   ///
   /// - Parameters:
   ///   - added: (..., w), with as many rows as `input`.
   ///   - input: (..., D).
   ///   - from: the first column.
   ///   - scale: on what is added.
-  ///   - factor: (w), frozen: on each column of what is added; absent it is 1.
   /// - Throws: `RuntimeError` when the device fails.
   package func addColumns(
-    _ added: Tensor, to input: Tensor, from: Int = 0, scale: Float = 1, factor: Tensor? = nil
+    _ added: Tensor, to input: Tensor, from: Int = 0, scale: Float = 1
   ) throws -> Tensor {
     let (context, width, count) = (input.context, input.width, added.width)
     precondition(from >= 0 && from + count <= width && added.rows == input.rows, "outside")
-    precondition(factor.map { $0.count == count } ?? true, "one factor a column")
-    var macros = [KernelKey.Macro("LANES", context.rowLanes)]
-    if factor != nil { macros.append(.init("FACTOR", 1)) }
+    let macros = [KernelKey.Macro("LANES", context.rowLanes)]
     let plan = RowPlan(rows: input.rows, on: context)
     let output = try Tensor(empty: input.shape, on: context)
     try context.run(
       KernelKey("columns", "add_columns", macros: macros), over: [plan.items], group: [plan.group],
-      input.buffer, added.buffer, (factor ?? added).buffer, output.buffer, scale, width, from, count,
+      input.buffer, added.buffer, output.buffer, scale, width, from, count,
       input.rows, plan.perGroup)
     guard needsGradient(input, added) else { return output }
     record(output) {
@@ -32,7 +29,7 @@ extension Tape {
       let result = try added.empty()
       try context.run(
         KernelKey("columns", "add_columns_backward", macros: macros), over: [plan.items], group: [plan.group],
-        gradient.buffer, (factor ?? gradient).buffer, result.buffer, scale, width, from, count, rows,
+        gradient.buffer, result.buffer, scale, width, from, count, rows,
         plan.perGroup)
       try gradients.add(result, to: added)
     }

@@ -18,7 +18,7 @@ public final class PreparedLinear {
   /// How its products are computed.
   package let variant: MatmulVariant
   package let bias: Tensor?
-  private let scale: Tensor?
+  package let scale: Tensor?
   private let weight: Weight
   private var transposed: MatmulPanels?
   /// `scale * W`, where one copy without a scale would serve both ways.
@@ -83,7 +83,22 @@ public final class PreparedLinear {
     }
   }
 
-  /// Bytes it occupies on the device now.
+  private init(sharing other: PreparedLinear, bias: [Float]?) throws {
+    precondition(bias == nil || bias?.count == other.outputs, "one bias an output")
+    (outputs, inputs, context, variant) = (other.outputs, other.inputs, other.context, other.variant)
+    self.bias = try bias.map { try Tensor($0, shape: [other.outputs], on: other.context) }
+    scale = nil
+    weight = other.weight
+  }
+
+  /// The same weight, not kept twice, without the scale: `x W^T + b`.
+  ///
+  /// - Parameter bias: (outputs), of the layer without the scale.
+  package func unscaled(bias: [Float]?) throws -> PreparedLinear {
+    try PreparedLinear(sharing: self, bias: bias)
+  }
+
+  /// Bytes it occupies on the device now, a weight that it shares among them.
   public var deviceBytes: Int {
     let main =
       switch weight {

@@ -21,6 +21,29 @@ import Testing
     #expect(try arena.parameters[0].gradient.floats() == [Float](repeating: 64 * 16 * 0.5, count: 32))
   }
 
+  /// What stands on a scaled layer sees it without the scale, and a gradient finds each way; of one weight.
+  @Test(arguments: [nil, .clblast].filter { $0?.isAvailable ?? true } as [MatmulVariant?])
+  func isThereWithoutItsScale(_ variant: MatmulVariant?) throws {
+    let context = try Context(TestDevice.context.get().device)
+    let layer = try PreparedLinear(
+      weight: [1, 2, 3, 4], bias: [5, 6], scale: [10, 0], outputs: 2, inputs: 2, on: context, variant: variant
+    )
+    let held = context.memory.bytesInUse
+    let bare = try layer.unscaled(bias: [0.5, -6])
+    #expect(context.memory.bytesInUse - held <= 4096, "the bias alone")
+    func results(_ layer: PreparedLinear) throws -> [[Float]] {
+      let x = try ParameterArena([("x", [1, 2], [1, 1])], on: context).parameters[0]
+      let tape = Tape(.training(seed: 1))
+      let y = try tape.linear(x.value, layer)
+      try tape.backward(from: y, seed: Tensor([1, 1], shape: [1, 2], on: context))
+      return try [y.floats(), x.gradient.floats()]
+    }
+    for _ in 0..<2 {
+      #expect(try results(layer) == [[35, 6], [10, 20]])
+      #expect(try results(bare) == [[3.5, 1], [4, 6]])
+    }
+  }
+
   @Test func gradientsAddUpOverBatches() throws {
     let context = try TestDevice.context.get()
     let arena = try ParameterArena([("w", [2, 3], [1, 2, 3, 4, 5, 6]), ("b", [2], [0, 0])], on: context)

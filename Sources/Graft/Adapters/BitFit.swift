@@ -37,14 +37,12 @@ public struct BitFit: Adapter {
   }
 }
 
-/// Another bias in place of the frozen one: `y + scale * (bias - frozen)`.
+/// Another bias in place of the frozen one: `y + (bias - frozen)`.
 private struct BiasModule: OperationModule {
   let bias: ChannelShift
   let frozen: Tensor
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
-    -> Tensor
-  {
-    try tape.scaleShift(output, shift: bias(on: tape), from: frozen, times: layerScale)
+  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
+    try tape.scaleShift(output, shift: bias(on: tape), from: frozen)
   }
 }

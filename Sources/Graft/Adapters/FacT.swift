@@ -142,9 +142,7 @@ struct FacTModule: OperationModule {
   let place: FacT.Place
   let scale, dropout: Float
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
-    -> Tensor
-  {
+  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
     let (rank, width) = (down.shape[0], down.width)
     let blocks = tape.reshape(input, to: [input.rows * place.inputs, width])
     let low = try tape.linear(blocks, weight: down, bias: nil)
@@ -154,7 +152,7 @@ struct FacTModule: OperationModule {
     let high = try tape.linear(
       tape.reshape(dropped, to: [input.rows * place.outputs, rank]), weight: up, bias: nil)
     return try tape.addColumns(
-      tape.reshape(high, to: [output.rows, output.width]), to: output, scale: scale, factor: layerScale)
+      tape.reshape(high, to: [output.rows, output.width]), to: output, scale: scale)
   }
 
   /// S (outputs * r, inputs * r), which multiplies `U x` from the left.

@@ -150,12 +150,10 @@ private struct LoRAModule: OperationModule {
   let column: Int
   let scale, dropout: Float
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
-    -> Tensor
-  {
+  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
     let read = try tape.dropout(input, probability: dropout)
     let product = try tape.linear(tape.linear(read, weight: down, bias: nil), weight: up, bias: nil)
-    return try tape.addColumns(product, to: output, from: column, scale: scale, factor: layerScale)
+    return try tape.addColumns(product, to: output, from: column, scale: scale)
   }
 }
 

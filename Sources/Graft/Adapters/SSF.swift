@@ -57,14 +57,12 @@ public struct SSF: Adapter {
   }
 }
 
-/// `y * gamma + beta` on an operation's output; under layer scale, on what that scales.
+/// `y * gamma + beta` on an operation's output.
 private struct SSFModule: OperationModule {
   let scale: Tensor
   let shift: ChannelShift?
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
-    -> Tensor
-  {
-    try tape.scaleShift(output, scale: scale, shift: shift?(on: tape), times: shift == nil ? nil : layerScale)
+  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
+    try tape.scaleShift(output, scale: scale, shift: shift?(on: tape))
   }
 }

@@ -4,8 +4,7 @@ public import SystemPackage
 
 /// A frozen backbone on a device, its weights prepared once for that device.
 ///
-/// What it computes is its ``BackboneShape``. Layer scale is folded into a part's last layer at load. One backbone serves
-/// any number of models at once.
+/// What it computes is its ``BackboneShape``. One backbone serves any number of models at once.
 public final class Backbone {
   /// Sizes, conventions and operations.
   public let shape: BackboneShape

@@ -3,9 +3,10 @@ import GraftOps
 /// A frozen linear layer at its place.
 struct FrozenLayer {
   let id: FrozenOperation.ID
+  /// The layer with what scales its outputs.
   let linear: PreparedLinear
-  /// A factor on each output, which `linear` carries already.
-  let layerScale: Tensor?
+  /// The layer alone, for what stands on it; the same where nothing scales.
+  let bare: PreparedLinear
 }
 
 /// A frozen layer normalisation at its place.

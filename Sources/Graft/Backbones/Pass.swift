@@ -47,6 +47,8 @@ struct Pass {
 
   /// A frozen layer and what stands on it, then an activation.
   ///
+  /// What stands on a layer sees what that gives by itself; layer scale follows.
+  ///
   /// - Parameter reader: the frozen layer that alone reads the result, if there is one.
   func apply(
     _ layer: FrozenLayer, to input: Tensor, _ activation: Activation = .none,
@@ -55,7 +57,8 @@ struct Pass {
     guard sites.isTaken(.on(layer.id)) else {
       return try tape.linear(input, layer.linear, activation: activation, readBy: reader)
     }
-    let output = try sites.adjust(tape.linear(input, layer.linear), of: layer.id, reading: input, on: tape)
+    var output = try sites.adjust(tape.linear(input, layer.bare), of: layer.id, reading: input, on: tape)
+    if let scale = layer.linear.scale { output = try tape.scaleShift(output, scale: scale) }
     return try tape.activation(output, activation)
   }
 
@@ -66,19 +69,17 @@ struct Pass {
   ///   - hidden: what the last layer reads.
   ///   - known: the stream behind the norm, where a module beside the part reads it.
   func leave(_ part: FrozenPart, _ hidden: Tensor, known: Tokens?, stream: Tokens) throws -> Tokens {
-    let last = part.last
     let dropPath = regularization.dropPath * part.depthFraction
     let drops = tape.isTraining && (regularization.dropout > 0 || dropPath > 0)
     var sum: Tensor
-    if drops || sites.isTaken(.on(last.id)) || sites.isTaken(.after(part.id)) {
-      var branch = try sites.adjust(
-        tape.linear(hidden, last.linear), of: last.id, reading: hidden, layerScale: last.layerScale, on: tape)
+    if drops || sites.isTaken(.on(part.last.id)) || sites.isTaken(.after(part.id)) {
+      var branch = try apply(part.last, to: hidden)
       branch = try tape.dropout(branch, probability: regularization.dropout)
       branch = try sites.apply(at: .after(part.id), to: stream.with(branch), on: tape).values
       branch = try tape.dropPath(branch, probability: dropPath)
       sum = try tape.add(stream.values, branch)
     } else {
-      sum = try tape.linear(hidden, last.linear, residual: stream.values)
+      sum = try tape.linear(hidden, part.last.linear, residual: stream.values)
     }
     if let known { sum = try sites.add(at: .beside(part.id), reading: known, to: sum, on: tape) }
     return stream.with(try sites.add(at: .around(part.id), reading: stream, to: sum, on: tape))

@@ -21,25 +21,21 @@ struct WeightReader {
     return values
   }
 
-  /// A linear layer or a patch embedding, with what scales its outputs folded in.
+  /// A linear layer or a patch embedding.
+  ///
+  /// - Parameter layerScale: a factor on each output, `gamma * (x W^T + b)`: it goes into the bias and the product's last step, and
+  ///   the weight stays as it was stored.
   mutating func layer(_ operation: FrozenOperation, scaledBy layerScale: TensorSpec? = nil) throws
     -> FrozenLayer
   {
-    let (outputs, inputs) = (operation.outputs, operation.inputs)
-    var tensors = try operation.tensors.map { try values($0) }
-    var scale: Tensor?
-    if let gamma = try layerScale.map({ try values($0) }) {
-      scale = try Tensor(gamma, shape: [outputs], on: context)
-      for row in 0..<outputs {
-        if tensors.count > 1 { tensors[1][row] *= gamma[row] }
-        for column in 0..<inputs { tensors[0][row * inputs + column] *= gamma[row] }
-      }
-    }
+    let tensors = try operation.tensors.map { try values($0) }
+    let bias = tensors.count > 1 ? tensors[1] : nil
+    let gamma = try layerScale.map { try values($0) }
+    let linear = try PreparedLinear(
+      weight: tensors[0], bias: gamma.flatMap { gamma in bias.map { zip(gamma, $0).map(*) } } ?? bias,
+      scale: gamma, outputs: operation.outputs, inputs: operation.inputs, on: context)
     return FrozenLayer(
-      id: operation.id,
-      linear: try PreparedLinear(
-        weight: tensors[0], bias: tensors.count > 1 ? tensors[1] : nil, outputs: outputs, inputs: inputs,
-        on: context), layerScale: scale)
+      id: operation.id, linear: linear, bare: try gamma == nil ? linear : linear.unscaled(bias: bias))
   }
 
   /// A layer normalisation.

@@ -66,11 +66,8 @@ package struct GraftedSites {
   }
 
   func adjust(
-    _ output: Tensor, of operation: FrozenOperation.ID, reading input: Tensor, layerScale: Tensor? = nil,
-    on tape: Tape
+    _ output: Tensor, of operation: FrozenOperation.ID, reading input: Tensor, on tape: Tape
   ) throws -> Tensor {
-    try (operations[operation] ?? []).reduce(output) {
-      try $1($0, reading: input, layerScale: layerScale, on: tape)
-    }
+    try (operations[operation] ?? []).reduce(output) { try $1($0, reading: input, on: tape) }
   }
 }

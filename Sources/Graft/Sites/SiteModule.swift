@@ -35,10 +35,7 @@ package protocol ParallelModule: TokenModule {
 /// What an adapter does on a frozen operation: reads what the operation read and changes what it gave.
 package protocol OperationModule: SiteModule {
   /// - Parameters:
-  ///   - output: (..., outputs), what the operation gave, before an activation and with layer scale.
+  ///   - output: (..., outputs), what the operation gave, before layer scale and activation.
   ///   - input: (..., inputs), what the operation read.
-  ///   - layerScale: (outputs), the backbone's factor on each output channel that `output` carries already; whatever a
-  ///     module adds must be multiplied by it. `nil` is 1.
-  func callAsFunction(_ output: Tensor, reading input: Tensor, layerScale: Tensor?, on tape: Tape) throws
-    -> Tensor
+  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor
 }

@@ -58,6 +58,7 @@ extension Trainer {
     let precision: StoragePrecision
     let matmul: MatmulVariant
     let tuning: Tuning.Arithmetic?
+    let arithmetic: Int?
     let blocks: Int
     let tensors: [[Int]]
   }
@@ -74,8 +75,8 @@ extension Trainer {
       shape: .init(backbone.shape.architecture), positionResampling: backbone.positionResampling,
       precision: backbone.context.precision,
       matmul: try .choose(nil, on: backbone.context, precision: backbone.context.precision),
-      tuning: backbone.context.tuning.arithmetic(on: backbone.context.traits), blocks: model.prefix.blocks,
-      tensors: model.prefix.shapes)
+      tuning: backbone.context.tuning.arithmetic(on: backbone.context.traits),
+      arithmetic: backbone.shape.arithmetic, blocks: model.prefix.blocks, tensors: model.prefix.shapes)
     return try JSON.text(of: key, .escapedLine)
   }
 }

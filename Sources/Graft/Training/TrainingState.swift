@@ -20,6 +20,8 @@ struct TrainingState: Codable, Equatable {
     var tuning: Tuning.Arithmetic?
     /// How frozen products are computed where the device offers more than its tuning says.
     var products: MatmulVariant?
+    /// See ``BackboneShape/arithmetic``; `nil` too in files older than this field.
+    var arithmetic: Int?
   }
 
   var identity: Identity
@@ -87,6 +89,13 @@ extension TrainingState {
   }
 }
 
+extension BackboneShape {
+  /// Counts the ways in which Graft has computed such a backbone, where they differ in bits; `nil` where there has been one.
+  ///
+  /// At first layer scale was folded into the weight; 2 applies it in the product's last step.
+  var arithmetic: Int? { parts.contains { $0.layerScale != nil } ? 2 : nil }
+}
+
 extension TrainingState.Identity {
   /// What differs, in words.
   func difference(from other: Self) -> String? {
@@ -107,6 +116,12 @@ extension TrainingState.Identity {
       return "the device's tuning (see graft tune; GRAFT_TUNING=off takes the defaults)"
     }
     if products != other.products { return "how this processor multiplies bf16 (GRAFT_MATMUL decides)" }
+    if arithmetic != other.arithmetic {
+      return """
+        how layer scale is computed (another version of Graft began the run: finish it with that one, or train anew \
+        into another folder)
+        """
+    }
     // A field that has no words yet must still stop the run.
     return self == other ? nil : "a setting"
   }

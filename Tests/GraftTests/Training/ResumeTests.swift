@@ -236,6 +236,47 @@ import Testing
     #expect(try JSONDecoder().decode(TrainingState.Identity.self, from: Data(text.utf8)) == identity)
   }
 
+  /// Layer scale rounds otherwise since it left the weight; runs on backbones without go on whoever began them.
+  @Test(arguments: ["dinov2", "beit", "plain", "siglip"])
+  func runsBegunUnderAnotherArithmeticAreRefused(_ backbone: String) async throws {
+    let vit = try TinyBackbone(name: backbone).backbone()
+    let hasLayerScale = ["dinov2", "beit"].contains(backbone)
+    try #require(vit.shape.vit.hasLayerScale == hasLayerScale)
+    func run(_ folder: FilePath, stops: Bool = false) async throws -> Trainer.Result {
+      let model = try GraftedModel(vit, adapter: BitFit(), classes: GraftedModel.names, seed: 5)
+      return try await Trainer(model, recipe: Fixtures.recipe, seed: 5, output: folder).run(
+        training: Fixtures.coloured(20, size: 16), validation: Fixtures.coloured(9, size: 16), resumes: true,
+        shouldStop: { stops })
+    }
+    try await Fixtures.withFolder { folder in
+      _ = try await run(folder, stops: true)
+      let path = folder / "checkpoint.safetensors"
+      let file = try SafetensorsFile(path: path)
+      var metadata = file.metadata
+      let key = "graft_training_state"
+      let ours = "\"arithmetic\":2,"
+      let state = try #require(metadata[key])
+      #expect(state.contains(ours) == hasLayerScale && state.contains("arithmetic") == hasLayerScale)
+      for theirs in hasLayerScale ? ["", "\"arithmetic\":3,", ours] : [""] {
+        metadata[key] = state.replacing(ours, with: theirs)
+        try Safetensors.write(
+          file.names.map { try .init(copying: $0, from: file) }, metadata: metadata, to: path)
+        let before = try bytes(path)
+        guard hasLayerScale, theirs != ours else {
+          #expect(try await !run(folder).wasInterrupted)
+          continue
+        }
+        let error = await #expect(throws: GraftError.self) { try await run(folder) }
+        guard case .cannotResume(_, let reason) = error else {
+          Issue.record("\(String(describing: error))")
+          continue
+        }
+        #expect(reason.contains("layer scale") && reason.contains("train anew into another folder"))
+        #expect(try bytes(path) == before)
+      }
+    }
+  }
+
   @Test func damagedCheckpointIsRefused() async throws {
     try await Fixtures.withFolder { folder in
       let recipe = Self.recipe(Self.optimizers[0])
