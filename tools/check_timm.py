@@ -1,8 +1,16 @@
 #!/usr/bin/env python3
-"""Prove that a safetensors file is a plain timm checkpoint: no missing, no unexpected, no misshapen tensor.
+"""Compare Graft with timm: that a file is one of timm's, and that Graft computes what timm computes with it.
 
-Used for the converted backbone and for a merged ALoRE model, which must need no Graft to be read. With --images it also
-runs timm on a folder of classes and prints one JSON object an image, to be compared with Graft's own answers.
+A safetensors file is loaded into a timm architecture with no missing, no unexpected and no misshapen tensor: the converted
+backbone and merged models must need no Graft to be read. With --images timm runs on a folder of classes and prints one JSON
+object an image, to be compared with Graft's own answers.
+
+With --features tokens and features of pictures of noise, which `graft features --raw` takes as they are, are compared with
+timm's in float64, and where transformers is installed with its own: for the file, or without one for every fixture.
+
+    tools/check_timm.py merged.safetensors --arch vit_small_patch14_dinov2
+    tools/check_timm.py --features
+    tools/check_timm.py --features --arch vit_base_patch16_224 vit.safetensors --image-size 224 --image-size 224x448
 """
 
 from __future__ import annotations
@@ -10,7 +18,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import setup
 
@@ -19,21 +29,56 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "reference"))
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Load a safetensors file into a timm architecture and stop at any missing or unexpected key.",
-        epilog="example: tools/check_timm.py merged.safetensors --arch vit_small_patch14_dinov2",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, help="safetensors file")
+    parser.add_argument("file", type=Path, nargs="?", help="safetensors file in timm's names")
     parser.add_argument("--arch", default="vit_small_patch14_dinov2", help="timm architecture (default: %(default)s)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of class folders: print timm's logits for each PNG")
-    parser.add_argument("--image-size", type=int, default=224, help="side to which images are resized (default: %(default)s)")
+    parser.add_argument(
+        "--image-size", type=size, action="append", metavar="SIZE",
+        help="224, or 224x448 for height and width; several with --features (default: 224, or the weights' own)",
+    )  # fmt: skip
+    parser.add_argument("--features", action="store_true", help="compare tokens and features; exits 1 beyond 1e-4 relative")
+    parser.add_argument("--binary", type=Path, help="graft command for --features (default: a release build)")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="output of graft predict --json for the same images")
     arguments = parser.parse_args()
     if arguments.images and not any(arguments.images.glob("*/*.png")):
         parser.error(f"{arguments.images} has no CLASS/*.png")
-    if not arguments.file.is_file():
+    if arguments.file is None and not arguments.features:
+        parser.error("name a file, or say --features for the fixtures")
+    if arguments.file and not arguments.file.is_file():
         setup.stop(f"{arguments.file} is not a file")
     setup.use_environment("venv-reference")
+    if arguments.features:
+        compare_features(arguments)
+    else:
+        load(arguments)
 
+
+def size(text: str) -> tuple[int, int]:
+    """A side, or height and width."""
+    sides = [int(side) for side in text.split("x")]
+    if len(sides) > 2 or min(sides) < 1:
+        raise ValueError
+    return sides[0], sides[-1]
+
+
+def compare_features(arguments: argparse.Namespace) -> None:
+    import features
+
+    binary = (arguments.binary or setup.build_release()).resolve()
+    if arguments.file:
+        model = load(arguments)
+        cases = [features.named(arguments.file, model, arguments.arch, arguments.image_size or [model.patch_embed.img_size])]
+    else:
+        cases = [*features.fixtures(), *(features.of_transformers() if features.has_transformers() else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        if not features.compare(binary, cases, Path(folder)):
+            sys.exit(1)
+
+
+def load(arguments: argparse.Namespace) -> Any:
+    """timm's model with the file's weights, or an end with the tensors that do not fit."""
     from backbone import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -65,6 +110,7 @@ def main() -> None:
         if not classes:
             setup.stop(f"{arguments.file} has no head: there is nothing to predict")
         print_logits(arguments, classes)
+    return model
 
 
 def print_logits(arguments: argparse.Namespace, classes: int) -> None:
@@ -75,7 +121,7 @@ def print_logits(arguments: argparse.Namespace, classes: int) -> None:
     from PIL import Image
 
     mean, std = (numpy.float32(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    side = arguments.image_size
+    side = arguments.image_size[0][0] if arguments.image_size else 224
     model = load_vit(arguments.arch, arguments.file, side, num_classes=classes).eval()
     names = sorted(folder.name for folder in arguments.images.iterdir() if folder.is_dir())
     ours = {}

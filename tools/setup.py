@@ -57,6 +57,7 @@ ENVIRONMENTS: dict[str, list[str]] = {
 # Intel's OpenCL runtime for CPUs, of any maker.
 ENVIRONMENTS["venv-intel"] = ["intel-opencl-rt==2026.2.0", "intel-cmplr-lib-rt==2026.2.0"]
 ENVIRONMENTS["venv-peft"] = ENVIRONMENTS["venv-reference"] + ["peft==0.21.2", "transformers==5.23.0"]
+ENVIRONMENTS["venv-peft4"] = ENVIRONMENTS["venv-reference"] + ["peft==0.21.2", "transformers==4.57.3"]
 ENVIRONMENTS["venv-transformers4"] = ENVIRONMENTS["venv-reference"] + ["open_clip_torch==3.3.0", "transformers==4.57.3"]
 ENVIRONMENTS["venv-transformers5"] = ENVIRONMENTS["venv-reference"] + ["transformers==5.24.0"]
 ENVIRONMENTS["venv-flax"] = ENVIRONMENTS["venv-reference"] + ["flax==0.12.8"]

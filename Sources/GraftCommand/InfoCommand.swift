@@ -97,7 +97,7 @@ struct InfoCommand: AsyncParsableCommand {
         """
         Backbone   \(architecture.name): width \(shape.featureWidth), \(shape.depth) blocks, \
         \(architecture.value(of: .heads).text) heads, patch \(shape.stem.patchSize), images of \(shape.imageSize) px\
-        \(reading.map { "\nRead as    \($0.dialect)" } ?? "")
+        \(reading.map { "\nRead as    \($0.dialect)" as Message } ?? "")
         Adapter    \(adapter.name)
 
         Backbone parameters    \(grouped(summary.backboneParameters)) (frozen)

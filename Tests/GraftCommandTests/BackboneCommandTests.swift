@@ -20,6 +20,7 @@ struct BackboneCommandTests {
         Assumed: 1 head, epsilon 1e-6, pixels scaled to -1...1, exact GELU; the file does not tell. Say --heads, \
         --epsilon, --normalization or --set-backbone activation=NAME if the weights were trained otherwise.
         """), "\(nothingSaid.output)")
+    #expect(nothingSaid.output.contains("images of 48 px\nRead as    timm\nAdapter "))
     let assumed = try await info("--json").last["assumed"]
     #expect(
       assumed
@@ -127,6 +128,19 @@ struct BackboneCommandTests {
     }
   }
 
+  /// What the library refuses (AdviceTests), the command says, and what to do; nothing in a file is run.
+  @Test(arguments: [
+    ("torchscript.pt", "TorchScript archive", "torch.jit.load"), ("call.pth", "print", "where you trust it"),
+    ("quantised.pth", "quantised", "dequantize()"), ("fortran.npz", "Fortran's order", "ascontiguousarray"),
+    ("int8.safetensors", "I8", "before"),
+  ])
+  func weightsThatAreNotRead(_ file: String, _ what: String, _ advice: String) async throws {
+    let path = Command.checkout + "/Tests/Fixtures/refused/" + file
+    let outcome = try await Command.run(["info", "--backbone", path, "--json"])
+    #expect(outcome.status == 65 && !(outcome.output + outcome.errors).contains("was run"))
+    for words in [path, what, advice] { #expect(outcome.isError(words), "\(outcome.errors)") }
+  }
+
   @Test func featuresOfPictures() async throws {
     let folder = try TestFolder()
     let out = folder.path + "/f.safetensors"
@@ -155,7 +169,8 @@ struct BackboneCommandTests {
     try folder.writeData("data", train: 1, val: 1)
     // Its pictures are enlarged and cropped.
     let trained = try await Command.train(
-      folder.path + "/data", folder.path + "/run", "linear", ["--preset", "ila", "--epochs", "1"])
+      folder.path + "/data", folder.path + "/run", "linear",
+      ["--preset", "ila", "--normalization", "half", "--epochs", "1"])
     try #require(trained.status == 0, "\(trained.errors)")
     let model = ["--model", folder.path + "/run"]
     let weights = ["--backbone", Command.backbone, "--heads", "4", "--epsilon", "1e-12"]

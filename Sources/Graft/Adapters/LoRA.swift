@@ -8,8 +8,9 @@ import GraftOps
 /// official code (microsoft/LoRA), A starts Kaiming uniform with a = sqrt(5) and B at zero, without dropout. There
 /// alpha starts at 1; here it starts at the default rank, as in the paper (section 4.1), so that the scale is 1.
 ///
-/// A folder with a saved LoRA is one of the PEFT library's too, unless it has q, k or v alone, which are no modules of a
-/// timm model; ``PEFTFolder`` reads theirs.
+/// A folder with a saved LoRA is one of the PEFT library's too: for transformers' model where the backbone's weights have its
+/// names and q, k and v, which are its layers, are named one by one; else for timm's, whose layer is qkv, unless q, k or v
+/// are named alone. ``PEFTFolder`` reads theirs.
 public struct LoRA: Adapter {
   /// A linear layer, or a third of the fused one.
   public enum Target: String, Codable, Sendable, CaseIterable {
@@ -158,5 +159,8 @@ private struct LoRAModule: OperationModule {
 }
 
 extension LoRA: PEFTAdapter {
-  var peftEntries: [String: JSONValue]? { PEFTConfiguration.entries(for: self) }
+  func peftNames(on backbone: Backbone) -> PEFTNames? {
+    backbone.weights.flatMap { PEFTNames(transformers: self, places: places(backbone.shape), of: $0) }
+      ?? PEFTNames(timm: self)
+  }
 }

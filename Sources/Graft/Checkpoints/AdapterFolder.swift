@@ -34,6 +34,15 @@ public struct AdapterFolder: Sendable {
     return weights.names.contains { $0.hasPrefix(prefix) } ? prefix : ""
   }
 
+  /// The file's names by Graft's, where they are those of modules that the PEFT library wraps.
+  var names: [String: String] {
+    let prefix = PEFTConfiguration.tensorPrefix
+    let pairs = weights.names.compactMap { name in
+      name.hasPrefix(prefix) ? PEFTModule.graftName(name).map { ($0.name, name) } : nil
+    }
+    return Dictionary(pairs) { first, _ in first }
+  }
+
   /// Whether a path is that of a file which Graft keeps in an adapter's folder, in a folder that is one.
   static func owns(_ path: FilePath) -> Bool {
     let names = [manifestName, weightsName, Trainer.checkpointName, MetricsFile.name]

@@ -119,7 +119,10 @@ extension CheckpointError: CustomStringConvertible {
         + "\(isThere ? " tells" : ""): \(meaning)"
     case .unsupportedType(let path, let tensor, let type, let wanted):
       return "\(printable(path)): tensor \(printable(tensor)) holds \(printable(type)), "
-        + "which cannot be read as \(wanted). Convert it to F32, F16 or BF16 first."
+        + "which cannot be read as \(wanted). "
+        + (Safetensors.ElementType(rawValue: type)?.isOfQuantised == true
+          ? "It seems to be quantised: take the file of the weights before that."
+          : "Convert it to F32, F16 or BF16 first.")
     case .nonFinite(let path, let tensor, let index):
       return "\(printable(path)): tensor \(printable(tensor)) holds an infinity or a NaN "
         + "at element \(index). The weights are damaged or their training diverged: "

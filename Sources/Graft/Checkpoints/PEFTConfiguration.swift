@@ -2,8 +2,8 @@ import GraftSystem
 
 /// An adapter whose folder the PEFT library can read.
 protocol PEFTAdapter: Adapter {
-  /// PEFT's entries of `adapter_config.json`; `nil` where the settings are none that it has.
-  var peftEntries: [String: JSONValue]? { get }
+  /// PEFT's names on a backbone; `nil` where the settings are none that it has, or a place is no module there.
+  func peftNames(on backbone: Backbone) -> PEFTNames?
 }
 
 /// The entries of the PEFT library's `adapter_config.json` that describe a LoRA adapter.
@@ -11,26 +11,14 @@ enum PEFTConfiguration {
   /// What PEFT puts before the name of each module of the model that it wraps.
   static let tensorPrefix = "base_model.model."
 
-  /// Entries by which PEFT reads an adapter on a timm ViT; `nil` where a target is a third of the fused `qkv`, which is no
-  /// module there, or the dropout differs from block to block.
-  static func entries(for adapter: LoRA) -> [String: JSONValue]? {
+  /// Entries by which PEFT reads an adapter on these modules; `nil` where the dropout differs from block to block.
+  static func entries(for adapter: LoRA, modules: [String], head: String) -> [String: JSONValue]? {
     guard adapter.dropout.first == adapter.dropout.last else { return nil }
-    var modules: [JSONValue] = []
-    for target in adapter.targets {
-      // Two components each: "proj" alone would be the patch embedding's projection too.
-      switch target {
-      case .q, .k, .v: return nil
-      case .qkv: modules.append("attn.qkv")
-      case .proj: modules.append("attn.proj")
-      case .fc1: modules.append("mlp.fc1")
-      case .fc2: modules.append("mlp.fc2")
-      case .patchEmbedding: modules.append("patch_embed.proj")
-      }
-    }
     return [
       "r": .integer(adapter.rank), "lora_alpha": .number(Double(adapter.alpha)),
-      "lora_dropout": .number(Double(adapter.dropout.first)), "target_modules": .array(modules),
-      "modules_to_save": ["head"], "bias": "none", "fan_in_fan_out": false, "use_rslora": false,
+      "lora_dropout": .number(Double(adapter.dropout.first)),
+      "target_modules": .array(modules.map { .string($0) }),
+      "modules_to_save": [.string(head)], "bias": "none", "fan_in_fan_out": false, "use_rslora": false,
       "use_dora": false, "init_lora_weights": true, "inference_mode": true, "task_type": .null,
       "base_model_name_or_path": .null,
     ]

@@ -63,6 +63,12 @@ public enum Safetensors {
       }
     }
 
+    /// Whether elements are read as weights.
+    var isOfWeights: Bool { [.f64, .f32, .f16, .bf16].contains(self) }
+
+    /// Whether elements are what quantisation makes of weights.
+    var isOfQuantised: Bool { bits <= 8 && self != .bool }
+
     /// Whether a type of another version may have this name: letters with a number of bits, such as `F8_E4M3`.
     static func mayBeName(_ name: String) -> Bool {
       let (upper, digits) = (

@@ -47,7 +47,6 @@ struct TellingTensor {
     .init(
       "class_token", "conv_proj.*", "encoder.layers.encoder_layer_0.*", "encoder.pos_embedding", "features.*",
       model: "these are torchvision's names", advice: timmFile),
-    .init("*conv_root/kernel", "*gn_root/scale", "*conv_root/*", model: convolutional),
     .init(
       "swin.*", "swinv2.*", "convnext.*", "embedder.*", "stages.*", "downsample_layers.*", "encoder.stages.*",
       model: "this is a ConvNeXt, or another model in stages", advice: otherModel),
@@ -70,8 +69,12 @@ struct TellingTensor {
   private static let beside: [TellingTensor] = [
     .init(
       "*.weight_scale", "*.qweight", "*.weight.SCB", "*.SCB", "*.weight.absmax", "*.weight_quantized",
-      model: "these weights are quantised", advice: "Take the file of the weights before that."),
-    .init("patch_embed.backbone.*", model: convolutional),
+      "*.zero_point", model: "these weights are quantised",
+      advice: "Take the file of the weights before that."
+    ),
+    .init(
+      "patch_embed.backbone.*", "*patch_embeddings.backbone.*", "*conv_root/kernel", "*gn_root/scale",
+      "*conv_root/*", model: convolutional),
     .init(
       "shared_rel_pos.*", "*.rel_pos.mlp.fc1.weight", "*.attn.rel_pos_h",
       model: "this model's attention knows relative positions by other means than BEiT's tables"),

@@ -13,11 +13,10 @@ extension GraftedModel {
   ///   - transform: how images are prepared, kept for whoever loads the folder.
   /// - Throws: `CheckpointError` when it cannot be written.
   public func save(to path: FilePath, transform: JSONValue = .object([:])) throws {
-    let peft = (adapter as? any PEFTAdapter)?.peftEntries
-    let prefix = peft == nil ? "" : PEFTConfiguration.tensorPrefix
+    let peft = (adapter as? any PEFTAdapter)?.peftNames(on: backbone)
     try AdapterFolder.write(
-      manifest(transform: transform), tensors: state { prefix + $0 }, to: path,
-      others: peft ?? [:])
+      manifest(transform: transform), tensors: state { peft?[$0] ?? $0 }, to: path,
+      others: peft?.entries ?? [:])
   }
 
   /// Loads an adapter folder onto a backbone that is in memory.
@@ -33,7 +32,8 @@ extension GraftedModel {
     }
     try folder.requireSettings(of: backbone.shape.architecture)
     try self.init(backbone, adapter: AdapterCatalog.decode(manifest), classes: manifest.classes)
-    try take(folder.weights) { folder.tensorPrefix + $0 }
+    let (names, prefix) = (folder.names, folder.tensorPrefix)
+    try take(folder.weights) { names[$0] ?? prefix + $0 }
     if let stored = manifest.exitCalibration {
       do {
         calibration = ExitCalibration(

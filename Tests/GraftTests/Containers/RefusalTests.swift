@@ -242,14 +242,15 @@ extension Wound {
     entry(
       "quantised",
       Pickle.call(Pickle.name("torch._utils", "_rebuild_qtensor"), [Pickle.storage(type: "QInt8Storage")]),
-      "tensor w holds torch._utils._rebuild_qtensor"),
+      "tensor w holds quantised numbers (torch._utils._rebuild_qtensor)"),
     entry(
-      "an unknown storage", Pickle.tensor(Pickle.storage(type: "QInt8Storage")), "holds torch.QInt8Storage"),
+      "an unknown storage", Pickle.tensor(Pickle.storage(type: "QInt8Storage")),
+      "holds quantised numbers (torch.QInt8Storage)"),
     entry(
       "a parameter of an object",
       Pickle.call(
         Pickle.name("torch._utils", "_rebuild_parameter"), [Pickle.call(Pickle.name("a", "B"), [])]),
-      "holds a.B"),
+      "holds no plain tensor but a.B"),
     entry(
       "a parameter of nothing", Pickle.call(Pickle.name("torch._utils", "_rebuild_parameter"), []),
       "no tensor"),

@@ -105,7 +105,7 @@ import Testing
       try model.save(to: folder)
       let file = try SafetensorsFile(path: folder / "adapter_model.safetensors")
       let prefix = try AdapterFolder(path: folder).tensorPrefix
-      #expect(prefix.isEmpty == ((model.adapter as? any PEFTAdapter)?.peftEntries == nil))
+      #expect(prefix.isEmpty == ((model.adapter as? any PEFTAdapter)?.peftNames(on: model.backbone) == nil))
       let expected = model.stateShapes.map { (prefix + $0.key, $0.value) }
       #expect(file.tensors.mapValues(\.shape) == Dictionary(uniqueKeysWithValues: expected))
       let statistics = model.statistics.reduce(0) { $0 + 2 * $1.values.mean.count }

@@ -38,7 +38,7 @@ struct NPYHeader {
     guard let type = Self.types[typeName] else {
       throw .notWeights(
         path: path, reason: "its array \(printable(array)) holds \(Self.what(typeName))",
-        advice: Self.asFloats)
+        advice: Self.isVoid(typeName) ? Self.fromBrain : Self.asFloats)
     }
     guard entries.shape.count <= Safetensors.maximumRank, let count = Safetensors.elementCount(entries.shape)
     else { throw fault("has the shape \(entries.shape), which is too large") }
@@ -56,11 +56,15 @@ struct NPYHeader {
     "|i1": .i8, "<u8": .u64, "<u4": .u32, "<u2": .u16, "|u1": .u8,
   ]
   private static let asFloats = "Save it again with numpy.savez after array.astype('<f4')."
+  private static let fromBrain =
+    "If they are, save it again with numpy.savez after array.view(ml_dtypes.bfloat16).astype('<f4')."
+
+  private static func isVoid(_ type: String) -> Bool { type.hasPrefix("|V") || type.hasPrefix("<V") }
 
   private static func what(_ type: String) -> String {
     if type.hasPrefix(">") { return "big-endian numbers (\(printable(type)))" }
     if type.hasPrefix("|O") { return "objects of Python's, which only it could read" }
-    if type.hasPrefix("|V") || type.hasPrefix("<V") {
+    if isVoid(type) {
       return "numbers that NumPy does not know, perhaps bfloat16"
     }
     return "values of the type \(printable(type))"

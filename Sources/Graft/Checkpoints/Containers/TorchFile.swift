@@ -55,8 +55,9 @@ public final class TorchFile: TensorFile {
         let tensor = layout.pickle.tensors[index]
         let storage = layout.pickle.storages[tensor.storage]
         views[name] = StridedView(tensor, type: storage.type, place: try layout.place(of: storage, path))
-      case .otherTensor(let what):
-        throw .unsupportedType(path: path, tensor: name, type: what, wanted: "a plain tensor")
+      case .otherTensor(let other):
+        throw .notWeights(
+          path: path, reason: "its tensor \(printable(name)) holds \(other.what)", advice: other.advice)
       default: break
       }
     }

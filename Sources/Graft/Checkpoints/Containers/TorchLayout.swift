@@ -46,7 +46,6 @@ extension TorchLayout {
         path: path, reason: "it is a TorchScript archive: a program with its weights",
         advice: "In Python, save torch.jit.load(FILE).state_dict() with torch.save.")
     }
-    try Self.checkByteOrder(archive.members[folder + "byteorder"], bytes, path)
     let start = folder + "data/"
     var storages: [String: Range<Int>] = [:]
     for (name, member) in archive.members where name.hasPrefix(start) {
@@ -54,6 +53,7 @@ extension TorchLayout {
       storages[String(name.dropFirst(start.count))] = member.place
     }
     try Self.checkStored(member, pickle, path)
+    try Self.checkByteOrder(archive.members[folder + "byteorder"], bytes, path)
     guard pickle.size <= TorchPickle.maximumBytes else {
       throw .malformedFile(path: path, detail: "its pickle has \(pickle.size) bytes")
     }
@@ -74,7 +74,9 @@ extension TorchLayout {
   private static func checkByteOrder(
     _ member: ZipArchive.Member?, _ bytes: UnsafeRawBufferPointer, _ path: FilePath
   ) throws(CheckpointError) {
-    guard let member, bytes[member.place].elementsEqual("little".utf8) == false else { return }
+    guard let member else { return }
+    try checkStored("byteorder", member, path)
+    guard !bytes[member.place].elementsEqual("little".utf8) else { return }
     throw bigEndian(path)
   }
 

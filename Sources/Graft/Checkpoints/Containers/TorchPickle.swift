@@ -33,8 +33,14 @@ struct TorchPickle {
     case storage(Int)
     /// Index in ``TorchPickle/tensors``.
     case tensor(Int)
-    /// A tensor that is not read, by what makes it another.
-    case otherTensor(String)
+    /// A tensor that is not read.
+    case otherTensor(OtherTensor)
+  }
+
+  /// What makes a tensor one that is not read, and what to do about it.
+  struct OtherTensor {
+    let what: String
+    let advice: String
   }
 
   /// A dictionary's entries whose keys are text; others, such as the numbers in an optimizer's state, are left out.
@@ -350,12 +356,13 @@ extension TorchPickle {
     case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
       switch arguments.first {
       case .tensor, .otherTensor: return arguments[0]
-      case .object(let name): return .otherTensor(name)
+      case .object(let name): return .otherTensor(.made(by: name))
       default: throw fault("a parameter has no tensor")
       }
     default:
       // Quantised, sparse and others that torch makes again by functions of its own.
-      return name.hasPrefix("torch.") && name.contains("._rebuild_") ? .otherTensor(name) : .object(name)
+      return name.hasPrefix("torch.") && name.contains("._rebuild_")
+        ? .otherTensor(.made(by: name)) : .object(name)
     }
   }
 
@@ -395,7 +402,7 @@ extension TorchPickle {
         throw fault("storage \(printable(key)) is a view of another")
       }
     }
-    guard let type = Self.types[className] else { return .otherTensor(className) }
+    guard let type = Self.types[className] else { return .otherTensor(.made(by: className)) }
     guard type.bytes(of: count) != nil else { throw fault("storage \(printable(key)) is too large") }
     let storage = Storage(key: key, type: type, count: count)
     if let known = storageIndices[key] {
@@ -425,7 +432,7 @@ extension TorchPickle {
     let storage: Int
     switch arguments[0] {
     case .storage(let index): storage = index
-    case .otherTensor(let name): return .otherTensor(name)
+    case .otherTensor(let other): return .otherTensor(other)
     default: throw fault("a tensor has no storage")
     }
     guard let count = Safetensors.elementCount(shape) else {
@@ -439,7 +446,7 @@ extension TorchPickle {
     }
     // A few elements that stand for many: nobody keeps weights so, and nothing would bound what a copy takes.
     guard count <= total else {
-      return .otherTensor("elements that stand for several, by strides of \(strides)")
+      return .otherTensor(.overlapping(strides))
     }
     tensors.append(Tensor(storage: storage, offset: offset, shape: shape, strides: strides, count: count))
     return .tensor(tensors.count - 1)
@@ -469,5 +476,34 @@ extension TorchPickle {
       numbers.append(number)
     }
     return numbers
+  }
+}
+
+extension TorchPickle.OtherTensor {
+  /// What a function or a storage of torch's makes, by its name.
+  static func made(by name: String) -> Self {
+    let shown = printable(name)
+    if name.contains("qtensor") || name.hasPrefix("torch.Q") {
+      return Self(
+        what: "quantised numbers (\(shown))",
+        advice:
+          "Take the file of the weights before they were quantised, or save what dequantize() gives of each with torch.save."
+      )
+    }
+    if name.contains("sparse") {
+      return Self(
+        what: "a sparse tensor (\(shown))",
+        advice: "In Python, save what to_dense() gives of it with torch.save.")
+    }
+    return Self(
+      what: "no plain tensor but \(shown)",
+      advice: "Load it in Python, where you trust it, and save plain tensors with torch.save.")
+  }
+
+  /// A view whose elements lie on each other.
+  static func overlapping(_ strides: [Int]) -> Self {
+    Self(
+      what: "a view whose elements stand for several, by strides of \(strides)",
+      advice: "In Python, save what contiguous() gives of it with torch.save.")
   }
 }

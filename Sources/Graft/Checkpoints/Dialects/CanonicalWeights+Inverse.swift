@@ -46,15 +46,15 @@ extension CanonicalWeights {
   private static let pooler: NamePattern = "pooler.dense.{p}"
 
   /// What stands before a backbone's names beside a classifier, where this file has a backbone alone and nothing before it.
-  private var missingPrefix: String? {
-    guard prefix.isEmpty, dialect.name.hasPrefix("huggingface-") else { return nil }
+  var missingPrefix: String? {
+    guard prefix.isEmpty, dialect.isTransformers else { return nil }
     if dialect.name.hasPrefix("huggingface-beit") { return "beit." }
     return dialect.name.hasPrefix("huggingface-vit")
       ? assemblies["dist_token"] == nil ? "vit." : "deit." : nil
   }
 
   /// A new classifier's name: of DeiT's with two the plain model's, which reads the class token alone.
-  private func nameOfHead(_ canonical: String) -> String {
+  func nameOfHead(_ canonical: String) -> String {
     let name = dialect.names(of: canonical).first?.name ?? canonical
     return (dialect.hasHeadBeside ? wrapper : prefix) + name
   }

@@ -80,6 +80,12 @@ struct CanonicalWeights: Sendable {
     func missing(_ dialect: Dialect, _ prefix: Dialect.Prefix) -> [String] {
       dialect.marks.map { prefix.whole + $0.text }.filter { tensors[$0] == nil }
     }
+    /// Names of which one would do, where there is none.
+    func choice(_ dialect: Dialect, _ prefix: Dialect.Prefix) -> [String] {
+      let names = dialect.anyOf.map { prefix.whole + $0.text }
+      return names.contains { tensors[$0] != nil } || names.isEmpty
+        ? [] : ["one of \(names.joined(separator: ", "))"]
+    }
     var best = (dialect: Dialect.all[0], prefix: Dialect.all[0].allPrefixes[0], found: 0)
     for dialect in Dialect.all {
       for prefix in dialect.allPrefixes {
@@ -89,7 +95,8 @@ struct CanonicalWeights: Sendable {
     }
     let known = best.found > 0 ? best.dialect.absent.map { best.prefix.whole + $0.text } : file.names
     return .unknownNames(
-      path: file.path, dialect: best.dialect.name, missing: missing(best.dialect, best.prefix),
+      path: file.path, dialect: best.dialect.name,
+      missing: missing(best.dialect, best.prefix) + choice(best.dialect, best.prefix),
       unexpected: known.filter { tensors[$0] != nil })
   }
 
@@ -196,7 +203,11 @@ private struct Table {
     throws(CheckpointError)
   {
     guard let target = rule.target.name(match) else { throw misfit(name) }
-    let source = Array(try file.info(name).shape.dropFirst(block == nil ? 0 : 1))
+    let info = try file.info(name)
+    guard info.type.isOfWeights else {
+      throw .unsupportedType(path: file.path, tensor: name, type: info.type.rawValue, wanted: "floats")
+    }
+    let source = Array(info.shape.dropFirst(block == nil ? 0 : 1))
     let companion = try companion(name, source, rule.form, match)
     guard let shape = rule.form.shape(of: source) else { throw misfit(name) }
     let parts = rule.form.place?.parts ?? 1

@@ -7,6 +7,9 @@ public enum WeightNames: String, Sendable, Hashable, CaseIterable {
 }
 
 extension Dialect {
+  /// Whether the names are those of transformers.
+  var isTransformers: Bool { name.hasPrefix("huggingface-") }
+
   /// Whether timm computes these models by its classes for EVA and BEiT, of which DINOv3 is one.
   var isTimmEVA: Bool { ["eva", "beit", "dinov3"].contains { name.contains($0) } }
 }
@@ -84,5 +87,5 @@ extension CanonicalWeights {
 
 extension Form {
   /// Whether a tensor or its rows have another name and nothing else.
-  fileprivate var isRename: Bool { axes == nil && taken == nil && fold == nil && blocks != .stacked }
+  var isRename: Bool { axes == nil && taken == nil && fold == nil && blocks != .stacked }
 }
