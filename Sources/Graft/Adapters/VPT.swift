@@ -76,13 +76,14 @@ struct PromptModule: SequentialModule {
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {
     let (x, layout) = (tokens.values, tokens.layout)
     let count = prompts.shape[0]
-    let own = try tape.sliceTokens(x, from: 0, count: layout.prefix)
+    let own = layout.prefix == 0 ? nil : try tape.sliceTokens(x, from: 0, count: layout.prefix)
     let cells = try tape.sliceTokens(x, from: layout.front, count: layout.grid.count)
-    var front = try tape.concatTokens(own, prompts)
+    var front = try tape.joinFront(own, prompts)
     if dropout > 0, tape.isTraining {
-      // Each image drops elements of its own.
-      let trained = try tape.sliceTokens(front, from: layout.prefix, count: count)
-      front = try tape.concatTokens(own, tape.dropout(trained, probability: dropout))
+      // Each image drops elements of its own, and so needs prompts of its own.
+      let spread = own == nil ? try tape.concatTokens(prompts, cells) : front
+      let trained = try tape.sliceTokens(spread, from: layout.prefix, count: count)
+      front = try tape.joinFront(own, tape.dropout(trained, probability: dropout))
     }
     return Tokens(try tape.concatTokens(front, cells), layout.changed(by: .prompts(count)))
   }

@@ -242,6 +242,27 @@ import Testing
     #expect(Array(first) != Array(second) && Set(first) == [0, 4] && Set(second) == [0, 4])
   }
 
+  /// Where the backbone has no token of its own, prompts come first.
+  @Test func promptsStandAloneBeforeTheCells() throws {
+    let vit = try TinyBackbone(name: "plain_gap").backbone()
+    try #require(vit.shape.start.front == 0 && vit.shape.start.count == 16)
+    let tokens = Tokens(
+      try Tensor((0..<2 * 16 * 16).map { Float($0 / 16) }, shape: [2, 16, 16], on: vit.context),
+      vit.shape.start)
+    let prompts = try Tensor([Float](repeating: 2, count: 3 * 16), shape: [3, 16], on: vit.context)
+    let module = PromptModule(prompts: prompts, dropout: 0.5)
+    let once = try module(tokens, on: Tape())
+    let values = try once.values.floats()
+    #expect(once.layout.prompts == 3 && once.values.shape == [2, 19, 16])
+    var expected: [Float] = []
+    for start in [0, 16] { expected += [2, 2, 2] + (start..<start + 16).map { Float($0) } }
+    #expect((0..<38).map { values[16 * $0] } == expected)
+    #expect(try module(once, on: Tape()).values.floats() == values)
+    let dropped = try module(tokens, on: Tape(.training(seed: 1))).values.floats()
+    let (first, second) = (dropped[..<48], dropped[19 * 16..<22 * 16])
+    #expect(Array(first) != Array(second) && Set(first) == [0, 4] && Set(second) == [0, 4])
+  }
+
   /// Prompts for a model whose other modules read neighbours on the grid.
   private struct Mixed: Adapter {
     var name: String { "mixed" }
