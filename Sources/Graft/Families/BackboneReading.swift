@@ -36,19 +36,18 @@ public struct BackboneReading: Sendable {
     func origin(_ fact: BackboneFact) -> FactOrigin {
       if options.presumed.contains(fact), !told.contains(fact) { return .usual }
       if let saying = sayings.first(where: { $0.says(fact) }) { return saying.origin }
-      return told.contains(fact) ? .tensors : weights.dialect.facts.says(fact) ? .dialect : .usual
+      return told.contains(fact) ? .tensors : weights.dialect.facts.says(fact, of: vit) ? .dialect : .usual
     }
     let facts = BackboneFact.allCases.filter {
-      $0 == .positionResampling ? vit.positions != .none || vit.hasRelativePositions : vit.value(of: $0) != .null
+      $0 == .positionResampling
+        ? vit.positions != .none || vit.hasRelativePositions : vit.value(of: $0) != .null
     }
     origins = Dictionary(uniqueKeysWithValues: facts.map { ($0, origin($0)) })
     architecture = vit
     dialect = weights.dialect.name
-    let implied = weights.dialect.facts
     positionResampling =
-      said.positionResampling
-      ?? (vit.hasRelativePositions
-        ? implied.relativeResampling ?? .geometric : implied.resampling ?? .bicubicAntialias)
+      said.positionResampling ?? weights.dialect.facts.resampling(of: vit)
+      ?? (vit.hasRelativePositions ? .geometric : .bicubicAntialias)
     preprocessing = files.preprocessing
     notes = files.notes
   }
@@ -66,13 +65,18 @@ extension ViT {
 }
 
 extension Dialect.Facts {
-  fileprivate func says(_ fact: BackboneFact) -> Bool {
+  /// How the library brings a model's positions to another size.
+  fileprivate func resampling(of vit: ViT) -> PositionResampling? {
+    vit.hasRelativePositions ? relativeResampling : resampling
+  }
+
+  fileprivate func says(_ fact: BackboneFact, of vit: ViT) -> Bool {
     switch fact {
     case .epsilon: epsilon != nil
     case .activation: activation != nil
     case .pooling: pooling != nil
     case .normalization: normalization != nil
-    case .positionResampling: resampling != nil || relativeResampling != nil
+    case .positionResampling: resampling(of: vit) != nil
     case .heads, .rotationBase, .rotationSide: false
     }
   }

@@ -232,6 +232,49 @@ import Testing
     }
   }
 
+  /// What lies beside weights, which may answer but never spoil them: with a table of positions, and without one.
+  @Test func configurations() throws {
+    let kinds = ["hf_vit", "hf_dinov3"]
+    let homes = try kinds.map { kind in
+      let home = try TemporaryFolder()
+      let weights = DialectFixtures.folder / kind / "model.safetensors"
+      return (home, try CanonicalWeights(TensorFiles.open(home.file("model.safetensors", bytes(weights)))))
+    }
+    let timm = """
+      {"architecture":"vit_w16","global_pool":"avg","model_args":{"num_heads":2,"img_size":16},"pretrained_cfg":{"tag":"x",\
+      "input_size":[3,16,16],"mean":[0.5,0.4,0.3],"std":[0.2,0.2,0.1],"crop_pct":0.9,"crop_mode":"squash","interpolation":\
+      "bicubic"}}
+      """
+    let files = ["hf_clip", "hf_beit", "hf_dinov3"].map { "\($0)/config.json" }
+    let processors = ["hf_dinov2", "hf_siglip"].map { "\($0)/preprocessor_config.json" }
+    let seeds = try (files + processors).map { try bytes(DialectFixtures.folder / $0) } + [Array(timm.utf8)]
+    let words = [
+      "\"architecture\"", "\"vit_base_patch16_224.mae\"", "\"model_type\"", "\"vision_config\"",
+      "\"image_size\"",
+      "\"hidden_act\"", "\"quick_gelu\"", "\"rope_theta\"", "\"num_attention_heads\"", "\"crop_pct\"",
+      "\"crop_size\"",
+      "\"shortest_edge\"", "\"do_center_crop\"", "\"resample\"", "\"layer_norm_eps\"", "[0.5,0.5,0.5]",
+      "1e-300",
+    ]
+    try fuzz("configurations", Self.cases / 10, Mutator(seeds, words: words, seed: Self.seed)) { bytes in
+      var isUsed = true
+      for (home, weights) in homes {
+        _ = try home.file("config.json", bytes)
+        _ = try home.file("preprocessor_config.json", bytes)
+        let reading = try BackboneReading(weights, options: .init())
+        let shape = try reading.architecture.shape()
+        try #require(shape.tensorShapes == weights.index.shapes)
+        let scaling = shape.normalization.mean + shape.normalization.std
+        try #require(scaling.allSatisfy { $0.isFinite })
+        if let fraction = reading.preprocessing?.cropFraction {
+          try #require(fraction >= 0.1 && fraction <= 1)
+        }
+        if !reading.notes.isEmpty { isUsed = false }
+      }
+      if !isUsed { throw Ignored() }
+    }
+  }
+
   @Test(arguments: ["lora", "ila", "dyn"])
   func adapterManifests(_ name: String) async throws {
     try await Fixtures.withFolder { folder in

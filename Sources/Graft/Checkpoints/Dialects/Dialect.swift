@@ -40,7 +40,7 @@ struct Dialect: Sendable {
     var pooling: Pooling?
     var normalization: Normalization?
     var resampling: PositionResampling?
-    /// The same of models with relative positions; timm's where it is not told.
+    /// The same of models with relative positions.
     var relativeResampling: PositionResampling?
   }
 

@@ -11,6 +11,6 @@ extension Dialect {
         )
       ],
       dropped: .besideTimm + ["lm_head.{p}"],
-      facts: Facts(epsilon: 1e-6, activation: .gelu, normalization: .half))
+      facts: Facts(epsilon: 1e-6, activation: .gelu, normalization: .half, relativeResampling: .geometric))
   ]
 }

@@ -22,7 +22,7 @@ extension Dialect {
   static let timmEVA: [Dialect] = [
     timmEVA(
       "timm-eva", absent: ["reg_token"],
-      facts: Facts(epsilon: 1e-6, resampling: .bicubicAntialias)),
+      facts: Facts(epsilon: 1e-6, resampling: .bicubicAntialias, relativeResampling: .geometric)),
     timmEVA(
       "timm-dinov3", marks: ["reg_token"],
       facts: Facts(epsilon: 1e-5, pooling: .average, normalization: .imageNet)),
