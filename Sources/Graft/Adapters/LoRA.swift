@@ -159,8 +159,8 @@ private struct LoRAModule: OperationModule {
 }
 
 extension LoRA: PEFTAdapter {
-  func peftNames(on backbone: Backbone) -> PEFTNames? {
-    backbone.weights.flatMap { PEFTNames(transformers: self, places: places(backbone.shape), of: $0) }
-      ?? PEFTNames(timm: self)
+  func peftNames(on backbone: Backbone) -> PEFTNaming? {
+    backbone.weights.flatMap { PEFTNaming(transformers: self, places: places(backbone.shape), of: $0) }
+      ?? PEFTNaming(timm: self)
   }
 }

@@ -3,7 +3,7 @@ import GraftSystem
 /// An adapter whose folder the PEFT library can read.
 protocol PEFTAdapter: Adapter {
   /// PEFT's names on a backbone; `nil` where the settings are none that it has, or a place is no module there.
-  func peftNames(on backbone: Backbone) -> PEFTNames?
+  func peftNames(on backbone: Backbone) -> PEFTNaming?
 }
 
 /// The entries of the PEFT library's `adapter_config.json` that describe a LoRA adapter.

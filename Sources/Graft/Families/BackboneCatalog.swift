@@ -100,23 +100,26 @@ extension BackboneCatalog {
 
   /// Writes a backbone's weights, whatever their container and names, as safetensors in timm's names.
   ///
-  /// Tensors that need no more than a name keep their bits and type; others are written as F32.
+  /// Tensors that need no more than a name keep their bits and type; others are written as F32. What is known of them beside
+  /// (see ``BackboneReading/origins``) is written as metadata, and believed when the file is read.
   ///
   /// - Throws: `CheckpointError` when the file is damaged, of another kind of model, or cannot be written.
   public static func convert(_ path: FilePath, to output: FilePath) throws -> Conversion {
     let weights = try CanonicalWeights(TensorFiles.open(path))
     // Names and shapes are the same for any number of heads, which a file may not tell.
-    let shape =
-      if let reading = try? BackboneReading(weights, options: .init()) {
-        try reading.architecture.shape()
-      } else {
-        try BackboneReading(weights, options: .init(heads: 1)).architecture.shape()
-      }
+    var metadata = ["format": "pt"]
+    let shape: BackboneShape
+    if let reading = try? BackboneReading(weights, options: .init()) {
+      shape = try reading.architecture.shape()
+      metadata[RecordedFacts.key] = RecordedFacts.text(reading)
+    } else {
+      shape = try BackboneReading(weights, options: .init(heads: 1)).architecture.shape()
+    }
     guard !AdapterFolder.owns(output), FileStamp(output) == nil || FileStamp(output) != FileStamp(path) else {
       throw GraftError.badOutput(folder: output, reason: "it is the file that is read. Give another name.")
     }
     let tensors = try weights.timm().filter { !$0.name.hasPrefix("head") }
-    try Safetensors.write(tensors, metadata: ["format": "pt"], to: output)
+    try Safetensors.write(tensors, metadata: metadata, to: output)
     return Conversion(
       dialect: weights.dialect.name, architecture: shape.architecture.name, tensors: tensors.count)
   }

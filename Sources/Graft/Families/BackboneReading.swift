@@ -25,10 +25,12 @@ public struct BackboneReading: Sendable {
 
   init(_ weights: CanonicalWeights, options: BackboneOptions) throws {
     let files = ConfigurationFiles(beside: weights)
+    var notes = files.notes
     var sayings = [options]
     if let name = options.architecture {
       sayings.append(try BackboneOptions(facts: BackboneCatalog.named(name), origin: .name))
     }
+    sayings += RecordedFacts.sayings(in: weights.file, &notes)
     sayings += files.sayings
     let said = sayings.reversed().reduce(BackboneOptions()) { $0.replacing(by: $1) }
     let vit = try ViT(reading: weights, options: said)
@@ -49,7 +51,7 @@ public struct BackboneReading: Sendable {
       said.positionResampling ?? weights.dialect.facts.resampling(of: vit)
       ?? (vit.hasRelativePositions ? .geometric : .bicubicAntialias)
     preprocessing = files.preprocessing
-    notes = files.notes
+    self.notes = notes
   }
 }
 

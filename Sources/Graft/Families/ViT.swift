@@ -198,8 +198,13 @@ public struct ViT: Architecture {
     var copy = self
     copy.imageSize = imageSize
     try copy.check()
+    // Without a table there is no grid but the image's.
+    if !hasTable { copy.positionGrid = max(imageSize.height, imageSize.width) / patchSize }
     return copy
   }
+
+  /// Whether a stored table of positions, absolute or relative, has a grid of its own.
+  private var hasTable: Bool { positions != .none || hasRelativePositions }
 
   /// The same settings with what is given.
   ///
@@ -215,9 +220,8 @@ public struct ViT: Architecture {
     if let side = options.rotationSide, copy.rotation?.side != nil {
       copy.rotation?.coordinates = .index(side: side)
     }
-    if let imageSize = options.imageSize { copy.imageSize = imageSize }
     try copy.check()
-    return copy
+    return try options.imageSize.map { try copy.resized(to: $0) } ?? copy
   }
 
   /// What is computed with, as the command's options spell it.
@@ -251,7 +255,7 @@ public struct ViT: Architecture {
     let alike = BackboneCatalog.all.filter { ($0.architecture as? ViT)?.hasBlocks(of: self) == true }
     let same = alike.first {
       guard let other = $0.architecture as? ViT else { return false }
-      return other.patchSize == patchSize && other.positionGrid == positionGrid
+      return other.patchSize == patchSize && (!hasTable || other.positionGrid == positionGrid)
     }
     if let same { return same.name }
     let size = alike.first?.name.split(separator: "_")[1] ?? "w\(width)_d\(depth)"

@@ -73,6 +73,10 @@ import Testing
     }
     try await Fixtures.withFolder { folder in
       try Safetensors.write(weights.inverse(changed), to: folder / "changed.safetensors")
+      // What stands in no tensor.
+      for name in ["config.json", "preprocessor_config.json"] {
+        try AtomicFile.write(bytes(weights.file.path.folder / name), to: folder / name)
+      }
       let plain = try GraftedModel(
         backbone(folder / "changed.safetensors"), adapter: LinearProbe(), classes: model.classes)
       for name in ["head.weight", "head.bias"] { try plain[name].value.assign(values[name]!) }

@@ -89,19 +89,19 @@ struct Refused: Sendable, CustomTestStringConvertible {
     arguments: [
       (
         vit + ["patch_embed.backbone.stem.conv.weight"], "a convolutional network makes this model's patches",
-        "graft info --architectures"
+        "graft info --backbones"
       ),
       (
         google + ["conv_root/kernel", "gn_root/scale"], "a convolutional network makes",
-        "graft info --architectures"
+        "graft info --backbones"
       ),
       (
         huggingFace + ["embeddings.patch_embeddings.backbone.bit.embedder.convolution.weight"],
-        "a convolutional network makes", "graft info --architectures"
+        "a convolutional network makes", "graft info --backbones"
       ),
       (
         ["cls_token", "embeds.proj.weight", "embeds.pos_embed", "blocks.0.attn.qkv.weight"],
-        "embeds patches of any shape by a matrix (NaFlex)", "graft info --architectures"
+        "embeds patches of any shape by a matrix (NaFlex)", "graft info --backbones"
       ),
       (
         ["mask_token", "decoder_pos_embed", "decoder_embed.weight", "decoder_blocks.0.norm1.weight"],

@@ -1,5 +1,5 @@
 /// How the PEFT library names the tensors of an adapter: by the modules of the model that it wraps.
-struct PEFTNames {
+struct PEFTNaming {
   /// Entries of `adapter_config.json` by which it reads the adapter.
   let entries: [String: JSONValue]
   /// Names in that model by Graft's, where they differ.
