@@ -20,10 +20,11 @@ struct AdapterFit {
     }
   }
 
-  /// A line for people.
-  static func line(_ fits: [AdapterFit]) -> String {
-    let others = fits.compactMap { fit in fit.obstacle.map { "\(fit.name) (\($0))" } }
-    return others.isEmpty ? "All adapters fit." : "All adapters fit but \(others.joined(separator: ", "))."
+  /// For people, a line each of those that do not fit.
+  static func lines(_ fits: [AdapterFit]) -> String {
+    let others = fits.compactMap { fit in fit.obstacle.map { "  \(fit.name): \($0)" } }
+    return others.isEmpty
+      ? "All adapters fit." : (["All adapters fit but these:"] + others).joined(separator: "\n")
   }
 
   /// What each lacks by its name, `null` where it fits.

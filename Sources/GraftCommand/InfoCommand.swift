@@ -109,7 +109,7 @@ struct InfoCommand: AsyncParsableCommand {
         Prepared weights       \(formatBytes(weights)) for use, up to \(formatBytes(2 * weights)) in training
         """)
       if let reading { reporter.show(reading) }
-      reporter.say("\n\(AdapterFit.line(fits))")
+      reporter.say(Message(lines: "\n" + AdapterFit.lines(fits)))
       if summary.exits.count > 1 {
         reporter.say(
           "GMAC up to each exit   \(summary.exits.map { "block \($0.blocks): \(format($0.gmac, 3))" }.joined(separator: ", "))"
