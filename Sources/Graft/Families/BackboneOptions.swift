@@ -148,9 +148,11 @@ extension BackboneOptions {
     }
   }
 
-  /// Says what `name` stands for: a ``BackboneFact``, or `architecture`.
+  /// Says what a name stands for.
   ///
-  /// - Parameter text: JSON, or a word.
+  /// - Parameters:
+  ///   - name: A ``BackboneFact``'s, or `architecture`.
+  ///   - text: JSON, or a word.
   /// - Throws: ``GraftError/badSetting(name:value:reason:)`` for what there is not, or cannot be that.
   public mutating func set(_ name: String, to text: String) throws {
     if name == "architecture" {
