@@ -75,7 +75,7 @@ extension BackboneShape {
   }
 
   /// All tensors' shapes by name.
-  var tensorShapes: [String: [Int]] { Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.shape) }) }
+  var shapesByName: [String: [Int]] { Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.shape) }) }
 }
 
 /// A path in the system's folder for such, where nothing is yet.

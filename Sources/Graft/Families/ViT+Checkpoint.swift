@@ -50,7 +50,7 @@ extension ViT {
     try readPositions(index, table, usualSize: options.trainedSize, path)
     imageSize = ImageSize(positionGrid * patchSize)
     try readFacts(index, weights.dialect.facts, options)
-    if told == nil { heads = try usualHeads() }
+    if told == nil { heads = try likelyHeads() }
 
     try weights.require(shape().tensors)
     if let imageSize = options.imageSize { self = try resized(to: imageSize) }
@@ -123,7 +123,7 @@ extension ViT {
   }
 
   /// As many as timm's model of these settings has, or else its first of this width, or else one for each 64 channels.
-  func usualHeads() throws -> Int {
+  func likelyHeads() throws -> Int {
     let known = BackboneCatalog.all.lazy.compactMap { $0.architecture as? ViT }
     func isAlike(_ other: ViT) -> Bool {
       var same = self

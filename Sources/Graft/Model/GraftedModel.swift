@@ -163,7 +163,7 @@ public final class GraftedModel {
     guard case .first(let kept) = backbone.kept, let last = backbone.shape.blocks.last,
       let layout = lastLayout, sites.areTokenwise(behindFirstPartOf: last)
     else { return summary.gmac }
-    return summary.gmac - Double(last.sparedMACs(of: layout, keeping: kept)) / 1e9
+    return summary.gmac - Double(last.unreadMACs(of: layout, keeping: kept)) / 1e9
   }
 
   /// Blocks below everything trainable: what they make of the same pixels is the same in every pass.

@@ -12,7 +12,7 @@ public struct Block: Sendable, Hashable {
 
   /// Multiply-accumulates that are spared where only `kept` tokens are read of what leaves the block, and nothing behind
   /// its first part mixes tokens: keys and values are still needed of all.
-  func sparedMACs(of layout: TokenLayout, keeping kept: Int) -> Int {
+  func unreadMACs(of layout: TokenLayout, keeping kept: Int) -> Int {
     guard parts.dropFirst().allSatisfy(\.isTokenwise) else { return 0 }
     let (all, products) = (layout.count, parts.flatMap(\.operations).dropFirst())
     let spared =

@@ -263,7 +263,7 @@ import Testing
         _ = try home.file("preprocessor_config.json", bytes)
         let reading = try BackboneReading(weights, options: .init())
         let shape = try reading.architecture.shape()
-        try #require(shape.tensorShapes == weights.index.shapes)
+        try #require(shape.shapesByName == weights.index.shapes)
         let scaling = shape.normalization.mean + shape.normalization.std
         try #require(scaling.allSatisfy { $0.isFinite })
         if let fraction = reading.preprocessing?.cropFraction {

@@ -57,7 +57,7 @@ import Testing
     #expect(
       trained == declared.union(["head.weight", "head.bias"] + (plan.trainsClassToken ? ["cls_token"] : [])))
     // A tensor under a name of the backbone's takes the place of that tensor, and starts from it.
-    for declaration in plan.declarations where model.backbone.shape.tensorShapes[declaration.name] != nil {
+    for declaration in plan.declarations where model.backbone.shape.shapesByName[declaration.name] != nil {
       #expect(declaration.initializer == .copied(from: declaration.name))
     }
   }

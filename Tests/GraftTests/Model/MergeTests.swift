@@ -71,7 +71,7 @@ import Testing
       try model.perturb()
       try model.merge(to: folder / "m.safetensors")
       let file = try SafetensorsFile(path: folder / "m.safetensors")
-      var expected = model.backbone.shape.tensorShapes
+      var expected = model.backbone.shape.shapesByName
       expected["head.weight"] = [3, 64]
       expected["head.bias"] = [3]
       #expect(file.tensors.mapValues(\.shape) == expected)
