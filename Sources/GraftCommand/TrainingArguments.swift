@@ -131,8 +131,8 @@ extension BackboneArguments {
     let reading = try BackboneCatalog.read(backbone, options: options)
     // What the recipe says now is nobody's knowledge of the weights.
     options.presumed = reading.assumed
+    let stored = try reading.architecture.shape()
     if options.imageSize == nil {
-      let stored = try reading.architecture.shape()
       let patch = stored.stem.patchSize
       // Pre-training sizes such as DINOv2's 518 are rarely what one wants to pay for.
       options.imageSize = stored.imageSize.map { min($0, max(patch, 224 / patch * patch)) }
@@ -141,7 +141,8 @@ extension BackboneArguments {
     if recipe.name == "ila" {
       // The ILA code's own conventions.
       if reading.assumed.contains(.epsilon) { options.epsilon = 1e-12 }
-      if reading.origins[.positionResampling]?.isAssumed == true {
+      // It has a way for tables of positions, and none for relative ones.
+      if reading.origins[.positionResampling]?.isAssumed == true, stored.stem.position != nil {
         options.positionResampling = .bilinearAlignedCorners
       }
     }

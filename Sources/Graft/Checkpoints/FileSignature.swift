@@ -76,7 +76,6 @@ struct FileSignature {
   private static let notWeights = "Give a file of weights, NAME.safetensors."
   private static let ownFormat =
     "Give the same model's safetensors file, or save it from the library that it is for with Python's safetensors."
-
   private static let arrays =
     "Save all of the model's arrays in one file with numpy.savez."
 

@@ -112,7 +112,6 @@ struct TellingTensor {
     "Graft adapts Vision Transformers; graft info --backbones lists them."
   private static let timmFile =
     "Graft does not read those: take timm's file of the same weights, or save timm's model with Python's safetensors."
-
 }
 
 extension TellingTensor {

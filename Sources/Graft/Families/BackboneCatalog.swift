@@ -107,21 +107,17 @@ extension BackboneCatalog {
   public static func convert(_ path: FilePath, to output: FilePath) throws -> Conversion {
     let weights = try CanonicalWeights(TensorFiles.open(path))
     // Names and shapes are the same for any number of heads, which a file may not tell.
-    var metadata = ["format": "pt"]
-    let shape: BackboneShape
-    if let reading = try? BackboneReading(weights, options: .init()) {
-      shape = try reading.architecture.shape()
-      metadata[RecordedFacts.key] = RecordedFacts.text(reading)
-    } else {
-      shape = try BackboneReading(weights, options: .init(heads: 1)).architecture.shape()
-    }
+    let reading =
+      try (try? BackboneReading(weights, options: .init()))
+      ?? BackboneReading(weights, options: .init(heads: 1))
     guard !AdapterFolder.owns(output), FileStamp(output) == nil || FileStamp(output) != FileStamp(path) else {
       throw GraftError.badOutput(folder: output, reason: "it is the file that is read. Give another name.")
     }
     let tensors = try weights.timm().filter { !$0.name.hasPrefix("head") }
-    try Safetensors.write(tensors, metadata: metadata, to: output)
+    try Safetensors.write(
+      tensors, metadata: ["format": "pt", RecordedFacts.key: RecordedFacts.text(reading)], to: output)
     return Conversion(
-      dialect: weights.dialect.name, architecture: shape.architecture.name, tensors: tensors.count)
+      dialect: reading.dialect, architecture: reading.architecture.name, tensors: tensors.count)
   }
 }
 

@@ -47,10 +47,8 @@ extension CanonicalWeights {
 
   /// What stands before a backbone's names beside a classifier, where this file has a backbone alone and nothing before it.
   var missingPrefix: String? {
-    guard prefix.isEmpty, dialect.isTransformers else { return nil }
-    if dialect.name.hasPrefix("huggingface-beit") { return "beit." }
-    return dialect.name.hasPrefix("huggingface-vit")
-      ? assemblies["dist_token"] == nil ? "vit." : "deit." : nil
+    guard prefix.isEmpty, let model = dialect.modelPrefix else { return nil }
+    return assemblies["dist_token"] == nil ? model : "deit."
   }
 
   /// A new classifier's name: of DeiT's with two the plain model's, which reads the class token alone.

@@ -23,6 +23,10 @@ struct Dialect: Sendable {
   var hasSquarePositions = false
   /// Whether files are written under the canonical names, as the dialect's own container is not written.
   var isWrittenCanonically = false
+  /// Whether timm computes these models by its classes for EVA and BEiT, which keep apart what others pack.
+  var isEVAInTimm = false
+  /// What transformers puts before a backbone's names beside a classifier, where its class with one computes the same.
+  var modelPrefix: String?
   /// What the weights are computed with in that library.
   var facts = Facts()
 

@@ -24,7 +24,7 @@ extension Dialect {
         + .projections(layer) + mlp
         + .block(layer, ["norm1": "norm1", "norm2": "norm2", "mlp.down_proj": "mlp.fc2"])
         + .tensors(layer, ["layer_scale1.lambda1": "ls1.gamma", "layer_scale2.lambda1": "ls2.gamma"]),
-      dropped: ["embeddings.mask_token"], hasHeadBeside: true,
+      dropped: ["embeddings.mask_token"], hasHeadBeside: true, isEVAInTimm: true,
       facts: Facts(epsilon: 1e-5, pooling: .token, normalization: .imageNet))
   }
 }

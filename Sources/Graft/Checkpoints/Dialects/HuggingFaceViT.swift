@@ -69,7 +69,7 @@ extension Dialect {
       rules: .huggingFaceEnds + rules + .modules(["pooler.layernorm": "fc_norm"]),
       dropped: [
         "embeddings.mask_token", "pooler.dense.{p}", "decoder.*", "*relative_position_index", "lm_head.{p}",
-      ], hasHeadBeside: true,
+      ], hasHeadBeside: true, isEVAInTimm: isBEiT, modelPrefix: isBEiT ? "beit." : "vit.",
       facts: Facts(
         epsilon: 1e-12, activation: .gelu, pooling: isBEiT ? nil : .token, normalization: .half,
         resampling: .bicubicHalfPixel, relativeResampling: .bilinearHalfPixel))

@@ -10,7 +10,7 @@ extension Dialect {
           "rel_pos_bias.relative_position_bias_table", "blocks.{i}.attn.relative_position_bias_table", .shared
         )
       ],
-      dropped: .besideTimm + ["lm_head.{p}"],
+      dropped: .besideTimm + ["lm_head.{p}"], isEVAInTimm: true,
       facts: Facts(epsilon: 1e-6, activation: .gelu, normalization: .half, relativeResampling: .geometric))
   ]
 }

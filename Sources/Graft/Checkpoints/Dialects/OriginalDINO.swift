@@ -54,6 +54,7 @@ extension Dialect {
         ),
       ],
       dropped: .besideTimm + ["blocks.{i}.attn.qkv.bias_mask", "rope_embed.periods", "local_cls_norm.{p}"],
+      isEVAInTimm: true,
       facts: Facts(epsilon: 1e-5, pooling: .token, normalization: .imageNet)),
   ]
 }

@@ -9,7 +9,7 @@ extension Dialect {
         + .packed(
           ["blocks.{i}.mlp.w1", "blocks.{i}.mlp.w2"], in: "blocks.{i}.mlp.fc1")
         + .block("blocks.{i}.", ["attn.inner_attn_ln": "attn.norm", "mlp.ffn_ln": "mlp.norm"]),
-      dropped: .besideTimm + ["*rope.freqs_cos", "*rope.freqs_sin"],
+      dropped: .besideTimm + ["*rope.freqs_cos", "*rope.freqs_sin"], isEVAInTimm: true,
       facts: Facts(epsilon: 1e-6, normalization: .clip, resampling: .bicubicAntialias))
   ]
 }

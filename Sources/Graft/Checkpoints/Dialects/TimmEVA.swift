@@ -43,6 +43,6 @@ extension Dialect {
       ] + absent,
       prefixes: ["", "visual.trunk."],
       rules: .timmBase + .evaBlocks + .evaGate,
-      dropped: .besideTimm, facts: facts)
+      dropped: .besideTimm, isEVAInTimm: true, facts: facts)
   }
 }

@@ -9,15 +9,12 @@ public enum WeightNames: String, Sendable, Hashable, CaseIterable {
 extension Dialect {
   /// Whether the names are those of transformers.
   var isTransformers: Bool { name.hasPrefix("huggingface-") }
-
-  /// Whether timm computes these models by its classes for EVA and BEiT, of which DINOv3 is one.
-  var isTimmEVA: Bool { ["eva", "beit", "dinov3"].contains { name.contains($0) } }
 }
 
 extension CanonicalWeights {
   /// What timm calls the canonical tensors: the same, but for what its EVA and BEiT keep apart.
   private var timmRules: [Rule] {
-    guard dialect.isTimmEVA else { return .timmBase }
+    guard dialect.isEVAInTimm else { return .timmBase }
     let hasHiddenNorm = index["blocks.0.mlp.norm.weight"] != nil
     let hidden = index["blocks.0.mlp.fc2.weight"]?.last ?? 0
     let isGated = index["blocks.0.mlp.fc1.weight"]?.first == 2 * hidden
@@ -47,7 +44,7 @@ extension CanonicalWeights {
     var tensors = head
     for (name, assembly) in assemblies.sorted(by: { Safetensors.precedes($0.key, $1.key) })
     where head.isEmpty || !name.hasPrefix("head") {
-      let isBias = dialect.isTimmEVA && name.hasSuffix("attn.qkv.bias")
+      let isBias = dialect.isEVAInTimm && name.hasSuffix("attn.qkv.bias")
       if isBias { try requireKeysWithoutBias(name, changed[name]) }
       for rule in rules where !(isBias && rule.form.place?.first == 1) {
         guard let own = rule.target.match(name).flatMap(rule.source.name) else { continue }

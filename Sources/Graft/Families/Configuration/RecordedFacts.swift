@@ -7,10 +7,10 @@ enum RecordedFacts {
 
   private static let imageSize = "image_size"
 
-  /// The facts with who said them, but for what is merely usual, and the size of the images.
+  /// The facts with who said them, but for what is merely usual or was said for the occasion, and the size of the images.
   static func text(_ reading: BackboneReading) -> String {
     var facts: [String: JSONValue] = [:]
-    for (fact, origin) in reading.origins where origin != .usual {
+    for (fact, origin) in reading.origins where origin != .usual && origin != .flag {
       facts[fact.rawValue] = ["value": reading.value(of: fact), "origin": .string(origin.rawValue)]
     }
     if let side = reading.architecture.imageSize.side { facts[imageSize] = .integer(side) }
