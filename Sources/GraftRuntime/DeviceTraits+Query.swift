@@ -68,6 +68,9 @@ extension DeviceTraits {
     let extensions = Set(try text(CL_DEVICE_EXTENSIONS).split(separator: " ").map(String.init))
     hasHalf = extensions.contains("cl_khr_fp16")
     hasSubgroups = extensions.contains("cl_khr_subgroups") || extensions.contains("cl_intel_subgroups")
+    chip =
+      kind == .gpu
+      ? try? Self.chip(name: name, extensions: extensions) { try number($0, cl_uint.self) } : nil
 
     var quirks = Quirk.known(
       platform: self.platform, vendor: vendor, device: name, driverVersion: driverVersion)

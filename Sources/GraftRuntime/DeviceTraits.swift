@@ -41,6 +41,8 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   public var hasSubgroups: Bool
   /// The processor's bf16 dot product (AVX512-BF16) can be reached from a kernel, by inline assembly.
   public var hasDotProduct: Bool
+  /// What a compiler calls the chip of a GPU, such as `sm_90` or `gfx1100`, where the driver tells.
+  public var chip: String? = nil
   /// Known peculiarities of this driver that Graft works around.
   public var quirks: [Quirk]
 

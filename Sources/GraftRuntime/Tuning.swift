@@ -72,33 +72,13 @@ package struct Tuning: Codable, Hashable, Sendable {
 // MARK: Defaults
 
 extension Tuning {
-  /// The kinds of device that want different defaults.
-  private enum Family {
-    case wideCPU, narrowCPU, amd, intel, nvidia, mali, adreno, other
-
-    init(_ traits: DeviceTraits) {
-      guard !traits.isCPU else {
-        self = traits.hasWideRegisters ? .wideCPU : .narrowCPU
-        return
-      }
-      // Mesa's drivers put the maker into the name alone; phones' come first, as theirs name other makers too.
-      let name = "\(traits.vendor) \(traits.name)".lowercased()
-      let makers: [(Family, [String])] = [
-        (.mali, ["mali", "immortalis"]), (.adreno, ["adreno", "qualcomm"]), (.nvidia, ["nvidia", "geforce"]),
-        (.amd, ["advanced micro devices", "amd", "radeon"]), (.intel, ["intel"]),
-      ]
-      let isGPU = traits.kind == .gpu
-      self = makers.first { isGPU && $0.1.contains { name.contains($0) } }?.0 ?? .other
-    }
-  }
-
   /// What is used on a device that has not been tuned.
   ///
   /// The lines for CPUs were measured on PoCL. Those for GPUs never were: none was at hand, and they stay where any
   /// device of the kind should do well; `graft tune` finds what is best on one.
   package static func `default`(for traits: DeviceTraits) -> Tuning {
     var tuning = Tuning()
-    switch Family(traits) {
+    switch traits.family {
     case .wideCPU:
       // 12 x 32 sums fill 24 of 32 registers of 16 floats, and leave some for operands.
       tuning.matmul.variant = .cpuRegisterTiled
@@ -106,13 +86,13 @@ extension Tuning {
       // 6 x 16 sums fill 12 of 16 registers of 8 floats.
       tuning.matmul.variant = .cpuRegisterTiled
       (tuning.matmul.rows, tuning.matmul.panel, tuning.attention.vectors) = (6, 16, 1)
-    case .amd:
+    case .amdGCN, .amdRDNA, .amdRDNA3:
       // 64 KiB of local memory, waves of 64 or 32 and registers in plenty: the tiles above, in whole waves.
       break
-    case .nvidia:
+    case .nvidiaVolta, .nvidia:
       // 48 KiB of local memory, warps of 32: eight warps share a product's tile, and two an attention's.
       break
-    case .intel:
+    case .intelXe, .intelXeHPC:
       // A sub-slice's 64 KiB serve all its threads, of 8 to 32 lanes: groups of half the size leave room for several.
       tuning.matmul.groupItems = 128
     case .mali:

@@ -9,14 +9,14 @@ import Testing
   /// A device of some kind, with what is typical of it.
   static func traits(
     _ kind: DeviceTraits.Kind, _ vendor: String, _ name: String = "device", group: Int = 256,
-    local: Int = 32 << 10, vectors: Int = 1, quirks: [DeviceTraits.Quirk] = []
+    local: Int = 32 << 10, vectors: Int = 1, chip: String? = nil, quirks: [DeviceTraits.Quirk] = []
   ) -> DeviceTraits {
     DeviceTraits(
       name: name, vendor: vendor, platform: "platform", driverVersion: "1.2", version: "OpenCL 1.2",
       languageVersion: "OpenCL C 1.2", kind: kind, computeUnits: 8, maxWorkGroupSize: group,
       maxWorkItemSizes: [group, group, group], localMemory: local, globalMemory: 1 << 32,
       maxAllocation: 1 << 30, subBufferAlignment: 128, vectorWidth: vectors, hasHalf: false,
-      hasSubgroups: false, hasDotProduct: false, quirks: quirks)
+      hasSubgroups: false, hasDotProduct: false, chip: chip, quirks: quirks)
   }
 
   static let wide = traits(.cpu, "GenuineIntel", "wide", group: 4096, local: 512 << 10, vectors: 16)
