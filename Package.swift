@@ -84,6 +84,9 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings),
+    // Lists what GPUs would be given, for tools/gpu.
+    .executableTarget(
+      name: "GPULaunches", dependencies: ["GraftSystem", "Graft", "GraftCases"], swiftSettings: settings),
     .executableTarget(name: "Example", dependencies: ["Graft", "GraftData"], swiftSettings: settings),
 
     .testTarget(name: "GraftSystemTests", dependencies: ["GraftSystem"], swiftSettings: settings),

@@ -56,6 +56,8 @@ ENVIRONMENTS: dict[str, list[str]] = {
 }
 # Intel's OpenCL runtime for CPUs, of any maker.
 ENVIRONMENTS["venv-intel"] = ["intel-opencl-rt==2026.2.0", "intel-cmplr-lib-rt==2026.2.0"]
+# The part of NVIDIA's driver that makes machine code of PTX, and what prints it; any processor runs them.
+ENVIRONMENTS["venv-gpu"] = ["nvidia-cuda-nvcc-cu12==12.9.86", "nvidia-cuda-nvdisasm==13.5.37"]
 ENVIRONMENTS["venv-peft"] = ENVIRONMENTS["venv-reference"] + ["peft==0.21.2", "transformers==5.23.0"]
 ENVIRONMENTS["venv-peft4"] = ENVIRONMENTS["venv-reference"] + ["peft==0.21.2", "transformers==4.57.3"]
 ENVIRONMENTS["venv-transformers4"] = ENVIRONMENTS["venv-reference"] + ["open_clip_torch==3.3.0", "transformers==4.57.3"]

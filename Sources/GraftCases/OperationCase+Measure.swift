@@ -56,3 +56,20 @@ extension OperationCase {
     return (forward, training)
   }
 }
+
+extension OperationCase {
+  /// What one training pass launches, or one forward pass where nothing is differentiable; nothing is computed.
+  package func launches(on context: Context) throws -> [Launch] {
+    let context = context.rehearsal()
+    let values = inputs.map { [Float](repeating: $0.range.upperBound, count: $0.shape.reduce(1, *)) }
+    let prepared = try prepare(values, on: context)
+    let operation = try forward(on: context)
+    let tape = inputs.contains(where: \.isDifferentiable) ? Tape(.training(seed: 1)) : Tape()
+    let output = try operation(tape, prepared.tensors)
+    if inputs.contains(where: \.isDifferentiable) {
+      let seed = try Tensor(empty: output.shape, on: context)
+      try tape.backward(from: output, seed: seed)
+    }
+    return context.log?.launches ?? []
+  }
+}

@@ -111,7 +111,7 @@ package struct Tuner {
     var best: Contender
     var trials: [Trial] = []
     /// What was launched before, so that nothing runs against itself.
-    private var seen: Set<[String]>
+    private var seen: Set<[Launch]>
 
     init(_ step: TuningStep, _ tuning: Tuning, _ reference: Reference, _ context: Context) throws {
       seen = [try reference.check(tuning, step.workload, context)]
@@ -272,7 +272,7 @@ extension Tuner {
     /// Compares what a tuning computes, in memory that begins as NaN and is watched behind its end.
     ///
     /// - Returns: what was launched.
-    func check(_ tuning: Tuning, _ workload: TuningWorkload, _ context: Context) throws -> [String] {
+    func check(_ tuning: Tuning, _ workload: TuningWorkload, _ context: Context) throws -> [Launch] {
       let watched = context.tuned(tuning, isWatched: true)
       let outputs = try workload.prepare(watched)().map { try $0.floats() }
       guard outputs.count == results.count else {

@@ -24,10 +24,8 @@ public final class Context: Sendable {
   package let queue: Handle
   private let transfers: Transfers
   private let guards: MemoryGuards?
-  /// What was launched, where the tuner asked for it.
+  /// What was launched, where it is watched, or would have been, in a rehearsal.
   package let log: LaunchLog?
-  /// What would have been launched, in a rehearsal.
-  package let rehearsed: KernelList?
   /// Why no more work is taken, known to all contexts that share the queue.
   private let loss: Loss
   /// Times of kernels, when a measurement asked for them.
@@ -68,7 +66,6 @@ public final class Context: Sendable {
     transfers = Transfers()
     loss = Loss()
     log = nil
-    rehearsed = nil
     guards = checksMemory ? MemoryGuards() : nil
     var id: cl_device_id? = device.handle.pointer
     let context = try driverSetUp.withLock { _ in
@@ -100,11 +97,10 @@ public final class Context: Sendable {
     selfChecks = context.selfChecks
     transfers = context.transfers
     loss = context.loss
-    log = isWatched ? LaunchLog() : nil
+    log = isWatched || memory.isRehearsal ? LaunchLog() : nil
     guards = isWatched ? MemoryGuards() : nil
     (self.tuning, tuningOrigin) = tuning
     self.memory = memory
-    rehearsed = memory.isRehearsal ? KernelList() : nil
   }
 
   /// The same queue, memory and compiled kernels under another tuning.
@@ -294,7 +290,7 @@ public final class Context: Sendable {
   ) throws {
     guard global.allSatisfy({ $0 > 0 }) else { return }
     guard !isRehearsal else {
-      rehearsed?.add(kernel)
+      log?.add(kernel, over: global, group: group)
       return
     }
     // What a device of these traits would refuse is refused here, though the real one may be larger.
@@ -322,16 +318,19 @@ public final class Context: Sendable {
     }
   }
 
-  /// Largest work-group this kernel may use on the device, queried after its build.
+  /// Largest work-group this kernel may use on the device, queried after its build; in a rehearsal, for which nothing is
+  /// built, any kernel's.
   package func maxGroup(of kernel: KernelKey) throws -> Int {
-    try ask(CL_KERNEL_WORK_GROUP_SIZE, of: kernel, as: Int.self)
+    guard !isRehearsal else { return traits.maxWorkGroupSize }
+    return try ask(CL_KERNEL_WORK_GROUP_SIZE, of: kernel, as: Int.self)
   }
 
   /// Local memory that the driver takes for the arrays of a kernel, in bytes.
   ///
-  /// It may be more than they hold: Mesa counts those of all kernels of a program.
+  /// It may be more than they hold: Mesa counts those of all kernels of a program. In a rehearsal 0.
   package func localMemory(of kernel: KernelKey) throws -> Int {
-    Int(clamping: try ask(CL_KERNEL_LOCAL_MEM_SIZE, of: kernel, as: cl_ulong.self))
+    guard !isRehearsal else { return 0 }
+    return Int(clamping: try ask(CL_KERNEL_LOCAL_MEM_SIZE, of: kernel, as: cl_ulong.self))
   }
 
   private func ask<Value: FixedWidthInteger>(

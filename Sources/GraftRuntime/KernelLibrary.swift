@@ -40,7 +40,8 @@ package struct KernelKey: Hashable, Sendable {
     self.macros = macros
   }
 
-  var options: String {
+  /// What its program is compiled with.
+  package var options: String {
     // No fast-math: NaN, infinities and the order of additions are part of the results.
     // Without -w PoCL counts its own headers' warnings on standard error.
     (["-cl-std=CL1.2", "-w"] + macros.map { "-D\($0.name)=\($0.value)" }).joined(separator: " ")

@@ -1,18 +1,35 @@
 import Synchronization
 
-/// What was launched, in words: equal logs are equal work, whatever the tuning.
+/// A kernel, what it runs over and what it is given: equal launches are equal work.
+package struct Launch: Hashable, Sendable {
+  /// The kernel.
+  package let kernel: KernelKey
+  /// Work-items along each dimension, before they are rounded up to whole groups.
+  package let global: [Int]
+  /// Work-items of a group along each dimension.
+  package let group: [Int]
+  /// Numbers as they are, memory as "buffer"; empty in a rehearsal.
+  package let arguments: [String]
+}
+
+/// What was launched, or would have been in a rehearsal.
 package final class LaunchLog: Sendable {
-  /// What was launched.
-  package let kernels = KernelList()
-  private let entries = Mutex<[String]>([])
+  private let entries = Mutex<[Launch]>([])
 
   /// The launches so far, first to last.
-  package var launches: [String] { entries.withLock { $0 } }
+  package var launches: [Launch] { entries.withLock { $0 } }
 
-  func add(_ kernel: KernelKey, over global: [Int], group: [Int], _ arguments: [any KernelArgument]) {
+  /// Their kernels, each once, in the order of their first launch.
+  package var kernels: [KernelKey] {
+    var known: Set<KernelKey> = []
+    return launches.map(\.kernel).filter { known.insert($0).inserted }
+  }
+
+  func add(
+    _ kernel: KernelKey, over global: [Int], group: [Int], _ arguments: [any KernelArgument] = []
+  ) {
     let values = arguments.map { $0 is Buffer ? "buffer" : "\($0)" }
-    let entry = "\(kernel.file).\(kernel.function) \(kernel.options) \(global) \(group) \(values)"
-    kernels.add(kernel)
-    entries.withLock { $0.append(entry) }
+    let launch = Launch(kernel: kernel, global: global, group: group, arguments: values)
+    entries.withLock { $0.append(launch) }
   }
 }

@@ -64,7 +64,7 @@ import Testing
     let check = try #require(
       AttentionCases.checks.first { "\($0)".hasSuffix(kind == .cpu ? "65x16 cpu" : "65x16 portable") })
     let workload = TuningWorkload.attention(.both, batch: 1, tokens: 65, heads: 2, headSize: 16)
-    func run(_ tuning: Tuning) throws -> (results: [[Float]], launches: [String]) {
+    func run(_ tuning: Tuning) throws -> (results: [[Float]], launches: [Launch]) {
       let watched = context.tuned(tuning, isWatched: true)
       return (try workload.prepare(watched)().map { try $0.floats() }, try #require(watched.log).launches)
     }
@@ -104,7 +104,7 @@ import Testing
       ]
 
   /// What a product and attention launch under a tuning.
-  private func launches(_ context: Context, _ change: (inout Tuning) -> Void = { _ in }) throws -> [String] {
+  private func launches(_ context: Context, _ change: (inout Tuning) -> Void = { _ in }) throws -> [Launch] {
     var tuning = Tuning.default(for: context.traits)
     change(&tuning)
     let watched = context.tuned(tuning, isWatched: true)

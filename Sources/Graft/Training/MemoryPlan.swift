@@ -120,7 +120,7 @@ package struct Rehearsal {
   }
 
   /// The kernels that were launched so far, or would have been.
-  var kernels: [KernelKey] { model.backbone.context.rehearsed?.kernels ?? [] }
+  var kernels: [KernelKey] { model.backbone.context.log?.kernels ?? [] }
 
   /// The kernels that read a backbone's weights, train an adapter on it and evaluate it.
   package static func kernelsOfTraining(
@@ -142,6 +142,17 @@ package struct Rehearsal {
     let rehearsal = try Rehearsal(shape, adapter: adapter, classes: classes, on: context.rehearsal())
     _ = try rehearsal.inference(batchSize: batchSize)
     return rehearsal.kernels
+  }
+
+  /// What a training step and an evaluation of one batch launch, with all that is made once before them.
+  package static func launches(
+    _ shape: BackboneShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe, on context: Context
+  ) throws -> [Launch] {
+    let context = context.rehearsal()
+    let rehearsal = try Rehearsal(shape, adapter: adapter, classes: classes, recipe: recipe, on: context)
+    try rehearsal.trainer?.stepInPlace(rehearsal.blank(recipe.batchSize))
+    try rehearsal.infer(recipe.batchSize)
+    return context.log?.launches ?? []
   }
 
   /// The largest batch below `count` whose training step stays within the context's limit; 0 when none does.

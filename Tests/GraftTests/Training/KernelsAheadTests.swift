@@ -40,7 +40,7 @@ import Testing
     let model = try GraftedModel.small(name, on: Self.backbone(on: context))
     _ = try await Trainer(model, recipe: Self.recipe).run(
       training: Fixtures.coloured(16), validation: Fixtures.coloured(11))
-    let launched = Set(try #require(context.log).kernels.kernels)
+    let launched = Set(try #require(context.log).kernels)
     #expect(Set(try Self.kernels(training: model)) == launched)
   }
 
@@ -48,7 +48,7 @@ import Testing
     let context = try Self.context()
     let model = try GraftedModel.small("ila", on: Self.backbone(on: context))
     _ = try model.logits(Self.batch(1, for: model))
-    let launched = Set(try #require(context.log).kernels.kernels)
+    let launched = Set(try #require(context.log).kernels)
     let kernels = try Rehearsal.kernelsOfInference(
       model.backbone.shape, adapter: model.adapter, classes: model.classes.count, batchSize: 1, on: context)
     #expect(Set(kernels) == launched)

@@ -1,0 +1,111 @@
+// Lists, a line of JSON each, the kernels that Graft would launch on GPUs, with their macros and groups.
+//
+// Nothing runs: models and operations are rehearsed on the first OpenCL device under the traits of each chip. tools/gpu
+// reads the list and compiles it, so that what is judged is what the host asks for.
+//
+// Usage: GPULaunches [models|all] [CHIP ...]
+
+import Graft
+import GraftCases
+import GraftRuntime
+import GraftSystem
+
+/// A kernel in one build and group, with the largest range that it was seen to run over.
+private struct Line: Encodable {
+  let chip: String
+  let file: String
+  let function: String
+  let options: String
+  let group: [Int]
+  var global: [Int]
+  /// The model or operation that launches it first.
+  let purpose: String
+}
+
+private struct Build: Hashable {
+  let kernel: KernelKey
+  let group: [Int]
+}
+
+/// What one chip is given.
+private struct Listing {
+  let device: Device
+  let chip: Chip
+  private var order: [Build] = []
+  private var lines: [Build: Line] = [:]
+
+  init(_ chip: Chip, standIn: Device) {
+    device = chip.standIn(standIn)
+    self.chip = chip
+  }
+
+  mutating func add(_ launches: [Launch], for purpose: String) {
+    for launch in launches {
+      let build = Build(kernel: launch.kernel, group: launch.group)
+      if let known = lines[build] {
+        if known.global.reduce(1, *) < launch.global.reduce(1, *) { lines[build]?.global = launch.global }
+      } else {
+        order.append(build)
+        lines[build] = Line(
+          chip: chip.name, file: launch.kernel.file, function: launch.kernel.function,
+          options: launch.kernel.options, group: launch.group, global: launch.global, purpose: purpose)
+      }
+    }
+  }
+
+  /// Every adapter on the backbone of the papers, and every kind of backbone as it is.
+  mutating func addModels() throws {
+    for precision in StoragePrecision.allCases {
+      let context = try Context(device, precision: precision)
+      for batch in [1, 8, 32] {
+        try add("vit_base_patch16_224", AdapterCatalog.all, batch, on: context)
+      }
+    }
+    let context = try Context(device)
+    // Wider ones differ in sizes alone, and a rehearsal fills memory for their weights.
+    for entry in BackboneCatalog.all where try entry.architecture.shape().featureWidth <= 768 {
+      try add(entry.name, [LinearProbe()], 8, on: context)
+    }
+  }
+
+  private mutating func add(
+    _ backbone: String, _ adapters: [any Adapter], _ batch: Int, on context: Context
+  ) throws {
+    let shape = try BackboneCatalog.named(backbone).shape()
+    for adapter in adapters {
+      var recipe = try TrainingRecipe.preset("quick", for: adapter)
+      recipe.batchSize = batch
+      let launches = try Rehearsal.launches(
+        shape, adapter: adapter, classes: 100, recipe: recipe, on: context)
+      add(launches, for: "\(backbone), \(adapter.name), \(context.precision.rawValue), batch \(batch)")
+    }
+  }
+
+  /// Every operation at the shapes at which it is tested and measured.
+  mutating func addOperations() throws {
+    let context = try Context(device)
+    let traits = device.traits
+    for operation in AllCases.checks(on: traits) + AllCases.benchmarks(on: traits)
+    where !operation.holdsRegisterTiles {
+      add(try operation.launches(on: context), for: operation.description)
+    }
+  }
+
+  func write() throws {
+    for build in order { if let line = lines[build] { print(try JSON.text(of: line)) } }
+  }
+}
+
+private let words = CommandLine.arguments.dropFirst()
+private let asked = words.filter { !["models", "all"].contains($0) }
+private let chips = asked.isEmpty ? Chip.all : Chip.all.filter { asked.contains($0.name) }
+guard chips.count == (asked.isEmpty ? Chip.all.count : asked.count) else {
+  fatalError("Chips are \(Chip.all.map(\.name)).")
+}
+private let standIn = try Device.select()
+for chip in chips {
+  var listing = Listing(chip, standIn: standIn)
+  try listing.addModels()
+  if !words.contains("models") { try listing.addOperations() }
+  try listing.write()
+}

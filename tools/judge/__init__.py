@@ -1,0 +1,1 @@
+"""How the compilers inside GPU drivers judge Graft's kernels, without a GPU. See tools/gpu."""
