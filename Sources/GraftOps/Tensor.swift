@@ -91,8 +91,8 @@ public final class Tensor {
   /// - Throws: `RuntimeError` when the device has no memory left.
   public convenience init(bytes values: [UInt8], shape: [Int], on context: Context) throws {
     precondition(values.count == shape.reduce(1, *), "values do not fill the shape")
-    try self.init(empty: shape, element: .uint8, on: context)
-    try values.withUnsafeBytes { try context.write($0, to: buffer) }
+    let buffer = try values.withUnsafeBytes { try context.upload($0) }
+    self.init(context, shape: shape, element: .uint8, buffer: buffer)
   }
 
   /// A tensor of zeros.

@@ -62,7 +62,7 @@ package final class KernelLibrary: Sendable {
 
   private struct State {
     var programs: [ProgramKey: Program] = [:]
-    var kernels: [KernelKey: Handle] = [:]
+    var kernels: [KernelKey: LoadedKernel] = [:]
   }
 
   /// Sources that are one program on a CPU where every macro has its default: a program takes PoCL 3.1
@@ -95,20 +95,23 @@ package final class KernelLibrary: Sendable {
 
   /// Runs `body` with the kernel, built if need be, under the lock that makes setting arguments and
   /// enqueuing one step: a kernel object's arguments are shared state.
-  func withKernel<Result>(_ key: KernelKey, _ body: (cl_kernel) throws -> Result) throws -> Result {
+  func withKernel<Result>(_ key: KernelKey, _ body: (inout LoadedKernel) throws -> Result) throws -> Result {
     let isKnown = state.withLock { $0.kernels[key] != nil }
     // Outside the lock: while one thread compiles, others launch.
     let program = isKnown ? nil : try program(for: key)
-    // The pointer stays inside the lock; the result is a value or nothing.
+    // The kernel stays inside the lock; the result is a value or nothing.
     return try state.withLock { state in
-      if let kernel = state.kernels[key] { return UncheckedResult(try body(kernel.pointer)) }
-      let kernel = try openCL("clCreateKernel") { status in
-        program.flatMap { clCreateKernel($0.pointer, key.function, &status) }
+      if state.kernels[key] == nil {
+        let kernel = try openCL("clCreateKernel") { status in
+          program.flatMap { clCreateKernel($0.pointer, key.function, &status) }
+        }
+        guard let kernel else { throw RuntimeError.unknownKernel("\(key.file).\(key.function)") }
+        state.kernels[key] = LoadedKernel(Handle(owning: kernel, .kernel))
       }
-      guard let kernel else { throw RuntimeError.unknownKernel("\(key.file).\(key.function)") }
-      let handle = Handle(owning: kernel, .kernel)
-      state.kernels[key] = handle
-      return UncheckedResult(try body(kernel))
+      guard let place = state.kernels.index(forKey: key) else {
+        throw RuntimeError.unknownKernel("\(key.file).\(key.function)")
+      }
+      return UncheckedResult(try body(&state.kernels.values[place]))
     }.value
   }
 
