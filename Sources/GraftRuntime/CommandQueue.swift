@@ -30,7 +30,9 @@ package final class CommandQueue: Sendable {
     return Handle(owning: queue, .queue)
   }
 
-  /// Where work goes now. Both queues live as long as this object.
+  /// Where work goes now.
+  ///
+  /// Both queues live as long as this object.
   package var pointer: cl_command_queue {
     guard isTiming.load(ordering: .relaxed) else { return plain.pointer }
     return timing.withLock { $0?.pointer } ?? plain.pointer
