@@ -62,6 +62,15 @@ static const char loss_text[] = {
 static const char matmul_text[] = {
 #embed "matmul.cl"
 };
+static const char matmul_finish_text[] = {
+#embed "matmul_finish.cl"
+};
+static const char matmul_lanes_text[] = {
+#embed "matmul_lanes.cl"
+};
+static const char matmul_tiles_text[] = {
+#embed "matmul_tiles.cl"
+};
 static const char optimizer_text[] = {
 #embed "optimizer.cl"
 };
@@ -112,6 +121,9 @@ static const graft_kernel_source sources[] = {
     SOURCE(linear),
     SOURCE(loss),
     SOURCE(matmul),
+    SOURCE(matmul_finish),
+    SOURCE(matmul_lanes),
+    SOURCE(matmul_tiles),
     SOURCE(optimizer),
     SOURCE(pack),
     SOURCE(patch_embed),

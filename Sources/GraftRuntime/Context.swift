@@ -350,6 +350,14 @@ public final class Context: Sendable {
     return Int(clamping: try ask(CL_KERNEL_LOCAL_MEM_SIZE, of: kernel, as: cl_ulong.self))
   }
 
+  /// Memory that each work-item of a kernel takes, in bytes: on a GPU what its registers do not hold.
+  ///
+  /// In a rehearsal 0.
+  package func privateMemory(of kernel: KernelKey) throws -> Int {
+    guard !isRehearsal else { return 0 }
+    return Int(clamping: try ask(CL_KERNEL_PRIVATE_MEM_SIZE, of: kernel, as: cl_ulong.self))
+  }
+
   private func ask<Value: FixedWidthInteger>(
     _ parameter: Int32, of kernel: KernelKey, as type: Value.Type
   ) throws -> Value {

@@ -2,7 +2,7 @@
 ///
 /// A context carries one. ``default(for:)`` is used until `graft tune` has measured; see ``TuningFile``.
 package struct Tuning: Codable, Hashable, Sendable {
-  /// Products with the frozen weights (Kernels/matmul.cl).
+  /// Matrix products (Kernels/matmul*.cl).
   package struct Matmul: Codable, Hashable, Sendable {
     /// How they are computed.
     package var variant = MatmulVariant.localMemoryTiled
@@ -15,13 +15,14 @@ package struct Tuning: Codable, Hashable, Sendable {
     /// Measured on Zen 4 (1 MiB L2) at 256 KiB, 512 KiB and 1 MiB: the largest was best at every width, and blocks as
     /// such brought 8224 rows of 384 from 73 to 95 % of peak.
     package var blockBytes = 1 << 20
-    /// Most work-items of a group with a tile in local memory; each computes 4 x 4 elements.
-    package var groupItems = 256
-    /// Steps of the sum that such a group takes between barriers.
-    package var depth = 16
-
-    /// Local memory of the largest tile, in bytes: a strip of each operand, padded by one.
-    fileprivate var localBytes: Int { 4 * depth * (64 + 1 + 64 + 1) }
+    /// On others, how a group shares a product, by its number of rows; see ``MatmulTile/choose(rows:columns:tuning:items:localMemory:)``.
+    package var few = MatmulTile.standard(.other, .few)
+    package var some = MatmulTile.standard(.other, .some)
+    package var many = MatmulTile.standard(.other, .many)
+    /// On others, which kernel multiplies by frozen weights: the tiles, which do the rest, or the lanes.
+    package var kernel = MatmulKernel.tiles
+    /// What the lanes do.
+    package var lanes = MatmulLanes(wave: 16, rows: 8)
   }
 
   /// Attention (Kernels/attention.cl).
@@ -93,29 +94,32 @@ extension Tuning {
       // 48 KiB of local memory, warps of 32: eight warps share a product's tile, and two an attention's.
       break
     case .intelXe, .intelXeHPC:
-      // A sub-slice's 64 KiB serve all its threads, of 8 to 32 lanes: groups of half the size leave room for several.
-      tuning.matmul.groupItems = 128
+      if let lanes = MatmulLanes.candidates(traits).first {
+        (tuning.matmul.kernel, tuning.matmul.lanes) = (.lanes, lanes)
+      }
     case .mali:
       // Local memory is ordinary memory behind a cache, and threads with many registers run half as many at a time.
-      (tuning.matmul.groupItems, tuning.matmul.depth, tuning.attention.tile) = (64, 8, 16)
+      tuning.attention.tile = 16
     case .adreno:
       // 32 KiB of local memory, waves of 64 or 128: two small groups at a time, so that one works while one waits.
-      (tuning.matmul.groupItems, tuning.attention.tile) = (128, 16)
+      tuning.attention.tile = 16
     case .other:
       // 256 work-items and 9 KiB of local memory, which all but the smallest devices have.
       break
     }
-    tuning.matmul.groupItems = min(tuning.matmul.groupItems, traits.maxWorkGroupSize)
+    for rows in MatmulRows.allCases {
+      tuning[keyPath: rows.field] = MatmulTile.standard(traits.family, rows)
+        .limited(items: traits.largestGroup, localMemory: traits.localMemory)
+    }
     tuning.attention.groupItems = min(tuning.attention.groupItems, traits.largestGroup)
     tuning.attention.split = min(tuning.attention.split, tuning.attention.groupItems)
-    while tuning.matmul.depth > 1, tuning.matmul.localBytes > traits.localMemory { tuning.matmul.depth /= 2 }
     return tuning
   }
 }
 
 extension DeviceTraits {
   /// Most work-items in a group of one dimension.
-  fileprivate var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
+  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
 }
 
 // MARK: Limits
@@ -131,8 +135,6 @@ extension Tuning {
       ("matmul.rows", matmul.rows, 1...14),
       ("matmul.panel", matmul.panel, 16...32),
       ("matmul.block_bytes", matmul.blockBytes, 1 << 12...1 << 30),
-      ("matmul.group_items", matmul.groupItems, 1...max(1, traits.maxWorkGroupSize)),
-      ("matmul.depth", matmul.depth, 1...64),
       ("attention.vectors", attention.vectors, 1...4),
       ("attention.forward_keys", attention.forwardKeys, 16...4096),
       ("attention.backward_keys", attention.backwardKeys, 16...4096),
@@ -149,12 +151,13 @@ extension Tuning {
       ("attention.backward_keys", attention.backwardKeys),
     ]
     for (name, value) in steps where value % 16 != 0 { return "\(name) is \(value), no multiple of 16" }
-    guard matmul.localBytes <= traits.localMemory else {
-      return """
-        matmul.depth of \(matmul.depth) takes \(formatBytes(matmul.localBytes)) of local memory, this device has \
-        \(formatBytes(traits.localMemory))
-        """
+    for rows in MatmulRows.allCases {
+      let tile = self[keyPath: rows.field]
+      if let fault = tile.fault(items: traits.largestGroup, localMemory: traits.localMemory) {
+        return "matmul.\(rows.rawValue) \(fault)"
+      }
     }
+    if let fault = matmul.lanes.fault { return "matmul.lanes \(fault)" }
     return nil
   }
 }
