@@ -11,6 +11,9 @@ static const char activation_text[] = {
 static const char attention_text[] = {
 #embed "attention.cl"
 };
+static const char attention_tiles_text[] = {
+#embed "attention_tiles.cl"
+};
 static const char batch_norm_text[] = {
 #embed "batch_norm.cl"
 };
@@ -95,6 +98,7 @@ static const char unfold_text[] = {
 static const graft_kernel_source sources[] = {
     SOURCE(activation),
     SOURCE(attention),
+    SOURCE(attention_tiles),
     SOURCE(batch_norm),
     SOURCE(benchmark),
     SOURCE(channel_sums),

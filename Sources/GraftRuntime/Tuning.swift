@@ -34,12 +34,11 @@ package struct Tuning: Codable, Hashable, Sendable {
     package var backwardKeys = 128
     /// On a CPU, work-items for each core, so that all are busy to the end.
     package var itemsPerCore = 4
-    /// On others, most work-items of a group.
-    package var groupItems = 64
-    /// On others, work-items that share a row.
-    package var split = 4
-    /// On others, most rows of the other side at a time; fewer where local memory is short.
-    package var tile = 32
+    /// On others, groups and items (Kernels/attention_tiles.cl); `nil` those of the device's family.
+    package var tiles: AttentionTiles?
+
+    /// The tiles to use on a device.
+    package func tiles(on traits: DeviceTraits) -> AttentionTiles { tiles ?? .default(for: traits) }
   }
 
   package var matmul = Matmul()
@@ -51,21 +50,25 @@ package struct Tuning: Codable, Hashable, Sendable {
     var forwardKeys: Int
     var backwardKeys: Int
     var itemsPerCore: Int
-    var tile: Int
+    /// Forwards keys at a time and items that share a row, and those that share one in the pass for queries; `nil` on a
+    /// CPU, and in what was stored when attention had other tiles.
+    var tiles: [Int]?
 
-    fileprivate init(_ tuning: Tuning) {
+    fileprivate init(_ tuning: Tuning, _ traits: DeviceTraits) {
       variant = tuning.matmul.variant
       forwardKeys = tuning.attention.forwardKeys
       backwardKeys = tuning.attention.backwardKeys
       itemsPerCore = tuning.attention.itemsPerCore
-      tile = tuning.attention.tile
+      let attention = tuning.attention.tiles(on: traits)
+      tiles =
+        traits.isCPU ? nil : [attention.forward.others, attention.forward.across, attention.queries.across]
     }
   }
 
   /// The part that decides the bits; `nil` where results are those of the device's default.
   package func arithmetic(on traits: DeviceTraits) -> Arithmetic? {
-    let mine = Arithmetic(self)
-    return mine == Arithmetic(.default(for: traits)) ? nil : mine
+    let mine = Arithmetic(self, traits)
+    return mine == Arithmetic(.default(for: traits), traits) ? nil : mine
   }
 }
 
@@ -90,32 +93,25 @@ extension Tuning {
       // 64 KiB of local memory, waves of 64 or 32 and registers in plenty: the tiles above, in whole waves.
       break
     case .nvidiaVolta, .nvidia:
-      // 48 KiB of local memory, warps of 32: eight warps share a product's tile, and two an attention's.
+      // 48 KiB of local memory, warps of 32: eight warps share a product's tile.
       break
     case .intelXe, .intelXeHPC:
       // A sub-slice's 64 KiB serve all its threads, of 8 to 32 lanes: groups of half the size leave room for several.
       tuning.matmul.groupItems = 128
     case .mali:
       // Local memory is ordinary memory behind a cache, and threads with many registers run half as many at a time.
-      (tuning.matmul.groupItems, tuning.matmul.depth, tuning.attention.tile) = (64, 8, 16)
+      (tuning.matmul.groupItems, tuning.matmul.depth) = (64, 8)
     case .adreno:
       // 32 KiB of local memory, waves of 64 or 128: two small groups at a time, so that one works while one waits.
-      (tuning.matmul.groupItems, tuning.attention.tile) = (128, 16)
+      tuning.matmul.groupItems = 128
     case .other:
       // 256 work-items and 9 KiB of local memory, which all but the smallest devices have.
       break
     }
     tuning.matmul.groupItems = min(tuning.matmul.groupItems, traits.maxWorkGroupSize)
-    tuning.attention.groupItems = min(tuning.attention.groupItems, traits.largestGroup)
-    tuning.attention.split = min(tuning.attention.split, tuning.attention.groupItems)
     while tuning.matmul.depth > 1, tuning.matmul.localBytes > traits.localMemory { tuning.matmul.depth /= 2 }
     return tuning
   }
-}
-
-extension DeviceTraits {
-  /// Most work-items in a group of one dimension.
-  fileprivate var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
 }
 
 // MARK: Limits
@@ -137,9 +133,6 @@ extension Tuning {
       ("attention.forward_keys", attention.forwardKeys, 16...4096),
       ("attention.backward_keys", attention.backwardKeys, 16...4096),
       ("attention.items_per_core", attention.itemsPerCore, 1...64),
-      ("attention.group_items", attention.groupItems, 1...traits.largestGroup),
-      ("attention.split", attention.split, 1...max(1, attention.groupItems)),
-      ("attention.tile", attention.tile, 1...256),
     ]
     for (name, value, range) in ranges where !range.contains(value) {
       return "\(name) is \(value), this device takes \(range.lowerBound) to \(range.upperBound)"
@@ -149,6 +142,11 @@ extension Tuning {
       ("attention.backward_keys", attention.backwardKeys),
     ]
     for (name, value) in steps where value % 16 != 0 { return "\(name) is \(value), no multiple of 16" }
+    if let tiles = attention.tiles {
+      for pass in AttentionTile.Pass.allCases {
+        if let fault = tiles[pass].fault { return "attention.tiles.\(pass): \(fault)" }
+      }
+    }
     guard matmul.localBytes <= traits.localMemory else {
       return """
         matmul.depth of \(matmul.depth) takes \(formatBytes(matmul.localBytes)) of local memory, this device has \

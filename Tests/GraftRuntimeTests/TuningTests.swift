@@ -60,7 +60,6 @@ import Testing
     }
     #expect(Tuning.default(for: Self.nvidia).matmul.groupItems == 256)
     #expect(Tuning.default(for: Self.intel).matmul.groupItems == 128)
-    #expect(Tuning.default(for: Self.adreno).attention.tile == 16)
     // Mesa names the maker in the device's name alone.
     #expect(Tuning.default(for: Self.devices[7]) == Tuning.default(for: Self.mali))
   }
@@ -75,8 +74,20 @@ import Testing
     ("attention.forward_keys", { $0.attention.forwardKeys = 100 }),
     ("attention.backward_keys", { $0.attention.backwardKeys = 1 << 40 }),
     ("attention.items_per_core", { $0.attention.itemsPerCore = 0 }),
-    ("attention.group_items", { $0.attention.groupItems = 512 }),
-    ("attention.split", { $0.attention.split = 65 }), ("attention.tile", { $0.attention.tile = .min }),
+    ("attention.tiles.forward: rows", { $0.attention.tiles = AttentionTiles(AttentionTile(rows: 2)) }),
+    ("attention.tiles.forward: others", { $0.attention.tiles = AttentionTiles(AttentionTile(others: 16)) }),
+    (
+      "attention.tiles.keys: part",
+      {
+        $0.attention.tiles = .init(); $0.attention.tiles?.keys.part = 64
+      }
+    ),
+    (
+      "attention.tiles.queries: ahead",
+      {
+        $0.attention.tiles = .init(); $0.attention.tiles?.queries.ahead = .min
+      }
+    ),
   ]
 
   @Test func whatADeviceCannotHoldIsRefused() {
