@@ -53,6 +53,9 @@ static const char head_norm_text[] = {
 static const char kronecker_text[] = {
 #embed "kronecker.cl"
 };
+static const char kronecker_tiles_text[] = {
+#embed "kronecker_tiles.cl"
+};
 static const char layer_norm_text[] = {
 #embed "layer_norm.cl"
 };
@@ -112,6 +115,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(grouped_linear),
     SOURCE(head_norm),
     SOURCE(kronecker),
+    SOURCE(kronecker_tiles),
     SOURCE(layer_norm),
     SOURCE(linear),
     SOURCE(loss),
