@@ -11,6 +11,9 @@ static const char activation_text[] = {
 static const char attention_text[] = {
 #embed "attention.cl"
 };
+static const char attention_tiles_text[] = {
+#embed "attention_tiles.cl"
+};
 static const char batch_norm_text[] = {
 #embed "batch_norm.cl"
 };
@@ -49,6 +52,9 @@ static const char head_norm_text[] = {
 };
 static const char kronecker_text[] = {
 #embed "kronecker.cl"
+};
+static const char kronecker_tiles_text[] = {
+#embed "kronecker_tiles.cl"
 };
 static const char layer_norm_text[] = {
 #embed "layer_norm.cl"
@@ -104,6 +110,7 @@ static const char unfold_text[] = {
 static const graft_kernel_source sources[] = {
     SOURCE(activation),
     SOURCE(attention),
+    SOURCE(attention_tiles),
     SOURCE(batch_norm),
     SOURCE(benchmark),
     SOURCE(channel_sums),
@@ -117,6 +124,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(grouped_linear),
     SOURCE(head_norm),
     SOURCE(kronecker),
+    SOURCE(kronecker_tiles),
     SOURCE(layer_norm),
     SOURCE(linear),
     SOURCE(loss),

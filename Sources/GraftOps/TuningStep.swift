@@ -163,7 +163,6 @@ extension TuningStep {
     // All keys of an image in one tile, or in as many as are worth their overhead; tiles are whole vectors.
     let keys = (1...8).map { (tokens + 16 * $0 - 1) / (16 * $0) * 16 }
     let isCPU: @Sendable (Tuning, DeviceTraits) -> Bool = { $1.isCPU }
-    let isPortable: @Sendable (Tuning, DeviceTraits) -> Bool = { !$1.isCPU }
     let usesRegisters: @Sendable (Tuning, DeviceTraits) -> Bool = { tuning, _ in
       tuning.matmul.variant == .cpuRegisterTiled
     }
@@ -176,8 +175,9 @@ extension TuningStep {
       TuningStep("keys", forward, \.attention.forwardKeys, keys, where: isCPU),
       TuningStep("keys", backward, \.attention.backwardKeys, keys, where: isCPU),
       TuningStep("vectors", both, \.attention.vectors, [1, 2, 3, 4], where: isCPU),
-      portableGroup(both),
-      TuningStep("tile", both, \.attention.tile, [8, 16, 32, 64], where: isPortable),
+      attentionTile(.forward, forward),
+      attentionTile(.queries, backward),
+      attentionTile(.keys, backward),
       TuningStep("items per core", both, \.attention.itemsPerCore, [1, 2, 4, 8], where: isCPU),
       TuningStep(
         "block bytes", products, \.matmul.blockBytes, [1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22],
@@ -259,16 +259,27 @@ extension TuningStep {
     }
   }
 
-  /// Work-items of a group, and how many of them share a row.
-  private static func portableGroup(_ attention: TuningWorkload) -> TuningStep {
-    TuningStep("group items", attention) {
-      "\($0.attention.groupItems), \($0.attention.split) a row"
+  /// Groups and items of a pass of attention.
+  private static func attentionTile(
+    _ pass: AttentionTile.Pass, _ attention: TuningWorkload
+  ) -> TuningStep {
+    TuningStep("tile of \(pass)", attention) { tuning in
+      guard let tile = tuning.attention.tiles?[pass] else { return "default" }
+      return
+        "\(tile.rows) x \(tile.others), \(tile.perItem) rows and \(tile.across) across, \(tile.columns) columns, ahead \(tile.ahead)"
     } candidates: { tuning, traits in
       guard !traits.isCPU else { return [] }
-      return [32, 64, 128, 256].flatMap { items in
-        [2, 4, 8].map { split in
+      let shapes: [(rows: Int, others: Int, perItem: Int, across: Int)] = [
+        (64, 32, 8, 8), (64, 32, 4, 8), (32, 32, 4, 8), (32, 64, 4, 16),
+      ]
+      return shapes.flatMap { shape in
+        [(columns: 16, part: 16, ahead: 4), (16, 16, 16), (64, 32, 16)].map { steps in
+          var tiles = tuning.attention.tiles(on: traits)
+          tiles[pass] = AttentionTile(
+            rows: shape.rows, others: shape.others, perItem: shape.perItem, across: shape.across,
+            columns: steps.columns, part: steps.part, ahead: steps.ahead)
           var tuning = tuning
-          (tuning.attention.groupItems, tuning.attention.split) = (items, split)
+          tuning.attention.tiles = tiles
           return tuning
         }
       }

@@ -7,6 +7,8 @@ package struct KernelKey: Hashable, Sendable {
   package let file: String
   package let function: String
   package let macros: [Macro]
+  /// Intel's compiler is to take 256 registers a thread, and half as many threads.
+  package var takesLargeRegisterFile = false
 
   package struct Macro: Hashable, Sendable {
     let name: String
@@ -40,11 +42,19 @@ package struct KernelKey: Hashable, Sendable {
     self.macros = macros
   }
 
+  /// The same with other definitions.
+  fileprivate func with(_ macros: [Macro]) -> KernelKey {
+    var key = KernelKey(file, function, macros: macros)
+    key.takesLargeRegisterFile = takesLargeRegisterFile
+    return key
+  }
+
   /// What its program is compiled with.
   package var options: String {
     // No fast-math: NaN, infinities and the order of additions are part of the results.
     // Without -w PoCL counts its own headers' warnings on standard error.
-    (["-cl-std=CL1.2", "-w"] + macros.map { "-D\($0.name)=\($0.value)" }).joined(separator: " ")
+    (["-cl-std=CL1.2", "-w"] + macros.map { "-D\($0.name)=\($0.value)" }
+      + (takesLargeRegisterFile ? ["-cl-intel-256-GRF-per-thread"] : [])).joined(separator: " ")
   }
 }
 
@@ -131,7 +141,7 @@ package final class KernelLibrary: Sendable {
     let isShared = device.traits.isCPU && macros.isEmpty && Self.companions.contains(key.file)
     return ProgramKey(
       files: isShared ? Self.companions : [key.file],
-      options: KernelKey(key.file, key.function, macros: macros).options)
+      options: key.with(macros).options)
   }
 
   private func program(for key: KernelKey) throws -> Handle {

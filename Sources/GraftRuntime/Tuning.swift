@@ -35,12 +35,11 @@ package struct Tuning: Codable, Hashable, Sendable {
     package var backwardKeys = 128
     /// On a CPU, work-items for each core, so that all are busy to the end.
     package var itemsPerCore = 4
-    /// On others, most work-items of a group.
-    package var groupItems = 64
-    /// On others, work-items that share a row.
-    package var split = 4
-    /// On others, most rows of the other side at a time; fewer where local memory is short.
-    package var tile = 32
+    /// On others, groups and items (Kernels/attention_tiles.cl); `nil` those of the device's family.
+    package var tiles: AttentionTiles?
+
+    /// The tiles to use on a device.
+    package func tiles(on traits: DeviceTraits) -> AttentionTiles { tiles ?? .default(for: traits) }
   }
 
   package var matmul = Matmul()
@@ -52,21 +51,25 @@ package struct Tuning: Codable, Hashable, Sendable {
     var forwardKeys: Int
     var backwardKeys: Int
     var itemsPerCore: Int
-    var tile: Int
+    /// Forwards keys at a time and items that share a row, and those that share one in the pass for queries; `nil` on a
+    /// CPU, and in what was stored when attention had other tiles.
+    var tiles: [Int]?
 
-    fileprivate init(_ tuning: Tuning) {
+    fileprivate init(_ tuning: Tuning, _ traits: DeviceTraits) {
       variant = tuning.matmul.variant
       forwardKeys = tuning.attention.forwardKeys
       backwardKeys = tuning.attention.backwardKeys
       itemsPerCore = tuning.attention.itemsPerCore
-      tile = tuning.attention.tile
+      let attention = tuning.attention.tiles(on: traits)
+      tiles =
+        traits.isCPU ? nil : [attention.forward.others, attention.forward.across, attention.queries.across]
     }
   }
 
   /// The part that decides the bits; `nil` where results are those of the device's default.
   package func arithmetic(on traits: DeviceTraits) -> Arithmetic? {
-    let mine = Arithmetic(self)
-    return mine == Arithmetic(.default(for: traits)) ? nil : mine
+    let mine = Arithmetic(self, traits)
+    return mine == Arithmetic(.default(for: traits), traits) ? nil : mine
   }
 }
 
@@ -87,39 +90,20 @@ extension Tuning {
       // 6 x 16 sums fill 12 of 16 registers of 8 floats.
       tuning.matmul.variant = .cpuRegisterTiled
       (tuning.matmul.rows, tuning.matmul.panel, tuning.attention.vectors) = (6, 16, 1)
-    case .amdGCN, .amdRDNA, .amdRDNA3:
-      // 64 KiB of local memory, waves of 64 or 32 and registers in plenty: the tiles above, in whole waves.
-      break
-    case .nvidiaVolta, .nvidia:
-      // 48 KiB of local memory, warps of 32: eight warps share a product's tile, and two an attention's.
-      break
     case .intelXe, .intelXeHPC:
       if let lanes = MatmulLanes.candidates(traits).first {
         (tuning.matmul.kernel, tuning.matmul.lanes) = (.lanes, lanes)
       }
-    case .mali:
-      // Local memory is ordinary memory behind a cache, and threads with many registers run half as many at a time.
-      tuning.attention.tile = 16
-    case .adreno:
-      // 32 KiB of local memory, waves of 64 or 128: two small groups at a time, so that one works while one waits.
-      tuning.attention.tile = 16
-    case .other:
-      // 256 work-items and 9 KiB of local memory, which all but the smallest devices have.
+    case .nvidiaVolta, .nvidia, .amdGCN, .amdRDNA, .amdRDNA3, .mali, .adreno, .other:
+      // Tiles alone differ: MatmulTile.standard and AttentionTiles.default.
       break
     }
     for rows in MatmulRows.allCases {
       tuning[keyPath: rows.field] = MatmulTile.standard(traits.family, rows)
         .limited(items: traits.largestGroup, localMemory: traits.localMemory)
     }
-    tuning.attention.groupItems = min(tuning.attention.groupItems, traits.largestGroup)
-    tuning.attention.split = min(tuning.attention.split, tuning.attention.groupItems)
     return tuning
   }
-}
-
-extension DeviceTraits {
-  /// Most work-items in a group of one dimension.
-  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
 }
 
 // MARK: Limits
@@ -139,9 +123,6 @@ extension Tuning {
       ("attention.forward_keys", attention.forwardKeys, 16...4096),
       ("attention.backward_keys", attention.backwardKeys, 16...4096),
       ("attention.items_per_core", attention.itemsPerCore, 1...64),
-      ("attention.group_items", attention.groupItems, 1...traits.largestGroup),
-      ("attention.split", attention.split, 1...max(1, attention.groupItems)),
-      ("attention.tile", attention.tile, 1...256),
     ]
     for (name, value, range) in ranges where !range.contains(value) {
       return "\(name) is \(value), this device takes \(range.lowerBound) to \(range.upperBound)"
@@ -155,6 +136,11 @@ extension Tuning {
       let tile = self[keyPath: rows.field]
       if let fault = tile.fault(items: traits.largestGroup, localMemory: traits.localMemory) {
         return "matmul.\(rows.rawValue) \(fault)"
+      }
+    }
+    if let tiles = attention.tiles {
+      for pass in AttentionTile.Pass.allCases {
+        if let fault = tiles[pass].fault { return "attention.tiles.\(pass): \(fault)" }
       }
     }
     if let fault = matmul.lanes.fault { return "matmul.lanes \(fault)" }

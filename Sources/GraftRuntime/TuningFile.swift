@@ -6,8 +6,8 @@ package import GraftSystem
 package struct TuningFile: Codable, Equatable, Sendable {
   /// Changes with the meaning of a field of ``Tuning``.
   ///
-  /// What a file lacks is as the device's default has it, and what it has besides is nothing; 1 lacks the tiles of products
-  /// on GPUs.
+  /// What a file lacks is as the device's default has it, and what it has besides is nothing; 1 lacks the tiles of
+  /// GPUs.
   package static let currentFormat = 2
   /// A file holds less than 1 KiB.
   private static let mostBytes = 1 << 16

@@ -53,7 +53,7 @@ import Testing
   func attentionAgreesWithFloat64WhateverTheTile(_ kind: DeviceTraits.Kind) throws {
     let context = try Self.device(kind)
     let check = try #require(
-      AttentionCases.checks.first { "\($0)".hasSuffix(kind == .cpu ? "65x16 cpu" : "65x16 portable") })
+      AttentionCases.checks.first { "\($0)".hasSuffix(kind == .cpu ? "65x16 cpu" : "65x16 tiles") })
     let workload = TuningWorkload.attention(.both, batch: 1, tokens: 65, heads: 2, headSize: 16)
     func run(_ tuning: Tuning) throws -> (results: [[Float]], launches: [Launch]) {
       let watched = context.tuned(tuning, isWatched: true)
@@ -91,8 +91,7 @@ import Testing
         (.cpu, "forward keys", { $0.attention.forwardKeys = 16 }),
         (.cpu, "backward keys", { $0.attention.backwardKeys = 16 }),
         (.cpu, "items per core", { $0.attention.itemsPerCore = 1 }),
-        (.gpu, "group items", { $0.attention.groupItems = 16 }), (.gpu, "split", { $0.attention.split = 2 }),
-        (.gpu, "tile", { $0.attention.tile = 8 }),
+        (.gpu, "attention's tiles", { $0.attention.tiles = AttentionTiles(AttentionTile(rows: 16)) }),
       ]
 
   /// What a product and attention launch under a tuning.

@@ -62,7 +62,6 @@ import Testing
     #expect("\(Tuning.default(for: Self.nvidia).matmul.many)" == "128x128 8x8 depth 8 ahead 2 buffers 2")
     #expect("\(Tuning.default(for: Self.devices[6]).matmul.many)" == "128x128 8x8 depth 8 ahead 0 buffers 2")
     #expect("\(Tuning.default(for: Self.mali).matmul.many)" == "32x32 4x4 depth 8 ahead 1 buffers 1")
-    #expect(Tuning.default(for: Self.adreno).attention.tile == 16)
     // Mesa names the maker in the device's name alone.
     #expect(Tuning.default(for: Self.devices[7]) == Tuning.default(for: Self.mali))
   }
@@ -86,8 +85,20 @@ import Testing
     ("attention.forward_keys", { $0.attention.forwardKeys = 100 }),
     ("attention.backward_keys", { $0.attention.backwardKeys = 1 << 40 }),
     ("attention.items_per_core", { $0.attention.itemsPerCore = 0 }),
-    ("attention.group_items", { $0.attention.groupItems = 512 }),
-    ("attention.split", { $0.attention.split = 65 }), ("attention.tile", { $0.attention.tile = .min }),
+    ("attention.tiles.forward: rows", { $0.attention.tiles = AttentionTiles(AttentionTile(rows: 2)) }),
+    ("attention.tiles.forward: others", { $0.attention.tiles = AttentionTiles(AttentionTile(others: 16)) }),
+    (
+      "attention.tiles.keys: part",
+      {
+        $0.attention.tiles = .init(); $0.attention.tiles?.keys.part = 64
+      }
+    ),
+    (
+      "attention.tiles.queries: ahead",
+      {
+        $0.attention.tiles = .init(); $0.attention.tiles?.queries.ahead = .min
+      }
+    ),
   ]
 
   @Test func whatADeviceCannotHoldIsRefused() {
@@ -155,7 +166,6 @@ import Testing
       let loaded = Tuning.load(for: Self.nvidia, from: folder)
       var expected = Tuning.default(for: Self.nvidia)
       expected.matmul.panel = 16
-      (expected.attention.groupItems, expected.attention.split, expected.attention.tile) = (128, 8, 16)
       #expect(loaded.tuning == expected)
       #expect(loaded.origin == .file(path: path, date: "2026-11-25T12:00:00Z"))
     }
