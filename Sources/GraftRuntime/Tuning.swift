@@ -115,7 +115,7 @@ extension Tuning {
 
 extension DeviceTraits {
   /// Most work-items in a group of one dimension.
-  fileprivate var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
+  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
 }
 
 // MARK: Limits
