@@ -273,8 +273,10 @@ DEFINE_TREE(256, 128)
 #define TEAM_PARTS 2
 #elif LANES == 4 * WAVE
 #define TEAM_PARTS 4
+#elif LANES == 8 * WAVE
+#define TEAM_PARTS 8
 #else
-#error "LANES is 4 sub-groups at most"
+#error "LANES is 8 sub-groups at most"
 #endif
 
 // PLACE_ floats, and so a multiple of 16 bytes.

@@ -8,10 +8,11 @@ package struct ChannelPlan {
   package let items: Int
   private let isCPU: Bool
 
-  package init(channels: Int, on context: Context) {
+  /// - Parameter widest: most channels of an item on what is no CPU.
+  package init(channels: Int, on context: Context, widest: Int = 4) {
     // A CPU reads the widest vector without a tail; a lane of a GPU one load, beside its neighbour's.
     isCPU = context.traits.isCPU
-    vector = (isCPU ? [16, 8, 4, 2] : [4, 2]).first { channels % $0 == 0 } ?? 1
+    vector = (isCPU ? [16, 8, 4, 2] : [4, 2].filter { $0 <= widest }).first { channels % $0 == 0 } ?? 1
     items = isCPU ? 1 : channels / vector
   }
 

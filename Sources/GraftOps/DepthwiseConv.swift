@@ -116,13 +116,17 @@ private struct DepthwiseConv {
     return (output.height >= 2 && !isLarge ? 2 : 1, output.width >= 4 ? 4 : 1)
   }
 
-  private func key(_ function: String, tile: Grid, isPadded: Bool) -> KernelKey {
+  private func key(
+    _ function: String, tile: Grid, isPadded: Bool, vectors: ChannelPlan? = nil
+  ) -> KernelKey {
     var macros: [KernelKey.Macro] = [
       .init("SIDE", side), .init("STRIDE", stride), .init("PADDED", isPadded ? 1 : 0),
       .init("ROWS", tile.height), .init("COLUMNS", tile.width),
     ]
-    macros += plan.macros
-    if !context.traits.isCPU { macros += [.init("SPREAD", 1), .init("TAP_ROWS", 1)] }
+    macros += (vectors ?? plan).macros
+    if !context.traits.isCPU {
+      macros += [.init("SPREAD", 1), .init("TAP_ROWS", 1)]
+    }
     macros += context.traits.waveMacros
     return KernelKey("depthwise_conv", function, macros: macros)
   }
@@ -163,8 +167,10 @@ private struct DepthwiseConv {
     let stripsPerBlock = (strips + 15) / 16
     let blocks = (strips + stripsPerBlock - 1) / stripsPerBlock
     let partials = try Tensor(empty: [blocks, side * side + 1, channels], on: context)
+    // A row of more than five taps and its pixels are too many registers for four channels.
+    let vectors = ChannelPlan(channels: channels, on: context, widest: side > 5 ? 2 : 4)
     try context.run(
-      key("depthwise_weight_partials", tile: tile, isPadded: padding > 0),
+      key("depthwise_weight_partials", tile: tile, isPadded: padding > 0, vectors: vectors),
       over: spread(blocks, tiles: side, 1), group: group, x.buffer, dy.buffer, partials.buffer, images,
       input.height, input.width, output.height,
       output.width, channels, padding, front, stripsPerBlock, blocks)

@@ -13,7 +13,7 @@ struct RowPlan {
   let perGroup: Int
   private let groups: Int
   private let width: Int
-  private let traits: DeviceTraits
+  private let waves: [KernelKey.Macro]
 
   /// - Parameters:
   ///   - rows: how many there are.
@@ -22,8 +22,8 @@ struct RowPlan {
   ///   - perItem: rows of a work-item of a CPU.
   init(rows: Int, width: Int, on context: Context, isReadAgain: Bool = false, perItem: Int = 8) {
     let traits = context.traits
-    self.traits = traits
     self.width = width
+    waves = Shuffles.macros(on: context) ?? traits.waveMacros
     var lanes = 1
     if !traits.isCPU {
       let runs = width % Self.run == 0 ? width / Self.run : width
@@ -48,7 +48,9 @@ struct RowPlan {
 
   var global: [Int] { lanes == 1 ? [groups] : [groups * lanes, teams] }
   var group: [Int] { lanes == 1 ? [1] : [lanes, teams] }
-  var macros: [KernelKey.Macro] { [.init("LANES", lanes), .init("TEAMS", teams)] + traits.waveMacros }
+  var macros: [KernelKey.Macro] {
+    [.init("LANES", lanes), .init("TEAMS", teams)] + (lanes == 1 ? [] : waves)
+  }
 
   /// With what an item keeps of its row, if that is little enough.
   var macrosKeeping: [KernelKey.Macro] {

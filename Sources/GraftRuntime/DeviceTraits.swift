@@ -39,6 +39,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   public var hasHalf: Bool
   /// Subgroups (cl_khr_subgroups or cl_intel_subgroups).
   public var hasSubgroups: Bool
+  /// Items of a subgroup read each other's registers, and its size can be asked for (cl_intel_subgroups and
+  /// cl_intel_required_subgroup_size).
+  public var hasShuffles = false
   /// The processor's bf16 dot product (AVX512-BF16) can be reached from a kernel, by inline assembly.
   public var hasDotProduct: Bool
   /// What a compiler calls the chip of a GPU, such as `sm_90` or `gfx1100`, where the driver tells.
