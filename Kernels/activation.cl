@@ -1,65 +1,50 @@
 // y = f(x) over contiguous arrays of `count` floats, and its gradient dx = dy * f'(x).
-// Work-item i covers elements [i * per_item, (i + 1) * per_item).
+// See FOR_ELEMENTS in common.cl.
 //
 // ACTIVATION  which f (activate in common.cl). Default 1.
 // BFLOAT_RESULT  of dx (common.cl).
 // ADD         defined: dx also adds sum_so_far, the gradient that x received elsewhere.
-// LANES       of the gated units below (common.cl).
 
 #ifndef ACTIVATION
 #define ACTIVATION 1
 #endif
 
 kernel void activation_forward(const global float *x, global float *y, int count, int per_item) {
-  const int begin = get_global_id(0) * per_item;
-  const int end = min(begin + per_item, count);
-  int i = begin;
-  for (; i + 16 <= end; i += 16) VSTORE(activate16(VLOAD(x + i), ACTIVATION), y + i);
-  for (; i < end; ++i) y[i] = activate1(x[i], ACTIVATION);
+  FOR_ELEMENTS(STORER(activate_r(LOADR(x + i), ACTIVATION), y + i), y[i] = activate1(x[i], ACTIVATION));
 }
 
 kernel void activation_backward(const global float *x, const global float *dy, const global float *sum_so_far,
                                 global result *dx, int count, int per_item) {
-  const int begin = get_global_id(0) * per_item;
-  const int end = min(begin + per_item, count);
-  int i = begin;
-  for (; i + 16 <= end; i += 16) {
-    float16 d = VLOAD(dy + i) * activate_gradient16(VLOAD(x + i), ACTIVATION);
 #ifdef ADD
-    d += VLOAD(sum_so_far + i);
+#define SUMMED(v, LOAD) ((v) + LOAD(sum_so_far + i))
+#else
+#define SUMMED(v, LOAD) (v)
 #endif
-    STORE_RESULT16(d, dx + i);
-  }
-  for (; i < end; ++i) {
-    float d = dy[i] * activate_gradient1(x[i], ACTIVATION);
-#ifdef ADD
-    d += sum_so_far[i];
-#endif
-    STORE_RESULT(d, dx + i);
-  }
+  FOR_ELEMENTS({
+    const floatr d = LOADR(dy + i) * activate_gradient_r(LOADR(x + i), ACTIVATION);
+    STORE_RESULTR(SUMMED(d, LOADR), dx + i);
+  }, {
+    const float d = dy[i] * activate_gradient1(x[i], ACTIVATION);
+    STORE_RESULT(SUMMED(d, ELEMENT), dx + i);
+  });
 }
 
 // Gated units: y (rows, width) = f(gate) * value, and
 //   dgate = dy * value * f'(gate),   dvalue = dy * f(gate)
-// gate and value are (rows, width) with rows `stride` floats apart: two matrices, or the halves of one. Group g works on
-// rows [g * per_item, (g + 1) * per_item); LANES items share each.
-
-#define FOR_ROWS(row)                                     \
-  const int first_row_ = get_group_id(0) * per_item;       \
-  const int end_row_ = min(first_row_ + per_item, rows);   \
-  for (int row = first_row_; row < end_row_; ++row)
+// gate and value are (rows, width) with rows `stride` floats apart: two matrices, or the halves of one. See FOR_ROWS in
+// common.cl.
 
 // value_offset: floats from the beginning of `value` to its first row.
 kernel void gated_forward(const global float *gate, const global float *value, global float *y, int stride,
                           int value_offset, int width, int rows, int per_item) {
-  const int whole = width / 16 * 16;
+  const int whole = WHOLE_RUNS(width, stride | value_offset);
   value += value_offset;
   FOR_ROWS(row) {
     const global float *g = gate + (size_t)row * stride;
     const global float *v = value + (size_t)row * stride;
     global float *to = y + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16) VSTORE(activate16(VLOAD(g + i), ACTIVATION) * VLOAD(v + i), to + i);
-    for (int i = whole + LANE; i < width; i += LANES) to[i] = activate1(g[i], ACTIVATION) * v[i];
+    FOR_RUNS(i, whole) STORER(activate_r(LOADR(g + i), ACTIVATION) * LOADR(v + i), to + i);
+    FOR_REST(i, whole, width) to[i] = activate1(g[i], ACTIVATION) * v[i];
   }
 }
 
@@ -70,27 +55,27 @@ kernel void gated_backward(const global float *gate, const global float *value, 
                            const global float *gate_sum, const global float *value_sum, global float *dgate,
                            global float *dvalue, int stride, int value_offset, int width, int rows, int per_item,
                            int parts) {
-  const int whole = width / 16 * 16;
+  const int whole = WHOLE_RUNS(width, stride | value_offset);
   FOR_ROWS(row) {
     const size_t at = (size_t)row * stride;
     const global float *g = gate + at;
     const global float *v = value + at + value_offset;
     const global float *d = dy + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16) {
-      const float16 upstream = VLOAD(d + i);
-      const float16 x = VLOAD(g + i);
+    FOR_RUNS(i, whole) {
+      const floatr upstream = LOADR(d + i);
+      const floatr x = LOADR(g + i);
       if (parts & 1) {
-        float16 result = upstream * VLOAD(v + i) * activate_gradient16(x, ACTIVATION);
-        if (parts & 4) result += VLOAD(gate_sum + at + i);
-        VSTORE(result, dgate + at + i);
+        floatr result = upstream * LOADR(v + i) * activate_gradient_r(x, ACTIVATION);
+        if (parts & 4) result += LOADR(gate_sum + at + i);
+        STORER(result, dgate + at + i);
       }
       if (parts & 2) {
-        float16 result = upstream * activate16(x, ACTIVATION);
-        if (parts & 8) result += VLOAD(value_sum + at + value_offset + i);
-        VSTORE(result, dvalue + at + value_offset + i);
+        floatr result = upstream * activate_r(x, ACTIVATION);
+        if (parts & 8) result += LOADR(value_sum + at + value_offset + i);
+        STORER(result, dvalue + at + value_offset + i);
       }
     }
-    for (int i = whole + LANE; i < width; i += LANES) {
+    FOR_REST(i, whole, width) {
       if (parts & 1) {
         float result = d[i] * v[i] * activate_gradient1(g[i], ACTIVATION);
         if (parts & 4) result += gate_sum[at + i];

@@ -46,9 +46,7 @@ kernel void fma_peak(global float *y, float factor, float offset, int iterations
   y[get_global_id(0)] = WIDE_SUM(sum);
 }
 
-// y = x. Work-item i covers elements [i * per_item, (i + 1) * per_item) of `count`, a multiple of 16.
+// y = x. See FOR_ELEMENTS in common.cl.
 kernel void copy_bandwidth(const global float *x, global float *y, int count, int per_item) {
-  const int begin = get_global_id(0) * per_item;
-  const int end = min(begin + per_item, count);
-  for (int i = begin; i < end; i += 16) VSTORE(VLOAD(x + i), y + i);
+  FOR_ELEMENTS(STORER(LOADR(x + i), y + i), y[i] = x[i]);
 }

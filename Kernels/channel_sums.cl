@@ -11,7 +11,9 @@
 #define NORMALIZED(v, row) (v)
 #endif
 
-// partial (slices, 2, width): products and sums over the rows of a slice. Work-item (channel / 16, slice).
+// partial (slices, 2, width): products and sums over the rows of a slice.
+#if LANES == 1
+// Work-item (channel / 16, slice).
 kernel void channel_sums_partials(const global float *x, const global float *statistics, const global float *dy,
                                   global float *partial, int width, int rows, int per_slice) {
   const int c = get_global_id(0) * 16;
@@ -34,8 +36,37 @@ kernel void channel_sums_partials(const global float *x, const global float *sta
 #endif
   store_some(sum, sums + c, width - c);
 }
+#else
+// Group (channel / LANES, slice): a lane has a channel, and each team every TEAMS-th row.
+kernel void channel_sums_partials(const global float *x, const global float *statistics, const global float *dy,
+                                  global float *partial, int width, int rows, int per_slice) {
+  local float scratch[TEAMS * LANES];
+  const int c = get_group_id(0) * LANES + LANE;
+  const int begin = get_group_id(1) * per_slice;
+  const int end = min(begin + per_slice, rows);
+  // Lanes behind the last channel add it up as well, and keep their sum to themselves.
+  const int column = min(c, width - 1);
+  float product = 0.0f, sum = 0.0f;
+  for (int row = begin + TEAM; row < end; row += TEAMS) {
+    const size_t at = (size_t)row * width + column;
+    const float d = dy[at];
+    sum += d;
+#ifdef PRODUCTS
+    product += d * NORMALIZED(x[at], row);
+#endif
+  }
+  global float *products = partial + (size_t)get_group_id(1) * 2 * width;
+#ifdef PRODUCTS
+  product = TEAMS_SUM(product, scratch);
+  if (TEAM == 0 && c < width) products[c] = product;
+#endif
+  sum = TEAMS_SUM(sum, scratch);
+  if (TEAM == 0 && c < width) products[width + c] = sum;
+}
+#endif
 
-// Slice after slice: result[i] = base[i] + sum over s of partial[s][which][i], with a base where there is one. base and result may be the same memory. Item i: per_item channels.
+// Slice after slice: result[i] = base[i] + sum over s of partial[s][which][i], with a base where there is one. base and
+// result may be the same memory. Item i: per_item channels.
 kernel void channel_sums_finish(const global float *partial, const global float *base, global float *result, int which,
                                 int width, int slices, int per_item, int adds) {
   const int end = min((int)(get_global_id(0) + 1) * per_item, width);

@@ -1,11 +1,28 @@
 // Prepended to every program: vector helpers, group reductions and exact-enough mathematics.
 //
-// LANES  work-items that share one row, token or channel; a power of two. 1 on CPUs, where one work-item works on
-//        float16 vectors; 64 on GPUs, where lanes stride over the row. Unit: work-items. Default 1.
+// LANES     work-items that share one row, token or array, lane beside lane; a power of two. 1 on CPUs, where one work-item
+//           works on float16 vectors; on GPUs those of a wave, or of half of one. Unit: work-items. Default 1.
+// TEAMS     rows that a group works on at a time, each by LANES items of its own (the second dimension of the group); a
+//           power of two. 1 where LANES is 1. Default 1.
+// WAVE      defined: items that Intel's compiler is to run in step, a sub-group; else it chooses. Unit: work-items.
+// SHUFFLES  defined: sums over lanes go through a sub-group's registers, and WAVE is defined; see GROUP_SUM.
 
 #ifndef LANES
 #define LANES 1
 #endif
+#ifndef TEAMS
+#define TEAMS 1
+#endif
+
+#ifdef WAVE
+#define WAVE_KERNEL kernel __attribute__((intel_reqd_sub_group_size(WAVE)))
+#else
+#define WAVE_KERNEL kernel
+#endif
+
+// Before a loop with a constant count whose arrays must stay in registers. Some compilers keep such a loop, and with
+// it the arrays in memory, unless they are told: PoCL 3.1 (clang 14) does from 16 vectors on.
+#define UNROLL _Pragma("unroll")
 
 #define VLOAD(p) vload16(0, (p))
 
@@ -119,42 +136,219 @@ inline float max16(float16 v) {
   return fmax(c.x, c.y);
 }
 
+inline float sum4(float4 v) { return (v.x + v.z) + (v.y + v.w); }
+inline float max4(float4 v) { return fmax(fmax(v.x, v.z), fmax(v.y, v.w)); }
+
+// Runs: the RUN neighbouring floats of a row or an array that an item takes at a time.
+//
+// On CPUs 16, a few vectors, at any address. On GPUs 4, one load of 128 bits, so that the lanes of a wave read one stretch
+// of memory after another and every sector of it is used. vload4 promises the compiler no more alignment than a float's,
+// which NVIDIA's turns into four loads: runs are read through pointers, and only where every row begins at a whole run.
 #if LANES == 1
-#define SCRATCH_DECLARE(name)
-#define GROUP_SUM(value, name) (value)
-#define GROUP_MAX(value, name) (value)
+#define RUN 16
+typedef float16 floatr;
+#define LOADR(p) VLOAD(p)
+#define STORER(v, p) VSTORE((v), (p))
+#define STORE_RESULTR(v, p) STORE_RESULT16((v), (p))
+#define sum_r sum16
+#define max_r max16
+#define exp_r exp16
+#define activate_r activate16
+#define activate_gradient_r activate_gradient16
+#define random_bits_r random_bits16
 #define LANE 0
+#define TEAM 0
+// Floats of a row of `count` that are taken in runs, the others one by one.
+#define WHOLE_RUNS(count, strides) ((count) / 16 * 16)
 #else
-// A tree in local memory: the same order of additions on every device. All lanes of the group must take part.
-#define SCRATCH_DECLARE(name) local float name[LANES]
+#define RUN 4
+typedef float4 floatr;
+#define LOADR(p) (*(const global float4 *)(p))
+#define STORER(v, p) (*(global float4 *)(p) = (v))
+// Floats alone: results in bf16 are a processor's.
+#define STORE_RESULTR(v, p) STORER((v), (p))
+#define sum_r sum4
+#define max_r max4
+#define exp_r exp4
+#define activate_r activate4
+#define activate_gradient_r activate_gradient4
+#define random_bits_r random_bits4
 #define LANE ((int)get_local_id(0))
-inline float group_sum(float value, local float *scratch) {
-  scratch[LANE] = value;
-  barrier(CLK_LOCAL_MEM_FENCE);
-  for (int half_ = LANES / 2; half_ > 0; half_ /= 2) {
-    if (LANE < half_) scratch[LANE] += scratch[LANE + half_];
-    barrier(CLK_LOCAL_MEM_FENCE);
-  }
-  const float sum = scratch[0];
-  barrier(CLK_LOCAL_MEM_FENCE);
-  return sum;
-}
-inline float group_max(float value, local float *scratch) {
-  scratch[LANE] = value;
-  barrier(CLK_LOCAL_MEM_FENCE);
-  for (int half_ = LANES / 2; half_ > 0; half_ /= 2) {
-    if (LANE < half_) scratch[LANE] = fmax(scratch[LANE], scratch[LANE + half_]);
-    barrier(CLK_LOCAL_MEM_FENCE);
-  }
-  const float most = scratch[0];
-  barrier(CLK_LOCAL_MEM_FENCE);
-  return most;
-}
-#define GROUP_SUM(value, name) group_sum((value), (name))
-#define GROUP_MAX(value, name) group_max((value), (name))
+#define TEAM ((int)get_local_id(1))
+// All of them or none: `strides` are the distances that rows begin at, or-ed together.
+#ifdef KEPT
+#define WHOLE_RUNS(count, strides) (count)
+#else
+#define WHOLE_RUNS(count, strides) ((((count) | (strides)) & 3) == 0 ? (count) : 0)
+#endif
+#endif
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+
+// As LOADR, for one float.
+#define ELEMENT(p) (*(p))
+
+// The lanes' shares of a row: runs, then what is no whole run.
+#define FOR_RUNS(i, whole) for (int i = LANE * RUN; i < (whole); i += LANES * RUN)
+#define FOR_REST(i, whole, count) for (int i = (whole) + LANE; i < (count); i += LANES)
+
+// The rows that a group works on, each by one of its teams in turn: [g * per_item, (g + 1) * per_item) of `rows`.
+#define FOR_ROWS(row)                                     \
+  const int first_row_ = get_group_id(0) * per_item;       \
+  const int end_row_ = min(first_row_ + per_item, rows);   \
+  for (int row = first_row_ + TEAM; row < end_row_; row += TEAMS)
+
+// What an item keeps of a row from one pass to the next, so that memory is read once.
+//
+// KEPT  runs in registers: the row is LANES * RUN * KEPT floats at most, and whole runs. Not defined, each pass reads the
+//       row again, as on CPUs, whose caches hold it.
+#ifdef KEPT
+// Runs of a row of `whole` floats, with j the item's how-manieth: a constant in each copy of what follows, since it names registers.
+#define FOR_KEPT(j, i) UNROLL for (int j = 0, i = LANE * RUN; j < KEPT; ++j, i += LANES * RUN) if (i < whole)
+#define KEEP_RUNS(name) floatr name[KEPT]
+#define KEEP_RUN(name, j, value) (name[j] = (value))
+#define KEPT_RUN(name, j, value) name[j]
+#else
+#define FOR_KEPT(j, i) FOR_RUNS(i, whole)
+#define KEEP_RUNS(name)
+#define KEEP_RUN(name, j, value) (value)
+#define KEPT_RUN(name, j, value) (value)
 #endif
 
-// The functions below exist for float16 and float alike; a NaN stays a NaN in all of them.
+// An array of `count` floats: group g takes elements [g * per_item, (g + 1) * per_item), per_item a multiple of RUN.
+// Runs `runs` for each run and `ones` for each float of what is left, with i the first element.
+#define FOR_ELEMENTS(runs, ones)                                              \
+  const int begin_ = get_group_id(0) * per_item;                              \
+  const int end_ = min(begin_ + per_item, count);                             \
+  const int whole_ = begin_ + (end_ - begin_) / RUN * RUN;              \
+  for (int i = begin_ + LANE * RUN; i < whole_; i += LANES * RUN) runs;       \
+  for (int i = whole_ + LANE; i < end_; i += LANES) ones
+
+// Sums and maxima over the lanes of a team, known to all of them: a tree that joins neighbours first, so that it makes no
+// difference to the bits whether it runs through local memory or registers. All items of the group must take part.
+//
+// Local memory costs one barrier: everyone reads what all have written. Each reduction of a kernel has a place of its own in
+// the scratch, so that none need wait until the last one has been read.
+#if LANES == 1
+#define SCRATCH_DECLARE(name, places)
+#define GROUP_SUM(value, name, place) (value)
+#define GROUP_SUM2(value, name, place) (value)
+#define GROUP_MAX(value, name, place) (value)
+#define ROW_OF(rows) ((int)get_group_id(0))
+#define IS_ROW_OF(rows) 1
+#else
+// The row of a team, where each has one. A team behind the last row has the last as well, works on it up to the last barrier
+// and stores nothing.
+#define ROW_OF(rows) min((int)get_group_id(0) * TEAMS + TEAM, (rows) - 1)
+#define IS_ROW_OF(rows) ((int)get_group_id(0) * TEAMS + TEAM < (rows))
+
+#define DEFINE_TREE(COUNT, HALF)                                                                             \
+  inline float tree_sum##COUNT(const local float *v) { return tree_sum##HALF(v) + tree_sum##HALF(v + HALF); } \
+  inline float tree_max##COUNT(const local float *v) { return fmax(tree_max##HALF(v), tree_max##HALF(v + HALF)); }
+inline float tree_sum1(const local float *v) { return v[0]; }
+inline float tree_max1(const local float *v) { return v[0]; }
+inline float tree_sum2(const local float *v) { return v[0] + v[1]; }
+inline float tree_max2(const local float *v) { return fmax(v[0], v[1]); }
+inline float tree_sum4(const local float *v) {
+  const float4 q = *(const local float4 *)v;
+  return (q.x + q.y) + (q.z + q.w);
+}
+inline float tree_max4(const local float *v) {
+  const float4 q = *(const local float4 *)v;
+  return fmax(fmax(q.x, q.y), fmax(q.z, q.w));
+}
+DEFINE_TREE(8, 4)
+DEFINE_TREE(16, 8)
+DEFINE_TREE(32, 16)
+DEFINE_TREE(64, 32)
+DEFINE_TREE(128, 64)
+DEFINE_TREE(256, 128)
+
+// TEAM_PARTS  numbers of a team that meet in local memory: one a lane, or one a sub-group.
+#ifndef SHUFFLES
+#define TEAM_PARTS LANES
+#elif LANES <= WAVE
+#define TEAM_PARTS 1
+#elif LANES == 2 * WAVE
+#define TEAM_PARTS 2
+#elif LANES == 4 * WAVE
+#define TEAM_PARTS 4
+#elif LANES == 8 * WAVE
+#define TEAM_PARTS 8
+#else
+#error "LANES is 8 sub-groups at most"
+#endif
+
+// PLACE_ floats, and so a multiple of 16 bytes.
+#define PLACE_ ((TEAMS * TEAM_PARTS + 3) / 4 * 4)
+#define SCRATCH_DECLARE(name, places) local float name[(places) * PLACE_] __attribute__((aligned(16)))
+
+inline float subgroup_sum(float value) {
+#ifdef SHUFFLES
+  UNROLL for (int d = 1; d < LANES && d < WAVE; d *= 2) value += intel_sub_group_shuffle_xor(value, (uint)d);
+#endif
+  return value;
+}
+inline float subgroup_max(float value) {
+#ifdef SHUFFLES
+  UNROLL for (int d = 1; d < LANES && d < WAVE; d *= 2) value = fmax(value, intel_sub_group_shuffle_xor(value, (uint)d));
+#endif
+  return value;
+}
+#if TEAM_PARTS == 1
+#define GROUP_SUM(value, name, place) subgroup_sum(value)
+#define GROUP_MAX(value, name, place) subgroup_max(value)
+inline float2 team_sum2(float2 value) { return (float2)(subgroup_sum(value.x), subgroup_sum(value.y)); }
+#define GROUP_SUM2(value, name, place) team_sum2(value)
+#else
+// Where the first item of a sub-group, whose items all have the same sum, puts it.
+#define PART_ (TEAM * TEAM_PARTS + LANE / (LANES / TEAM_PARTS))
+#define IS_FIRST_ (LANE % (LANES / TEAM_PARTS) == 0)
+inline float team_sum(float value, local float *place) {
+  value = subgroup_sum(value);
+  if (IS_FIRST_) place[PART_] = value;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  return JOIN(tree_sum, TEAM_PARTS)(place + TEAM * TEAM_PARTS);
+}
+inline float team_max(float value, local float *place) {
+  value = subgroup_max(value);
+  if (IS_FIRST_) place[PART_] = value;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  return JOIN(tree_max, TEAM_PARTS)(place + TEAM * TEAM_PARTS);
+}
+inline float2 team_sum2(float2 value, local float *place) {
+  value = (float2)(subgroup_sum(value.x), subgroup_sum(value.y));
+  if (IS_FIRST_) {
+    place[PART_] = value.x;
+    place[PLACE_ + PART_] = value.y;
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  return (float2)(JOIN(tree_sum, TEAM_PARTS)(place + TEAM * TEAM_PARTS), JOIN(tree_sum, TEAM_PARTS)(place + PLACE_ + TEAM * TEAM_PARTS));
+}
+#define GROUP_SUM(value, name, place) team_sum((value), (name) + (place) * PLACE_)
+#define GROUP_SUM2(value, name, place) team_sum2((value), (name) + (place) * PLACE_)
+#define GROUP_MAX(value, name, place) team_max((value), (name) + (place) * PLACE_)
+#endif
+#endif
+// The other way: the sum over the teams of each lane, known to all of them, again as a tree of neighbours. `scratch` holds
+// TEAMS * LANES floats and is free again when the call returns; all items of the group must take part.
+#if LANES > 1
+inline float teams_sum(float value, local float *scratch) {
+  for (int d = 1; d < TEAMS; d *= 2) {
+    scratch[TEAM * LANES + LANE] = value;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    // Addition commutes: both of a pair come to the same bits.
+    value += scratch[(TEAM ^ d) * LANES + LANE];
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+  return value;
+}
+#define TEAMS_SUM(value, scratch) teams_sum((value), (scratch))
+#else
+#define TEAMS_SUM(value, scratch) (value)
+#endif
+
+// The functions below exist for float16, float4 and float alike; a NaN stays a NaN in all of them.
 
 // exp(x) to about 2 units in the last place; 0 below -87.7 (no subnormal results), infinite above 88.4.
 // x = n ln 2 + r: adding 1.5 * 2^23 rounds to the integer n and leaves it in the low bits; ln 2 in two parts keeps
@@ -176,6 +370,7 @@ inline float group_max(float value, local float *scratch) {
     return p * AS_FLOATS((AS_UINTS(shifted) + 127u) << 23);                 \
   }
 DEFINE_EXP(exp16, float16, as_uint16, as_float16)
+DEFINE_EXP(exp4, float4, as_uint4, as_float4)
 DEFINE_EXP(exp1, float, as_uint, as_float)
 
 // erf(x) = x P(x^2) / Q(x^2) with an absolute error of at most 3.6e-7, by tools/fit_erf.py; exactly 1 from where
@@ -198,6 +393,7 @@ DEFINE_EXP(exp1, float, as_uint, as_float)
     return x < -3.92f ? -1.0f : y;                                          \
   }
 DEFINE_ERF(erf16, float16)
+DEFINE_ERF(erf4, float4)
 DEFINE_ERF(erf1, float)
 
 // Exact GELU, x Phi(x), and its derivative Phi(x) + x phi(x): Phi(x) = (1 + erf(x / sqrt 2)) / 2 is the normal
@@ -212,6 +408,7 @@ DEFINE_ERF(erf1, float)
     return fma(x, phi, fma((FLOATS)(0.5f), erf##SUFFIX(x * 0.707106781f), (FLOATS)(0.5f))); \
   }
 DEFINE_GELU(16, float16)
+DEFINE_GELU(4, float4)
 DEFINE_GELU(1, float)
 
 // Activation.macro's f(x), and its derivative: 0 identity, 1 exact GELU, 3 ReLU, and what is x sigmoid(z), with
@@ -244,6 +441,7 @@ DEFINE_GELU(1, float)
     return s * fma(z, 1.0f - s, (FLOATS)(1.0f));                                                          \
   }
 DEFINE_ACTIVATE(16, float16)
+DEFINE_ACTIVATE(4, float4)
 DEFINE_ACTIVATE(1, float)
 
 // The last step of a matrix product, whose kernels are matmul*.cl: y = f(scale * sum + bias) + residual.
@@ -289,6 +487,7 @@ inline void finish1(float sum, size_t at, int column, global result *y, const gl
     return x ^ (x >> 15);                                                                       \
   }
 DEFINE_RANDOM(, uint)
+DEFINE_RANDOM(4, uint4)
 DEFINE_RANDOM(16, uint16)
 inline uint random_key(uint key0, uint key1, uint key2, uint salt) {
   return random_mix(random_mix(random_mix(key0 + salt) + key1) + key2);
@@ -297,16 +496,16 @@ inline uint random_bits(uint key0, uint key1, uint key2, uint index) {
   return random_mix(random_mix(index + random_key(key0, key1, key2, 0x9e3779b9u)) ^
                     random_key(key0, key1, key2, 0x7f4a7c15u));
 }
-// The bits of elements index ... index + 15.
+// The bits of elements index ... index + 3, and ... index + 15.
+inline uint4 random_bits4(uint key0, uint key1, uint key2, uint index) {
+  return random_mix4(random_mix4(index + (uint4)(0, 1, 2, 3) + random_key(key0, key1, key2, 0x9e3779b9u)) ^
+                     random_key(key0, key1, key2, 0x7f4a7c15u));
+}
 inline uint16 random_bits16(uint key0, uint key1, uint key2, uint index) {
   const uint16 each = (uint16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   return random_mix16(random_mix16(index + each + random_key(key0, key1, key2, 0x9e3779b9u)) ^
                       random_key(key0, key1, key2, 0x7f4a7c15u));
 }
-
-// Before a loop with a constant count whose arrays must stay in registers. Some compilers keep such a loop, and with
-// it the arrays in memory, unless they are told: PoCL 3.1 (clang 14) does from 16 vectors on.
-#define UNROLL _Pragma("unroll")
 
 // Before a loop with a constant count that runs seldom: unrolled it would gain nothing and take long to compile.
 #define COMPACT _Pragma("nounroll")
@@ -316,14 +515,18 @@ inline uint16 random_bits16(uint key0, uint key1, uint key2, uint index) {
 #ifndef VEC
 #define VEC 16
 #endif
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
 #if VEC == 1
 typedef float floatv;
 #define LOADV(p) (*(p))
 #define STOREV(v, p) (*(p) = (v))
 #else
 typedef JOIN(float, VEC) floatv;
+// ALIGNED  defined: every access begins at a multiple of VEC floats, as on GPUs (RUN above says why).
+#ifdef ALIGNED
+#define LOADV(p) (*(const global floatv *)(p))
+#define STOREV(v, p) (*(global floatv *)(p) = (v))
+#else
 #define LOADV(p) JOIN(vload, VEC)(0, (p))
 #define STOREV(v, p) JOIN(vstore, VEC)((v), 0, (p))
+#endif
 #endif

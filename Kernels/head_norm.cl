@@ -9,99 +9,133 @@
 // HEAD  width of a head, in floats. Default 64.
 // ADD   defined: the gradient that x received elsewhere is added.
 //
-// Item i works on the heads [i * per_item, (i + 1) * per_item) of rows * 3 * heads.
+// KEPT  runs of a head that an item keeps from one pass to the next (common.cl).
+//
+// On a CPU item i works on the heads [i * per_item, (i + 1) * per_item) of rows * 3 * heads; elsewhere a team of LANES items
+// has one, TEAMS of them side by side in a group (common.cl).
 
 #ifndef HEAD
 #define HEAD 64
 #endif
-#define WHOLE (HEAD / 16 * 16)
 
-inline float head_mean(const global float *x, float offset) {
-  float16 sums = 0.0f;
-  for (int i = 0; i < WHOLE; i += 16) sums += VLOAD(x + i) - offset;
-  float sum = sum16(sums);
-  for (int i = WHOLE; i < HEAD; ++i) sum += x[i] - offset;
-  return sum / HEAD;
-}
+#if LANES == 1
+#define FIRST_HEAD ((int)get_group_id(0) * per_item)
+#define END_HEAD min(first + per_item, count)
+#define IS_HEAD 1
+#else
+#define FIRST_HEAD ROW_OF(count)
+#define END_HEAD (first + 1)
+#define IS_HEAD IS_ROW_OF(count)
+#endif
 
-// mean, inverse and rest of a head.
-inline float4 head_statistics(const global float *x, float epsilon) {
-  const float mean = head_mean(x, 0.0f);
-  const float off = head_mean(x, mean);
-  float16 squares = 0.0f;
-  for (int i = 0; i < WHOLE; i += 16) squares += (VLOAD(x + i) - mean) * (VLOAD(x + i) - mean);
-  float square = sum16(squares);
-  for (int i = WHOLE; i < HEAD; ++i) square += (x[i] - mean) * (x[i] - mean);
-  const float inverse = 1.0f / sqrt(max(square / HEAD - off * off, 0.0f) + epsilon);
-  return (float4)(mean, inverse, off * inverse, 0.0f);
-}
+// mean, inverse and rest of a head, whose runs go by KEEP_RUN and KEPT_RUN. Needs x and whole.
+#define HEAD_STATISTICS(mean, inverse, rest, from)                                                         \
+  floatr sums = 0.0f, squares = 0.0f;                                                                 \
+  FOR_KEPT(j, i) sums += KEEP_RUN(kept, j, LOADR((from) + i));                                           \
+  float sum = sum_r(sums);                                                                            \
+  FOR_REST(i, whole, HEAD) sum += (from)[i];                                                          \
+  const float mean = GROUP_SUM(sum, scratch, 0) / HEAD;                                               \
+  sums = 0.0f;                                                                                        \
+  FOR_KEPT(j, i) {                                                                                    \
+    const floatr centred = KEPT_RUN(kept, j, LOADR((from) + i)) - mean;                                  \
+    sums += centred;                                                                                  \
+    squares += centred * centred;                                                                     \
+  }                                                                                                   \
+  sum = sum_r(sums);                                                                                  \
+  float square = sum_r(squares);                                                                      \
+  FOR_REST(i, whole, HEAD) {                                                                          \
+    const float centred = (from)[i] - mean;                                                           \
+    sum += centred;                                                                                   \
+    square += centred * centred;                                                                      \
+  }                                                                                                   \
+  const float2 both = GROUP_SUM2((float2)(sum, square), scratch, 1);                                  \
+  const float off = both.x / HEAD;                                                                    \
+  const float inverse = 1.0f / sqrt(max(both.y / HEAD - off * off, 0.0f) + epsilon);                  \
+  const float rest = off * inverse
 
-kernel void head_norm_forward(const global float *x, const global float *weight, const global float *bias,
-                              global float *y, int heads, int count, float epsilon, int per_item) {
-  const int first = get_global_id(0) * per_item;
-  const int end = min(first + per_item, count);
+WAVE_KERNEL void head_norm_forward(const global float *x, const global float *weight, const global float *bias,
+                                   global float *y, int heads, int count, float epsilon, int per_item) {
+  SCRATCH_DECLARE(scratch, 3);
+  const int whole = WHOLE_RUNS(HEAD, 0);
+  const int first = FIRST_HEAD;
+  const int end = END_HEAD;
   for (int head = first; head < end; ++head) {
     const int part = head / heads % 3;
     const global float *from = x + (size_t)head * HEAD;
     global float *to = y + (size_t)head * HEAD;
     const global float *w = weight + part % 2 * HEAD;
     const global float *b = bias + part % 2 * HEAD;
+#if LANES == 1
     if (part == 2) {
-      for (int i = 0; i < WHOLE; i += 16) VSTORE(VLOAD(from + i), to + i);
-      for (int i = WHOLE; i < HEAD; ++i) to[i] = from[i];
+      FOR_RUNS(i, whole) STORER(LOADR(from + i), to + i);
+      FOR_REST(i, whole, HEAD) to[i] = from[i];
       continue;
     }
-    const float4 s = head_statistics(from, epsilon);
-    for (int i = 0; i < WHOLE; i += 16)
-      VSTORE(((VLOAD(from + i) - s.x) * s.y - s.z) * VLOAD(w + i) + VLOAD(b + i), to + i);
-    for (int i = WHOLE; i < HEAD; ++i) to[i] = ((from[i] - s.x) * s.y - s.z) * w[i] + b[i];
+#endif
+    KEEP_RUNS(kept);
+    HEAD_STATISTICS(mean, inverse, rest, from);
+    if (!IS_HEAD) return;
+    // A value's statistics are taken, too, where its team must meet the others at their barriers.
+    FOR_KEPT(j, i) {
+      const floatr v = KEPT_RUN(kept, j, LOADR(from + i));
+      STORER(part == 2 ? v : ((v - mean) * inverse - rest) * LOADR(w + i) + LOADR(b + i), to + i);
+    }
+    FOR_REST(i, whole, HEAD) to[i] = part == 2 ? from[i] : ((from[i] - mean) * inverse - rest) * w[i] + b[i];
   }
 }
 
-kernel void head_norm_backward(const global float *x, const global float *weight, const global float *dy,
-                               const global float *sum_so_far, global float *dx, int heads, int count, float epsilon,
-                               int per_item) {
-  const int first = get_global_id(0) * per_item;
-  const int end = min(first + per_item, count);
+WAVE_KERNEL void head_norm_backward(const global float *x, const global float *weight, const global float *dy,
+                                    const global float *sum_so_far, global float *dx, int heads, int count,
+                                    float epsilon, int per_item) {
+  SCRATCH_DECLARE(scratch, 5);
+  const int whole = WHOLE_RUNS(HEAD, 0);
+  const int first = FIRST_HEAD;
+  const int end = END_HEAD;
   for (int head = first; head < end; ++head) {
     const int part = head / heads % 3;
     const size_t at = (size_t)head * HEAD;
+    const global float *from = x + at;
     const global float *w = weight + part % 2 * HEAD;
-    float4 s = 0.0f;
-    float g_mean = 0.0f, gh_mean = 0.0f;
-    if (part < 2) {
-      s = head_statistics(x + at, epsilon);
-      float16 gs = 0.0f, ghs = 0.0f;
-      for (int i = 0; i < WHOLE; i += 16) {
-        const float16 g = VLOAD(dy + at + i) * VLOAD(w + i);
-        gs += g;
-        ghs += g * ((VLOAD(x + at + i) - s.x) * s.y - s.z);
-      }
-      g_mean = sum16(gs);
-      gh_mean = sum16(ghs);
-      for (int i = WHOLE; i < HEAD; ++i) {
-        const float g = dy[at + i] * w[i];
-        g_mean += g;
-        gh_mean += g * ((x[at + i] - s.x) * s.y - s.z);
-      }
-      g_mean /= HEAD;
-      gh_mean /= HEAD;
-    }
-    for (int i = 0; i < WHOLE; i += 16) {
-      float16 d = VLOAD(dy + at + i);
-      if (part < 2) d = s.y * (d * VLOAD(w + i) - g_mean - ((VLOAD(x + at + i) - s.x) * s.y - s.z) * gh_mean);
 #ifdef ADD
-      d += VLOAD(sum_so_far + at + i);
+#define SUMMED(v, LOAD) ((v) + LOAD(sum_so_far + at + i))
+#else
+#define SUMMED(v, LOAD) (v)
 #endif
-      VSTORE(d, dx + at + i);
+#if LANES == 1
+    if (part == 2) {
+      FOR_RUNS(i, whole) STORER(SUMMED(LOADR(dy + at + i), LOADR), dx + at + i);
+      FOR_REST(i, whole, HEAD) dx[at + i] = SUMMED(dy[at + i], ELEMENT);
+      continue;
     }
-    for (int i = WHOLE; i < HEAD; ++i) {
+#endif
+    KEEP_RUNS(kept);
+    HEAD_STATISTICS(mean, inverse, rest, from);
+    floatr gs = 0.0f, ghs = 0.0f;
+    FOR_KEPT(j, i) {
+      const floatr g = LOADR(dy + at + i) * LOADR(w + i);
+      gs += g;
+      ghs += g * ((KEPT_RUN(kept, j, LOADR(from + i)) - mean) * inverse - rest);
+    }
+    float g1 = sum_r(gs), gh1 = sum_r(ghs);
+    FOR_REST(i, whole, HEAD) {
+      const float g = dy[at + i] * w[i];
+      g1 += g;
+      gh1 += g * ((from[i] - mean) * inverse - rest);
+    }
+    const float2 sums_g = GROUP_SUM2((float2)(g1, gh1), scratch, 3);
+    const float g_mean = sums_g.x / HEAD;
+    const float gh_mean = sums_g.y / HEAD;
+    if (!IS_HEAD) return;
+    FOR_KEPT(j, i) {
+      floatr d = LOADR(dy + at + i);
+      if (part < 2)
+        d = inverse * (d * LOADR(w + i) - g_mean - ((KEPT_RUN(kept, j, LOADR(from + i)) - mean) * inverse - rest) * gh_mean);
+      STORER(SUMMED(d, LOADR), dx + at + i);
+    }
+    FOR_REST(i, whole, HEAD) {
       float d = dy[at + i];
-      if (part < 2) d = s.y * (d * w[i] - g_mean - ((x[at + i] - s.x) * s.y - s.z) * gh_mean);
-#ifdef ADD
-      d += sum_so_far[at + i];
-#endif
-      dx[at + i] = d;
+      if (part < 2) d = inverse * (d * w[i] - g_mean - ((from[i] - mean) * inverse - rest) * gh_mean);
+      dx[at + i] = SUMMED(d, ELEMENT);
     }
   }
 }

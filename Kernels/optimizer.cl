@@ -1,20 +1,16 @@
-// Steps of optimisers over a flat array of `count` parameters, as PyTorch defines them. Item i covers elements
-// [i * per_item, (i + 1) * per_item). Everything zero (the gaps of an arena) stays zero.
-
-// Runs `body` for each run of 16 elements as float16 and for the rest as float, with i the first element.
-#define FOR_ELEMENTS(body16, body1)                           \
-  int i = get_global_id(0) * per_item;                        \
-  const int end = min(i + per_item, count);                   \
-  for (; i + 16 <= end; i += 16) body16;                      \
-  for (; i < end; ++i) body1
+// Steps of optimisers over a flat array of `count` parameters, as PyTorch defines them. See FOR_ELEMENTS in common.cl.
+// Everything zero (the gaps of an arena) stays zero.
 
 // norm[0] = sqrt(sum_k partials[k]); factor[0] = min(1, limit / (norm + 1e-6)), and 0 where the norm is not finite: what
-// is NaN or infinite becomes NaN, and nothing else moves, so that the host can tell which tensor it was. One item.
-kernel void clip_factor(const global float *partials, global float *norm, global float *factor, int blocks,
-                        float limit) {
-  if (get_global_id(0) > 0) return;
+// is NaN or infinite becomes NaN, and nothing else moves, so that the host can tell which tensor it was. One group: on a
+// CPU one item adds in order, elsewhere each lane adds up every LANES-th.
+WAVE_KERNEL void clip_factor(const global float *partials, global float *norm, global float *factor, int blocks,
+                             float limit) {
+  SCRATCH_DECLARE(scratch, 1);
   float sum = 0.0f;
-  for (int k = 0; k < blocks; ++k) sum += partials[k];
+  for (int k = LANE; k < blocks; k += LANES) sum += partials[k];
+  sum = GROUP_SUM(sum, scratch, 0);
+  if (LANE > 0) return;
   const float length = sqrt(sum);
   const float wanted = limit / (length + 1e-6f);
   norm[0] = length;
@@ -24,13 +20,13 @@ kernel void clip_factor(const global float *partials, global float *norm, global
 // g *= factor[0]
 kernel void scale_by(global float *g, const global float *factor, int count, int per_item) {
   const float f = factor[0];
-  FOR_ELEMENTS(VSTORE(f * VLOAD(g + i), g + i), g[i] = f * g[i]);
+  FOR_ELEMENTS(STORER(f * LOADR(g + i), g + i), g[i] = f * g[i]);
 }
 
 // g[i] = 0 where random_bits(key0, key1, key2, i) < threshold = probability * 2^32; the others keep their bits.
 kernel void mask_gradients(global float *g, uint key0, uint key1, uint key2, uint threshold, int count,
                            int per_item) {
-  FOR_ELEMENTS(VSTORE(random_bits16(key0, key1, key2, (uint)i) >= threshold ? VLOAD(g + i) : 0.0f, g + i),
+  FOR_ELEMENTS(STORER(random_bits_r(key0, key1, key2, (uint)i) >= threshold ? LOADR(g + i) : 0.0f, g + i),
                g[i] = random_bits(key0, key1, key2, (uint)i) >= threshold ? g[i] : 0.0f);
 }
 
@@ -47,13 +43,12 @@ kernel void mask_gradients(global float *g, uint key0, uint key1, uint key2, uin
     STORE(v1, v + i);                                                                      \
     STORE(keep * LOAD(p + i) - step * m1 / (sqrt(v1) * root + epsilon), p + i);            \
   }
-#define LOAD1(a) (*(a))
 #define STORE1(x, a) (*(a) = (x))
 
 kernel void adamw(global float *p, const global float *g, global float *m, global float *v, int count,
                   int per_item, float beta1, float beta2, float epsilon, float keep, float step, float root,
                   float gradient_scale) {
-  FOR_ELEMENTS(ADAMW(float16, VLOAD, VSTORE), ADAMW(float, LOAD1, STORE1));
+  FOR_ELEMENTS(ADAMW(floatr, LOADR, STORER), ADAMW(float, ELEMENT, STORE1));
 }
 
 // With d = gradient_scale * g + decay * p:
@@ -74,5 +69,5 @@ kernel void adamw(global float *p, const global float *g, global float *m, globa
 
 kernel void sgd(global float *p, const global float *g, global float *b, int count, int per_item, float rate,
                 float momentum, float decay, float gradient_scale) {
-  FOR_ELEMENTS(SGD(float16, VLOAD, VSTORE), SGD(float, LOAD1, STORE1));
+  FOR_ELEMENTS(SGD(floatr, LOADR, STORER), SGD(float, ELEMENT, STORE1));
 }

@@ -17,7 +17,7 @@
 // BACKWARD      defined: the gradient.
 // ADD           defined: the gradient that x received elsewhere is added.
 //
-// Group g works on rows [g * per_item, (g + 1) * per_item) of the tokens; LANES items share each.
+// See FOR_ROWS in common.cl; a row is a token.
 
 #ifndef HEAD
 #define HEAD 64
@@ -44,9 +44,7 @@ kernel void turn_pairs(const global float *x, const global float *cosines, const
                        int per_item) {
   const int turned = 2 * heads * HEAD;
   const int stride = 3 * heads * HEAD;
-  const int first = get_group_id(0) * per_item;
-  const int end = min(first + per_item, rows);
-  for (int row = first; row < end; ++row) {
+  FOR_ROWS(row) {
     const int cell = row % tokens - front;
     const global float *cosine = cosines + (size_t)max(cell, 0) * HEAD;
     const global float *sine = sines + (size_t)max(cell, 0) * HEAD;

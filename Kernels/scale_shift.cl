@@ -6,11 +6,7 @@
 // ADD                   defined: sum_so_far, of the result's shape, is added to the gradient.
 // The gradients of scale and shift are sums over rows: see channel_sums.cl.
 //
-// Item i of dimension 0 works on rows [i * per_item, (i + 1) * per_item) together with its group: LANES items share
-// each row.
-
-#define ELEMENT(p) (*(p))
-#define STORE_ELEMENT(v, p) (*(p) = (v))
+// See FOR_ROWS in common.cl.
 
 #ifdef SCALE
 #define SCALED(v, LOAD) ((v) * LOAD(scale + i))
@@ -35,28 +31,24 @@
 
 kernel void scale_shift_forward(const global float *x, const global float *scale, const global float *shift,
                                 const global float *origin, global float *y, int width, int rows, int per_item) {
-  const int end = min((int)(get_group_id(0) + 1) * per_item, rows);
-  const int whole = width / 16 * 16;
-  for (int row = get_group_id(0) * per_item; row < end; ++row) {
+  const int whole = WHOLE_RUNS(width, 0);
+  FOR_ROWS(row) {
     const global float *from = x + (size_t)row * width;
     global float *to = y + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16)
-      VSTORE(SHIFTED(SCALED(VLOAD(from + i), VLOAD), VLOAD), to + i);
-    for (int i = whole + LANE; i < width; i += LANES) to[i] = SHIFTED(SCALED(from[i], ELEMENT), ELEMENT);
+    FOR_RUNS(i, whole) STORER(SHIFTED(SCALED(LOADR(from + i), LOADR), LOADR), to + i);
+    FOR_REST(i, whole, width) to[i] = SHIFTED(SCALED(from[i], ELEMENT), ELEMENT);
   }
 }
 
 // dx = dy * scale [+ sum_so_far].
 kernel void scale_shift_backward(const global float *dy, const global float *scale, const global float *sum_so_far,
                                  global float *dx, int width, int rows, int per_item) {
-  const int end = min((int)(get_group_id(0) + 1) * per_item, rows);
-  const int whole = width / 16 * 16;
-  for (int row = get_group_id(0) * per_item; row < end; ++row) {
+  const int whole = WHOLE_RUNS(width, 0);
+  FOR_ROWS(row) {
     const global float *from = dy + (size_t)row * width;
     const global float *sum = sum_so_far + (size_t)row * width;
     global float *to = dx + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16)
-      VSTORE(SUMMED(SCALED(VLOAD(from + i), VLOAD), VLOAD), to + i);
-    for (int i = whole + LANE; i < width; i += LANES) to[i] = SUMMED(SCALED(from[i], ELEMENT), ELEMENT);
+    FOR_RUNS(i, whole) STORER(SUMMED(SCALED(LOADR(from + i), LOADR), LOADR), to + i);
+    FOR_REST(i, whole, width) to[i] = SUMMED(SCALED(from[i], ELEMENT), ELEMENT);
   }
 }

@@ -1,15 +1,9 @@
 // Joining and cutting token sequences along the token axis. A sequence is (batch, tokens, width), row-major; a "row"
-// below is one token of one image. Item i of dimension 0 copies rows [i * per_item, (i + 1) * per_item) of the result
-// together with its group: LANES items share each row.
+// below is one token of one image, of the result where nothing else is said. See FOR_ROWS in common.cl.
 //
 // parts, a sum  1: position (a_tokens + b_tokens, width) is added to every image. 2: sum_so_far, of the result's shape,
 //               is added. 4, 8: a, b is zero (a part whose gradient nobody asked for). An argument and no macro: this
 //               runs at the speed of memory, and each program would take its time to compile.
-
-#define FOR_ROWS(row)                                     \
-  const int first_row_ = get_group_id(0) * per_item;       \
-  const int end_row_ = min(first_row_ + per_item, rows);   \
-  for (int row = first_row_; row < end_row_; ++row)
 
 // y = [a | b] along the tokens. a_stride and b_stride: floats from one image's part to the next one's; 0 where all
 // images share the part (a class token, prompts).
@@ -17,7 +11,7 @@ kernel void join_tokens(const global float *a, const global float *b, const glob
                         const global float *sum_so_far, global float *y, int a_tokens, int b_tokens, int a_stride,
                         int b_stride, int width, int rows, int per_item, int parts) {
   const int tokens = a_tokens + b_tokens;
-  const int whole = width / 16 * 16;
+  const int whole = WHOLE_RUNS(width, 0);
   FOR_ROWS(row) {
     const int image = row / tokens;
     const int token = row % tokens;
@@ -28,14 +22,14 @@ kernel void join_tokens(const global float *a, const global float *b, const glob
     const global float *sum = sum_so_far + (size_t)row * width;
     global float *to = y + (size_t)row * width;
     const int is_zero = parts & (is_a ? 4 : 8);
-    for (int i = LANE * 16; i < whole; i += LANES * 16) {
-      float16 v = 0.0f;
-      if (!is_zero) v = VLOAD(from + i);
-      if (parts & 1) v += VLOAD(place + i);
-      if (parts & 2) v += VLOAD(sum + i);
-      VSTORE(v, to + i);
+    FOR_RUNS(i, whole) {
+      floatr v = 0.0f;
+      if (!is_zero) v = LOADR(from + i);
+      if (parts & 1) v += LOADR(place + i);
+      if (parts & 2) v += LOADR(sum + i);
+      STORER(v, to + i);
     }
-    for (int i = whole + LANE; i < width; i += LANES) {
+    FOR_REST(i, whole, width) {
       float v = is_zero ? 0.0f : from[i];
       if (parts & 1) v += place[i];
       if (parts & 2) v += sum[i];
@@ -47,12 +41,12 @@ kernel void join_tokens(const global float *a, const global float *b, const glob
 // y (batch, count, width) = x[:, from : from + count], x of `tokens` tokens.
 kernel void slice_tokens(const global float *x, global float *y, int tokens, int from, int count, int width, int rows,
                          int per_item) {
-  const int whole = width / 16 * 16;
+  const int whole = WHOLE_RUNS(width, 0);
   FOR_ROWS(row) {
     const global float *source = x + ((size_t)(row / count) * tokens + from + row % count) * width;
     global float *to = y + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16) VSTORE(VLOAD(source + i), to + i);
-    for (int i = whole + LANE; i < width; i += LANES) to[i] = source[i];
+    FOR_RUNS(i, whole) STORER(LOADR(source + i), to + i);
+    FOR_REST(i, whole, width) to[i] = source[i];
   }
 }
 
@@ -60,20 +54,20 @@ kernel void slice_tokens(const global float *x, global float *y, int tokens, int
 kernel void slice_tokens_backward(const global float *dy, const global float *sum_so_far, global float *dx, int tokens,
                                   int from, int count, int width, int rows, int per_item,
                                   int parts) {
-  const int whole = width / 16 * 16;
+  const int whole = WHOLE_RUNS(width, 0);
   FOR_ROWS(row) {
     const int token = row % tokens - from;
     const int is_inside = token >= 0 && token < count;
     const global float *source = dy + (is_inside ? ((size_t)(row / tokens) * count + token) * width : 0);
     const global float *sum = sum_so_far + (size_t)row * width;
     global float *to = dx + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16) {
-      float16 v = 0.0f;
-      if (is_inside) v = VLOAD(source + i);
-      if (parts & 2) v += VLOAD(sum + i);
-      VSTORE(v, to + i);
+    FOR_RUNS(i, whole) {
+      floatr v = 0.0f;
+      if (is_inside) v = LOADR(source + i);
+      if (parts & 2) v += LOADR(sum + i);
+      STORER(v, to + i);
     }
-    for (int i = whole + LANE; i < width; i += LANES) {
+    FOR_REST(i, whole, width) {
       float v = is_inside ? source[i] : 0.0f;
       if (parts & 2) v += sum[i];
       to[i] = v;
@@ -82,7 +76,7 @@ kernel void slice_tokens_backward(const global float *dy, const global float *su
 }
 
 // The gradient of a part that all images share: da[t, i] = sum over images of dy[image, from + t, i], image by image.
-// Item (i, t): column i of token t.
+// Item (i, t): column i of token t; neighbours read neighbours.
 kernel void sum_tokens_over_images(const global float *dy, global float *da, int tokens, int from, int count, int width,
                                    int batch) {
   const int column = get_global_id(0);
@@ -97,17 +91,18 @@ kernel void sum_tokens_over_images(const global float *dy, global float *da, int
 // y[image] = x[indices[image]]: some images of a batch, in the order of their indices. Rows are those of y.
 kernel void gather_images(const global float *x, const global int *indices, global float *y, int tokens, int width,
                           int rows, int per_item) {
-  const int whole = width / 16 * 16;
+  const int whole = WHOLE_RUNS(width, 0);
   FOR_ROWS(row) {
     const global float *from = x + ((size_t)indices[row / tokens] * tokens + row % tokens) * width;
     global float *to = y + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16) VSTORE(VLOAD(from + i), to + i);
-    for (int i = whole + LANE; i < width; i += LANES) to[i] = from[i];
+    FOR_RUNS(i, whole) STORER(LOADR(from + i), to + i);
+    FOR_REST(i, whole, width) to[i] = from[i];
   }
 }
 
-// y (batch, width) = the mean of x[:, front : tokens], token after token. Item (k, image): columns
-// [k * per_item, (k + 1) * per_item), at most 64 of them.
+// y (batch, width) = the mean of x[:, front : tokens].
+#if LANES == 1
+// Token after token. Item (k, image): columns [k * per_item, (k + 1) * per_item), at most 64 of them.
 kernel void mean_tokens(const global float *x, global float *y, int tokens, int front, int width, int per_item) {
   const int begin = get_global_id(0) * per_item;
   const int count = min(per_item, width - begin);
@@ -135,24 +130,37 @@ kernel void mean_tokens(const global float *x, global float *y, int tokens, int 
     y[i] = share * sum;
   }
 }
+#else
+// Group (k, image): columns [k * LANES, (k + 1) * LANES). Each team adds up every TEAMS-th token, and the teams' sums are
+// joined as a tree.
+kernel void mean_tokens(const global float *x, global float *y, int tokens, int front, int width, int per_item) {
+  local float sums[TEAMS * LANES];
+  const int column = get_group_id(0) * LANES + LANE;
+  x += (size_t)get_group_id(1) * tokens * width + min(column, width - 1);
+  float sum = 0.0f;
+  for (int token = front + TEAM; token < tokens; token += TEAMS) sum += x[(size_t)token * width];
+  sum = TEAMS_SUM(sum, sums);
+  if (TEAM == 0 && column < width) y[(size_t)get_group_id(1) * width + column] = sum / (tokens - front);
+}
+#endif
 
 // The gradient of mean_tokens: dx (batch, tokens, width) is dy / (tokens - front) behind the front and zero in it
 // [+ sum_so_far].
 kernel void mean_tokens_backward(const global float *dy, const global float *sum_so_far, global float *dx, int tokens,
                                  int front, int width, int rows, int per_item, int parts) {
-  const int whole = width / 16 * 16;
+  const int whole = WHOLE_RUNS(width, 0);
   const float share = 1.0f / (tokens - front);
   FOR_ROWS(row) {
     const float factor = row % tokens < front ? 0.0f : share;
     const global float *source = dy + (size_t)(row / tokens) * width;
     const global float *sum = sum_so_far + (size_t)row * width;
     global float *to = dx + (size_t)row * width;
-    for (int i = LANE * 16; i < whole; i += LANES * 16) {
-      float16 v = factor * VLOAD(source + i);
-      if (parts & 2) v += VLOAD(sum + i);
-      VSTORE(v, to + i);
+    FOR_RUNS(i, whole) {
+      floatr v = factor * LOADR(source + i);
+      if (parts & 2) v += LOADR(sum + i);
+      STORER(v, to + i);
     }
-    for (int i = whole + LANE; i < width; i += LANES) {
+    FOR_REST(i, whole, width) {
       float v = factor * source[i];
       if (parts & 2) v += sum[i];
       to[i] = v;

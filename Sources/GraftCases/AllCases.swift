@@ -38,6 +38,18 @@ package enum AllCases {
     OptimizerCases.checks,
   ].flatMap { $0 }
 
+  /// The widths of models and odd ones, of what runs over rows, arrays and channels.
+  package static let widths: [OperationCase] =
+    [
+      LayerNormCases.widths, ElementwiseCases.widths, CrossEntropyCases.widths, ScaleShiftCases.widths,
+      UnfoldCases.widths, BatchNormCases.widths,
+    ].flatMap { $0 }
+    + [
+      ActivationCases.checks, GatedCases.checks, TokensCases.checks, PatchEmbeddingCases.checks,
+      DropoutCases.checks, DropPathCases.checks, RotaryCases.checks, HeadNormCases.checks,
+      DepthwiseConvCases.checks, ColumnsCases.checks, TransposeCases.checks, OptimizerCases.checks,
+    ].flatMap { $0 }
+
   /// Shapes of real models, for timing.
   package static func benchmarks(on traits: DeviceTraits) -> [OperationCase] {
     benchmarks + (traits.hasDotProduct ? AttentionCases.dotProductBenchmarks : [])

@@ -12,6 +12,8 @@ package enum BatchNormCases {
       make(rows: 65, channels: 8, uses: 1, range: -1e-4...1e-4),
       make(rows: 65, channels: 8, uses: 1, range: 9_990...10_010),
     ]
+  /// Widths that fill no group and more than one.
+  package static let widths = [1, 3, 8, 37, 192].map { make(rows: 37, channels: $0, uses: 1) }
   /// ILA's bottleneck on ViT-B at batch 8.
   package static let benchmarks = [make(rows: 1576, channels: 8, uses: 1)]
 

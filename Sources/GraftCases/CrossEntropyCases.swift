@@ -11,6 +11,10 @@ package enum CrossEntropyCases {
     ]
     .map(make)
     + [make(rows: 1, classes: 21_843, smoothing: 0.1, range: 1, isDifferentiable: false)]
+  /// Numbers of classes in rows that fill no group.
+  package static let widths = [3, 16, 37, 100, 1000].map {
+    make(rows: 5, classes: $0, smoothing: 0.1, range: 5)
+  }
   /// A large head at batch 32.
   package static let benchmarks = [make(rows: 32, classes: 1000, smoothing: 0, range: 5)]
 

@@ -6,6 +6,8 @@ package enum ElementwiseCases {
   package static let checks: [OperationCase] = [
     scaledSum(count: 1, by: 2), scaledSum(count: 37, by: -0.1), scaledSum(count: 4096 + 17, by: 0),
   ]
+  /// Counts around a group's.
+  package static let widths = [3, 255, 256, 258, 1024].map { scaledSum(count: $0, by: 3) }
   /// The tokens of ViT-B at batch 8.
   package static let benchmarks = [scaledSum(count: 1576 * 768, by: 0.1)]
 

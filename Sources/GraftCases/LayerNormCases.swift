@@ -12,19 +12,25 @@ package enum LayerNormCases {
       make(rows: 5, width: 70, range: -1e-4...1e-4, trained: [0, 1]),
       make(rows: 5, width: 70, range: 9_990...10_010, trained: [0, 1]),
     ]
+  /// Widths of models, and odd ones, in rows that fill no group.
+  ///
+  /// Of one channel the gradient is zero, and what is computed is a product's rounding error: it is not compared.
+  package static let widths =
+    [3, 16, 37, 192, 384, 768, 1024, 1536, 4096].map { make(rows: 5, width: $0, trained: [0, 1]) }
+    + [make(rows: 5, width: 1, trained: [], isDifferentiable: false)]
   /// The token matrices of ViT-B at batch 8.
   package static let benchmarks = [[], [0, 1]].map { make(rows: 1576, width: 768, trained: $0) }
 
   /// `trained`: which of scale (0) and shift (1) are.
   private static func make(
-    rows: Int, width: Int, range: ClosedRange<Float> = -1...3, trained: [Int]
+    rows: Int, width: Int, range: ClosedRange<Float> = -1...3, trained: [Int], isDifferentiable: Bool = true
   ) -> OperationCase {
     OperationCase(
       "layer_norm",
       "\(rows)x\(width)" + (range == -1...3 ? "" : " in \(range)")
         + trained.map { $0 == 0 ? " trained scale" : " trained shift" }.joined(),
       inputs: [
-        .init([rows, width], in: range, differentiable: true),
+        .init([rows, width], in: range, differentiable: isDifferentiable),
         .init([width], in: 0.5...1.5, differentiable: trained.contains(0)),
         .init([width], differentiable: trained.contains(1)),
       ],

@@ -8,6 +8,8 @@ package enum ScaleShiftCases {
       make(rows: rows, width: width, parts: $0)
     }
   }
+  /// Widths of models, and odd ones, in rows that fill no group.
+  package static let widths = [1, 3, 16, 37, 192, 768, 4096].map { make(rows: 5, width: $0, parts: all) }
   /// The hidden layer of ViT-B at batch 8.
   package static let benchmarks = [make(rows: 1576, width: 3072, parts: [.scale, .shift])]
 

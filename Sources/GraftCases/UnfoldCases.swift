@@ -18,6 +18,11 @@ package enum UnfoldCases {
     convolution(images: 2, height: 3, width: 5, inputs: 3, outputs: 4),
     convolution(images: 3, height: 6, width: 6, inputs: 8, outputs: 8),
   ]
+  /// Grids that fill no group and more than one.
+  package static let widths = [
+    unfold(images: 2, height: 3, width: 11, channels: 8, side: 3, front: 9, uses: 2),
+    unfold(images: 1, height: 2, width: 9, channels: 37, side: 5),
+  ]
   /// Convpass on ViT-B at batch 8.
   package static let benchmarks = [
     unfold(images: 8, height: 14, width: 14, channels: 8, side: 3),

@@ -46,12 +46,12 @@ public enum Activation: String, Sendable, Codable {
     let context = preactivation.context
     let result = try Tensor(empty: preactivation.shape, element: element, on: context)
     let plan = ElementwisePlan(count: result.count, on: context)
-    var macros = [KernelKey.Macro("ACTIVATION", kind.macro)] + element.resultMacros
+    var macros = plan.macros + [.init("ACTIVATION", kind.macro)] + element.resultMacros
     if sum != nil { macros.append(.init("ADD", 1)) }
     try context.run(
       KernelKey("activation", "activation_backward", macros: macros), over: [plan.items], group: [plan.group],
       preactivation.buffer, gradient.buffer,
-      (sum ?? gradient).buffer, result.buffer, result.count, plan.perItem)
+      (sum ?? gradient).buffer, result.buffer, result.count, plan.perGroup)
     return result
   }
 }
@@ -66,8 +66,9 @@ extension Tape {
     let output = try Tensor(empty: input.shape, on: context)
     let plan = ElementwisePlan(count: output.count, on: context)
     try context.run(
-      KernelKey("activation", "activation_forward", ["ACTIVATION": kind.macro]), over: [plan.items],
-      group: [plan.group], input.buffer, output.buffer, output.count, plan.perItem)
+      KernelKey("activation", "activation_forward", macros: plan.macros + [.init("ACTIVATION", kind.macro)]),
+      over: [plan.items],
+      group: [plan.group], input.buffer, output.buffer, output.count, plan.perGroup)
     guard needsGradient(input) else { return output }
     record(output) { gradient, gradients in
       try gradients.accumulate(into: input) { sum in

@@ -59,7 +59,7 @@ struct AttentionInTiles: AttentionKernels {
       .init("COLUMNS", tile.columns), .init("PART", tile.part), .init("AHEAD", tile.ahead),
     ]
     let traits = context.traits
-    var key = KernelKey("attention_tiles", function, macros: macros + traits.waveMacros + bias.macros)
+    var key = KernelKey("attention_tiles", function, macros: macros + traits.narrowWaveMacros + bias.macros)
     // Both sums of a key and a quad of each operand are more than 128 registers hold.
     key.takesLargeRegisterFile =
       pass == .keys && traits.hasLargeRegisterFiles && tile.across <= 8
@@ -89,7 +89,7 @@ extension DeviceTraits {
   /// SUBGROUP for kernels with many registers: left to itself Intel's compiler takes the widest waves, and spills.
   ///
   /// Chips that came later have no waves of 8 lanes.
-  var waveMacros: [KernelKey.Macro] {
+  var narrowWaveMacros: [KernelKey.Macro] {
     let lanes = ["tgllp": 8, "dg2": 8, "pvc": 16]
     guard hasSubgroups, let chip, let count = lanes[chip] else { return [] }
     return [.init("SUBGROUP", count)]

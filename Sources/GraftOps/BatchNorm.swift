@@ -44,25 +44,26 @@ extension Tape {
     precondition(weight.count == channels && bias.count == channels, "one weight and bias a channel")
     precondition(running.mean.count == channels, "one statistic a channel")
     let output = try Tensor(empty: input.shape, on: context)
-    let vector = ChannelPlan(channels: channels, on: context).vector
+    let plan = ColumnPlan(width: channels, on: context)
+    let vector = plan.lanes == 1 ? ChannelPlan(channels: channels, on: context).vector : 1
+    let macros = plan.macros + [.init("VEC", vector)]
     guard isTraining else {
       let perItem = context.traits.isCPU ? 64 : 8
-      let group = context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
       try context.run(
-        KernelKey("batch_norm", "batch_norm_inference", macros: [.init("VEC", vector)]),
-        over: [channels / vector, (rows + perItem - 1) / perItem], group: [group, 1], input.buffer,
+        KernelKey("batch_norm", "batch_norm_inference", macros: macros),
+        over: [channels / vector, (rows + perItem - 1) / perItem], group: plan.group, input.buffer,
         weight.buffer,
         bias.buffer, running.mean.buffer, running.variance.buffer, output.buffer, rows, channels, epsilon,
         perItem)
       return output
     }
     guard rows > 1 else { throw OperationError.singleRowBatch(channels: channels) }
-    let lanes = context.rowLanes
-    let macros: [KernelKey.Macro] = [.init("VEC", vector), .init("LANES", lanes)]
+    let (items, group) =
+      plan.lanes == 1 ? ([channels / vector], [1]) : ([plan.items(channels), plan.teams], plan.group)
     let statistics = try Tensor(empty: [3, channels], on: context)
     try context.run(
-      KernelKey("batch_norm", "batch_norm_training", macros: macros), over: [channels / vector * lanes],
-      group: [lanes], input.buffer, weight.buffer, bias.buffer, running.mean.buffer, running.variance.buffer,
+      KernelKey("batch_norm", "batch_norm_training", macros: macros), over: items, group: group, input.buffer,
+      weight.buffer, bias.buffer, running.mean.buffer, running.variance.buffer,
       output.buffer, statistics.buffer, rows, channels, epsilon, isReplay ? 0 : momentum)
     guard needsGradient(input, weight, bias) else { return output }
     record(output) { gradient, gradients in
@@ -72,7 +73,7 @@ extension Tape {
         // What the flags leave out is never touched: any buffer stands in for it.
         try context.run(
           KernelKey("batch_norm", "batch_norm_backward", macros: macros),
-          over: [channels / vector * lanes], group: [lanes], input.buffer, weight.buffer, gradient.buffer,
+          over: items, group: group, input.buffer, weight.buffer, gradient.buffer,
           statistics.buffer, (sum ?? gradient).buffer, (result ?? gradient).buffer,
           (weightSum ?? gradient).buffer, (biasSum ?? gradient).buffer, rows, channels,
           weightSum == nil ? 0 : 1, biasSum == nil ? 0 : 1, result == nil ? 0 : 1, sum == nil ? 0 : 1)

@@ -6,11 +6,16 @@ package struct ChannelPlan {
   package let vector: Int
   /// Work-items that share the channels: one that runs through all on a CPU, as many as there are chunks elsewhere.
   package let items: Int
+  private let isCPU: Bool
 
-  package init(channels: Int, on context: Context) {
-    // Neighbouring lanes of a GPU read neighbouring channels; a CPU reads the widest vector without a tail.
-    let isCPU = context.traits.isCPU
-    vector = isCPU ? [16, 8, 4, 2].first { channels % $0 == 0 } ?? 1 : 1
-    items = isCPU ? 1 : channels
+  /// - Parameter widest: most channels of an item on what is no CPU.
+  package init(channels: Int, on context: Context, widest: Int = 4) {
+    // A CPU reads the widest vector without a tail; a lane of a GPU one load, beside its neighbour's.
+    isCPU = context.traits.isCPU
+    vector = (isCPU ? [16, 8, 4, 2] : [4, 2].filter { $0 <= widest }).first { channels % $0 == 0 } ?? 1
+    items = isCPU ? 1 : channels / vector
   }
+
+  /// What kernels must be built with.
+  package var macros: [KernelKey.Macro] { [.init("VEC", vector)] + (isCPU ? [] : [.init("ALIGNED", 1)]) }
 }

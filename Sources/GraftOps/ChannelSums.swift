@@ -47,10 +47,12 @@ private struct ChannelSums {
     var macros: [KernelKey.Macro] = []
     if input != nil { macros.append(.init("PRODUCTS", 1)) }
     if input != nil, statistics != nil { macros.append(.init("STATISTICS", 1)) }
+    let plan = ColumnPlan(width: width, on: gradient.context)
     // Operands that the macros leave out are never read: any buffer stands in for them.
     try gradient.context.run(
-      KernelKey("channel_sums", "channel_sums_partials", macros: macros), over: [(width + 15) / 16, slices],
-      group: [1, 1], (input ?? gradient).buffer, (statistics ?? gradient).buffer, gradient.buffer,
+      KernelKey("channel_sums", "channel_sums_partials", macros: plan.macros + macros),
+      over: [plan.lanes == 1 ? (width + 15) / 16 : plan.items(width), slices * plan.teams],
+      group: plan.group, (input ?? gradient).buffer, (statistics ?? gradient).buffer, gradient.buffer,
       partials.buffer, width, rows, perSlice)
   }
 

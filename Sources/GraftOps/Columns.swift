@@ -14,11 +14,10 @@ extension Tape {
   ) throws -> Tensor {
     let (context, width, count) = (input.context, input.width, added.width)
     precondition(from >= 0 && from + count <= width && added.rows == input.rows, "outside")
-    let macros = [KernelKey.Macro("LANES", context.rowLanes)]
-    let plan = RowPlan(rows: input.rows, on: context)
+    let plan = RowPlan(rows: input.rows, width: width, on: context)
     let output = try Tensor(empty: input.shape, on: context)
     try context.run(
-      KernelKey("columns", "add_columns", macros: macros), over: [plan.items], group: [plan.group],
+      KernelKey("columns", "add_columns", macros: plan.macros), over: plan.global, group: plan.group,
       input.buffer, added.buffer, output.buffer, scale, width, from, count,
       input.rows, plan.perGroup)
     guard needsGradient(input, added) else { return output }
@@ -28,7 +27,8 @@ extension Tape {
       guard added.requiresGradient else { return }
       let result = try added.empty()
       try context.run(
-        KernelKey("columns", "add_columns_backward", macros: macros), over: [plan.items], group: [plan.group],
+        KernelKey("columns", "add_columns_backward", macros: plan.macros), over: plan.global,
+        group: plan.group,
         gradient.buffer, result.buffer, scale, width, from, count, rows,
         plan.perGroup)
       try gradients.add(result, to: added)

@@ -14,18 +14,20 @@ extension Tape {
     precondition(smoothing >= 0 && smoothing <= 1, "smoothing is a share")
     let losses = try Tensor(empty: [rows], on: context)
     let logSumExps = try Tensor(empty: [rows], on: context)
-    let lanes = context.rowLanes
+    let plan = RowPlan(rows: rows, width: classes, on: context, perItem: 1)
     try context.run(
-      KernelKey("loss", "cross_entropy_rows", ["LANES": lanes]), over: [rows * lanes], group: [lanes],
-      logits.buffer, labels.buffer, losses.buffer, logSumExps.buffer, classes, smoothing)
+      KernelKey("loss", "cross_entropy_rows", macros: plan.macros), over: plan.global, group: plan.group,
+      logits.buffer, labels.buffer, losses.buffer, logSumExps.buffer, classes, rows, smoothing)
     let output = try Tensor(empty: [1], on: context)
     try context.run(
-      KernelKey("loss", "cross_entropy_mean"), over: [1], group: [1], losses.buffer, output.buffer, rows)
+      KernelKey("loss", "cross_entropy_mean", macros: plan.macros), over: plan.group, group: plan.group,
+      losses.buffer, output.buffer, rows)
     guard needsGradient(logits) else { return output }
     record(output) { gradient, gradients in
       let result = try Tensor(empty: logits.shape, on: context)
       try context.run(
-        KernelKey("loss", "cross_entropy_gradient", ["LANES": lanes]), over: [rows * lanes], group: [lanes],
+        KernelKey("loss", "cross_entropy_gradient", macros: plan.macros), over: plan.global,
+        group: plan.group,
         logits.buffer, labels.buffer, logSumExps.buffer, gradient.buffer, result.buffer, rows, classes,
         smoothing)
       try gradients.add(result, to: logits)

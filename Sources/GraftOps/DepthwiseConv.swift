@@ -108,19 +108,27 @@ private struct DepthwiseConv {
 
   /// Output pixels that share taps and pixels in registers; the output must hold a whole tile.
   ///
-  /// Two rows of four keep a CPU's loads below its multiplications, and larger tiles gain nothing more.
+  /// Two rows of four keep loads below multiplications, and larger tiles gain nothing more. More taps than 3 x 3 fit no
+  /// register file; a GPU keeps a line of pixels all the same.
   private func tile(_ output: Grid) -> Grid {
-    guard context.traits.isCPU, side <= 3 else { return (1, 1) }
-    return (output.height >= 2 ? 2 : 1, output.width >= 4 ? 4 : 1)
+    let isLarge = side > 3
+    guard !isLarge || !context.traits.isCPU else { return (1, 1) }
+    return (output.height >= 2 && !isLarge ? 2 : 1, output.width >= 4 ? 4 : 1)
   }
 
-  private func key(_ function: String, tile: Grid, isPadded: Bool) -> KernelKey {
-    KernelKey(
-      "depthwise_conv", function,
-      macros: [
-        .init("SIDE", side), .init("STRIDE", stride), .init("PADDED", isPadded ? 1 : 0),
-        .init("ROWS", tile.height), .init("COLUMNS", tile.width), .init("VEC", plan.vector),
-      ])
+  private func key(
+    _ function: String, tile: Grid, isPadded: Bool, vectors: ChannelPlan? = nil
+  ) -> KernelKey {
+    var macros: [KernelKey.Macro] = [
+      .init("SIDE", side), .init("STRIDE", stride), .init("PADDED", isPadded ? 1 : 0),
+      .init("ROWS", tile.height), .init("COLUMNS", tile.width),
+    ]
+    macros += (vectors ?? plan).macros
+    if !context.traits.isCPU {
+      macros += [.init("SPREAD", 1), .init("TAP_ROWS", 1)]
+    }
+    macros += context.traits.waveMacros
+    return KernelKey("depthwise_conv", function, macros: macros)
   }
 
   func prepare(_ weight: Tensor) throws -> Tensor {
@@ -132,18 +140,20 @@ private struct DepthwiseConv {
     let kernel = key("depthwise_forward", tile: tile, isPadded: padding > 0)
     // Without a bias the kernel does not read it: any buffer stands in.
     try context.run(
-      kernel, over: [plan.items, images * strips(output, tile)], group: group, x.buffer, taps.buffer,
+      kernel, over: spread(images * strips(output, tile), tiles: output.width, tile.width), group: group,
+      x.buffer, taps.buffer,
       (bias ?? taps).buffer, y.buffer, images, input.height, input.width, output.height, output.width,
       channels, padding, front, bias == nil ? 0 : 1)
   }
 
   func inputGradient(_ dy: Tensor, taps: Tensor, addingTo sum: Tensor?, into dx: Tensor) throws {
     // At stride 1 it is a convolution over strips of dx, otherwise a gathering row by row.
-    let tile = stride == 1 ? tile(input) : (1, 1)
+    let tile: Grid = stride == 1 ? tile(input) : (1, 1)
     let kernel = key(
       "depthwise_input_gradient", tile: tile, isPadded: stride > 1 || padding < side - 1)
     try context.run(
-      kernel, over: [plan.items, images * strips(input, tile)], group: group, dy.buffer, taps.buffer,
+      kernel, over: spread(images * strips(input, tile), tiles: input.width, tile.width), group: group,
+      dy.buffer, taps.buffer,
       (sum ?? dy).buffer, dx.buffer, images, input.height, input.width, output.height, output.width, channels,
       padding, front, sum == nil ? 0 : 1)
   }
@@ -157,17 +167,35 @@ private struct DepthwiseConv {
     let stripsPerBlock = (strips + 15) / 16
     let blocks = (strips + stripsPerBlock - 1) / stripsPerBlock
     let partials = try Tensor(empty: [blocks, side * side + 1, channels], on: context)
+    // A row of more than five taps and its pixels are too many registers for four channels.
+    let vectors = ChannelPlan(channels: channels, on: context, widest: side > 5 ? 2 : 4)
     try context.run(
-      key("depthwise_weight_partials", tile: tile, isPadded: padding > 0), over: [plan.items, blocks],
-      group: group, x.buffer, dy.buffer, partials.buffer, images, input.height, input.width, output.height,
+      key("depthwise_weight_partials", tile: tile, isPadded: padding > 0, vectors: vectors),
+      over: spread(blocks, tiles: side, 1), group: group, x.buffer, dy.buffer, partials.buffer, images,
+      input.height, input.width, output.height,
       output.width, channels, padding, front, stripsPerBlock, blocks)
     try context.run(
       key("depthwise_weight_finish", tile: tile, isPadded: padding > 0),
-      over: [channels / plan.vector], group: [group[0]], partials.buffer, (weightSum ?? target).buffer,
+      over: [channels / plan.vector], group: [context.traits.isCPU ? 1 : group[0] * group[1]],
+      partials.buffer, (weightSum ?? target).buffer,
       (biasSum ?? target).buffer, channels, blocks, weightSum == nil ? 0 : 1, biasSum == nil ? 0 : 1)
   }
 
   private func strips(_ grid: Grid, _ tile: Grid) -> Int { (grid.height + tile.height - 1) / tile.height }
 
-  private var group: [Int] { context.traits.isCPU ? [1, 1] : [min(64, context.traits.maxWorkGroupSize), 1] }
+  /// Work-items: along the channels, over the strips or blocks, and on GPUs over what of each is shared.
+  private func spread(_ strips: Int, tiles length: Int, _ perTile: Int) -> [Int] {
+    [plan.items, strips] + (context.traits.isCPU ? [] : [(length + perTile - 1) / perTile])
+  }
+
+  /// Two waves: as many of them along the channels as there are chunks, the others along the strips.
+  private var group: [Int] {
+    guard !context.traits.isCPU else { return [1, 1] }
+    let sizes = context.traits.maxWorkItemSizes
+    let limit = min(64, context.traits.maxWorkGroupSize)
+    var (along, down) = (1, 1)
+    while 2 * along <= min(limit, sizes[0]), along < plan.items { along *= 2 }
+    while 2 * along * down <= limit, 2 * down <= (sizes.count > 1 ? sizes[1] : 1) { down *= 2 }
+    return [along, down, 1]
+  }
 }

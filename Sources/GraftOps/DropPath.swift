@@ -20,9 +20,9 @@ extension DropoutMask {
     let images = input.shape[0]
     let plan = ElementwisePlan(count: input.count / images, on: context)
     try context.run(
-      KernelKey("drop_path", "drop_path", macros: sum == nil ? [] : [.init("ADD", 1)]),
+      KernelKey("drop_path", "drop_path", macros: plan.macros + (sum == nil ? [] : [.init("ADD", 1)])),
       over: [plan.items, images], group: [plan.group, 1], input.buffer, (sum ?? input).buffer, output.buffer,
-      key.0, key.1, key.2, threshold, scale, images, input.count / images, plan.perItem)
+      key.0, key.1, key.2, threshold, scale, images, input.count / images, plan.perGroup)
     return output
   }
 }

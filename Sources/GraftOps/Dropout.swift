@@ -50,9 +50,10 @@ package struct DropoutMask {
     let output = try Tensor(empty: input.shape, on: context)
     let plan = ElementwisePlan(count: input.count, on: context)
     try context.run(
-      KernelKey("dropout", "dropout", macros: sum == nil ? [] : [.init("ADD", 1)]), over: [plan.items],
+      KernelKey("dropout", "dropout", macros: plan.macros + (sum == nil ? [] : [.init("ADD", 1)])),
+      over: [plan.items],
       group: [plan.group], input.buffer, (sum ?? input).buffer, output.buffer, key.0, key.1, key.2, threshold,
-      scale, input.count, plan.perItem)
+      scale, input.count, plan.perGroup)
     return output
   }
 }

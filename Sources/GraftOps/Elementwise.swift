@@ -26,27 +26,33 @@ package enum Elementwise {
   private static func launch(
     _ function: String, count: Int, on context: Context, _ arguments: any KernelArgument...
   ) throws {
-    let kernel = KernelKey("elementwise", function)
     let plan = ElementwisePlan(count: count, on: context)
+    let kernel = KernelKey("elementwise", function, macros: plan.macros)
     try context.run(
-      kernel, over: [plan.items], group: [plan.group], arguments: arguments + [count, plan.perItem])
+      kernel, over: [plan.items], group: [plan.group], arguments: arguments + [count, plan.perGroup])
   }
 }
 
-/// How a one-dimensional kernel is spread over a device: a CPU gets few items with long runs, a GPU many.
+/// How a kernel over an array is spread over a device (FOR_ELEMENTS in common.cl): a CPU gets few items with long runs, a
+/// GPU as many as there are loads of four floats.
 package struct ElementwisePlan {
-  /// Consecutive elements of one work-item; a multiple of 16.
-  package let perItem: Int
+  /// Consecutive elements of one group, which is one work-item on a CPU; a multiple of the floats of a load.
+  package let perGroup: Int
   /// Work-items.
   package let items: Int
   /// Work-items of a group.
   package let group: Int
+  /// What the kernel must be built with.
+  package let macros: [KernelKey.Macro]
 
   package init(count: Int, on context: Context) {
     let isCPU = context.traits.isCPU
-    perItem = isCPU ? 4096 : 16
-    items = (count + perItem - 1) / perItem
-    group = isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
+    var lanes = isCPU ? 1 : 64
+    while lanes > context.traits.largestGroup || lanes * 4 > context.traits.localMemory { lanes /= 2 }
+    perGroup = isCPU ? 4096 : lanes == 1 ? 16 : 4 * lanes
+    items = (count + perGroup - 1) / perGroup * lanes
+    group = lanes
+    macros = [.init("LANES", lanes)]
   }
 }
 

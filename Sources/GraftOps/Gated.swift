@@ -71,16 +71,16 @@ private struct GatedUnit {
     self.valueOffset = valueOffset
   }
 
-  private func key(_ function: String, _ context: Context) -> KernelKey {
-    KernelKey("activation", function, ["LANES": context.rowLanes, "ACTIVATION": activation.macro])
+  private func key(_ function: String, _ plan: RowPlan) -> KernelKey {
+    KernelKey("activation", function, macros: plan.macros + [.init("ACTIVATION", activation.macro)])
   }
 
   func forward(gate: Tensor, value: Tensor) throws -> Tensor {
     let context = gate.context
     let output = try Tensor(empty: gate.shape.dropLast() + [width], on: context)
-    let plan = RowPlan(rows: output.rows, on: context)
+    let plan = RowPlan(rows: output.rows, width: width, on: context)
     try context.run(
-      key("gated_forward", context), over: [plan.items], group: [plan.group], gate.buffer, value.buffer,
+      key("gated_forward", plan), over: plan.global, group: plan.group, gate.buffer, value.buffer,
       output.buffer, stride, valueOffset, width, output.rows, plan.perGroup)
     return output
   }
@@ -91,14 +91,14 @@ private struct GatedUnit {
     into results: (Tensor?, Tensor?)
   ) throws {
     let context = gate.context
-    let plan = RowPlan(rows: gradient.rows, on: context)
+    let plan = RowPlan(rows: gradient.rows, width: width, on: context)
     guard let any = results.0 ?? results.1 else { return }
     let parts =
       (results.0 == nil ? 0 : 1) + (results.1 == nil ? 0 : 2) + (sums.0 == nil ? 0 : 4)
       + (sums.1 == nil ? 0 : 8)
     // Operands that the parts leave out are not touched: any buffer stands in for them.
     try context.run(
-      key("gated_backward", context), over: [plan.items], group: [plan.group], gate.buffer, value.buffer,
+      key("gated_backward", plan), over: plan.global, group: plan.group, gate.buffer, value.buffer,
       gradient.buffer, (sums.0 ?? gradient).buffer, (sums.1 ?? gradient).buffer, (results.0 ?? any).buffer,
       (results.1 ?? any).buffer, stride, valueOffset, width, gradient.rows, plan.perGroup, parts)
   }

@@ -27,18 +27,23 @@ extension Tape {
     guard groups > 1 else { return weight }
     let (outputs, part) = (weight.shape[0], weight.width)
     let context = weight.context
-    let group = min(16, context.traits.maxWorkGroupSize)
+    let plan = RowPlan(rows: outputs, width: groups * part, on: context)
+    // An item of a CPU has a row.
+    let (items, group) =
+      plan.lanes == 1 ? ([outputs], [min(16, context.traits.largestGroup)]) : (plan.global, plan.group)
     let dense = try Tensor(empty: [outputs, groups * part], on: context)
     try context.run(
-      KernelKey("grouped_linear", "block_diagonal"), over: [outputs], group: [group], weight.buffer,
+      KernelKey("grouped_linear", "block_diagonal", macros: plan.macros), over: items, group: group,
+      weight.buffer,
       dense.buffer, outputs, part, groups)
     guard needsGradient(weight) else { return dense }
     record(dense) { [weight = weight.gradientKey] gradient, gradients in
       func gather(adding base: Tensor?, into target: Tensor) throws {
         try context.run(
           KernelKey(
-            "grouped_linear", "block_diagonal_backward", macros: base == nil ? [] : [.init("BASE", 1)]),
-          over: [outputs], group: [group], gradient.buffer, (base ?? gradient).buffer, target.buffer, outputs,
+            "grouped_linear", "block_diagonal_backward",
+            macros: plan.macros + (base == nil ? [] : [.init("BASE", 1)])),
+          over: items, group: group, gradient.buffer, (base ?? gradient).buffer, target.buffer, outputs,
           part, groups)
       }
       if let sum = weight.sum {

@@ -78,12 +78,11 @@ private struct HeadNormKernels {
     _ function: String, _ x: Tensor, _ macros: [KernelKey.Macro], _ arguments: any KernelArgument...
   ) throws {
     let context = x.context
-    let (count, isCPU) = (x.count / norm.headSize, context.traits.isCPU)
-    let perItem = isCPU ? 64 : 1
+    let count = x.count / norm.headSize
+    let plan = RowPlan(rows: count, width: norm.headSize, on: context, isReadAgain: true, perItem: 64)
     try context.run(
-      KernelKey("head_norm", function, macros: [.init("HEAD", norm.headSize)] + macros),
-      over: [(count + perItem - 1) / perItem],
-      group: [isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)],
-      arguments: arguments + [heads, count, norm.epsilon, perItem])
+      KernelKey("head_norm", function, macros: plan.macrosKeeping + [.init("HEAD", norm.headSize)] + macros),
+      over: plan.global, group: plan.group,
+      arguments: arguments + [heads, count, norm.epsilon, plan.perGroup])
   }
 }

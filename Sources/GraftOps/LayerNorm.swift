@@ -1,4 +1,4 @@
-package import GraftRuntime
+import GraftRuntime
 
 extension Tape {
   /// Layer normalisation over the last dimension: `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
@@ -14,10 +14,12 @@ extension Tape {
     precondition(weight.count == width && bias.count == width, "one weight and bias a channel")
     let output = try Tensor(empty: input.shape, on: context)
     let statistics = try Tensor(empty: [input.rows, 3], on: context)
-    let lanes = context.rowLanes
+    let rows = input.rows
+    let plan = RowPlan(rows: rows, width: width, on: context, isReadAgain: true, perItem: 1)
     try context.run(
-      KernelKey("layer_norm", "layer_norm_forward", ["LANES": lanes]), over: [input.rows * lanes],
-      group: [lanes], input.buffer, weight.buffer, bias.buffer, output.buffer, statistics.buffer, width,
+      KernelKey("layer_norm", "layer_norm_forward", macros: plan.macrosKeeping), over: plan.global,
+      group: plan.group, input.buffer, weight.buffer, bias.buffer, output.buffer, statistics.buffer, width,
+      rows,
       epsilon)
     guard needsGradient(input, weight, bias) else { return output }
     record(output) { gradient, gradients in
@@ -26,22 +28,12 @@ extension Tape {
       try gradients.accumulate(into: input) { sum in
         let result = try Tensor(empty: input.shape, on: context)
         try context.run(
-          KernelKey("layer_norm", "layer_norm_backward", ["LANES": lanes]), over: [input.rows * lanes],
-          group: [lanes], input.buffer, weight.buffer, gradient.buffer, statistics.buffer,
-          (sum ?? gradient).buffer, result.buffer, width, sum == nil ? 0 : 1)
+          KernelKey("layer_norm", "layer_norm_backward", macros: plan.macrosKeeping), over: plan.global,
+          group: plan.group, input.buffer, weight.buffer, gradient.buffer, statistics.buffer,
+          (sum ?? gradient).buffer, result.buffer, width, rows, sum == nil ? 0 : 1)
         return result
       }
     }
     return output
-  }
-}
-
-extension Context {
-  /// Work-items that share a row in kernels with the macro LANES: one wide item on a CPU, a group elsewhere.
-  package var rowLanes: Int {
-    guard !traits.isCPU else { return 1 }
-    var lanes = 64
-    while lanes > traits.maxWorkGroupSize { lanes /= 2 }
-    return lanes
   }
 }

@@ -149,12 +149,14 @@ enum MatmulKernels {
   /// `output = epilogue(output)`, in place.
   static func finish(_ output: Tensor, columns n: Int, epilogue: MatmulEpilogue) throws {
     guard !epilogue.isEmpty else { return }
-    let plan = ElementwisePlan(count: output.count, on: output.context)
+    let isCPU = output.context.traits.isCPU
+    let perItem = isCPU ? 4096 : 1
+    let group = isCPU ? 1 : min(64, output.context.traits.largestGroup)
     try output.context.run(
       KernelKey(
         "matmul_finish", "matmul_finish", macros: [.init("PARTS", epilogue.parts)] + epilogue.scaleMacros),
-      over: [plan.items], group: [plan.group],
-      arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, plan.perItem]
+      over: [(output.count + perItem - 1) / perItem], group: [group],
+      arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, perItem]
         + epilogue.scaleArguments)
   }
 }

@@ -63,10 +63,15 @@ struct MatmulPanels {
     _ function: String, _ more: [KernelKey.Macro], _ source: Tensor, tail: [any KernelArgument]
   ) throws {
     let rowsOfItem = 16
+    let plan = TilePlan(on: tensor.context)
+    let isTiled = plan.side > 1
     try tensor.context.run(
-      KernelKey("pack", function, macros: macros + (isPaired ? [.init("PAIRED", 1)] : []) + more),
-      over: [(inner + rowsOfItem - 1) / rowsOfItem, count],
-      group: [1, 1],
+      KernelKey(
+        "pack", function, macros: plan.macros + macros + (isPaired ? [.init("PAIRED", 1)] : []) + more),
+      over: isTiled
+        ? [plan.tiles(inner) * plan.side, plan.tiles(count * width) * plan.teams]
+        : [(inner + rowsOfItem - 1) / rowsOfItem, count],
+      group: [plan.side, plan.teams],
       arguments: [source.buffer, tensor.buffer, inner, columns] + tail)
   }
 }

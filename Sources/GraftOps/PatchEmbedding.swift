@@ -45,11 +45,13 @@ package enum Patches {
     let rows = batch * (height / patch) * (width / patch)
     let output = try Tensor(empty: [rows, 3 * patch * patch], on: context)
     let strips = rows * 3 * patch
-    // A CPU's item takes four patches, another device's a single strip.
-    let perItem = context.traits.isCPU ? 12 * patch : 1
+    let plan = ElementwisePlan(count: output.count, on: context)
+    // A CPU's item takes four patches, another device's a load's worth of the result.
+    let isRuns = plan.group > 1
+    let perItem = isRuns ? plan.perGroup : context.traits.isCPU ? 12 * patch : 1
     try context.run(
-      KernelKey("patch_embed", "extract_patches", macros: macros), over: [(strips + perItem - 1) / perItem],
-      group: [context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)], images.buffer,
+      KernelKey("patch_embed", "extract_patches", macros: plan.macros + macros),
+      over: [isRuns ? plan.items : (strips + perItem - 1) / perItem], group: [plan.group], images.buffer,
       output.buffer, height, width, scale[0], scale[1], scale[2], offset[0], offset[1], offset[2], patch,
       strips, perItem)
     return output

@@ -50,10 +50,10 @@ public enum PeakMeasurement {
     let source = try Tensor.zeros([count], on: context)
     let target = try Tensor.zeros([count], on: context)
     let plan = ElementwisePlan(count: count, on: context)
-    let kernel = KernelKey("benchmark", "copy_bandwidth")
+    let kernel = KernelKey("benchmark", "copy_bandwidth", macros: plan.macros)
     let seconds = try bestTime(of: runs, on: context) {
       try context.run(
-        kernel, over: [plan.items], group: [plan.group], source.buffer, target.buffer, count, plan.perItem)
+        kernel, over: [plan.items], group: [plan.group], source.buffer, target.buffer, count, plan.perGroup)
     }
     return 2 * Double(bytes) / seconds * 1e-9
   }

@@ -160,9 +160,12 @@ public final class PreparedLinear {
     if let scaled { return scaled }
     let result = try Tensor(empty: matrix.shape, on: context)
     let perItem = 16
+    let plan = RowPlan(rows: outputs, width: inputs, on: context)
+    let isShared = plan.lanes > 1
     try context.run(
-      KernelKey("pack", "scale_rows"), over: [(inputs + perItem - 1) / perItem, outputs], group: [1, 1],
-      matrix.buffer, scale.buffer, result.buffer, outputs, inputs)
+      KernelKey("pack", "scale_rows", macros: plan.macros),
+      over: isShared ? plan.global : [(inputs + perItem - 1) / perItem, outputs],
+      group: isShared ? plan.group : [1, 1], matrix.buffer, scale.buffer, result.buffer, outputs, inputs)
     scaled = result
     return result
   }

@@ -8,9 +8,10 @@ package enum Reduction {
     let perBlock = max(4096, (x.count / 1024 + 15) / 16 * 16)
     let blocks = (x.count + perBlock - 1) / perBlock
     let partials = try Tensor(empty: [blocks], on: context)
+    let plan = ElementwisePlan(count: x.count, on: context)
     try context.run(
-      KernelKey("reduce", "square_partials"), over: [blocks], group: [1], x.buffer, partials.buffer, x.count,
-      perBlock, blocks)
+      KernelKey("reduce", "square_partials", macros: plan.macros), over: [blocks * plan.group],
+      group: [plan.group], x.buffer, partials.buffer, x.count, perBlock, blocks)
     return partials
   }
 }

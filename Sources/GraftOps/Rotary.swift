@@ -90,18 +90,16 @@ private struct Rotation {
   ) throws -> Tensor {
     let context = x.context
     let output = try Tensor(empty: x.shape, on: context)
-    let plan = RowPlan(rows: x.rows, on: context)
+    let plan = RowPlan(rows: x.rows, width: x.width, on: context)
     // Halves are read in whole vectors, and so must be made of them.
     let run = angles.form == .half ? angles.headSize / 2 : angles.headSize
-    let vector = ChannelPlan(channels: run, on: context).vector
-    var macros: [KernelKey.Macro] = [
-      .init("HEAD", angles.headSize), .init("VEC", vector), .init("LANES", context.rowLanes),
-    ]
+    var macros = plan.macros + ChannelPlan(channels: run, on: context).macros
+    macros.append(.init("HEAD", angles.headSize))
     if angles.form == .interleaved { macros.append(.init("INTERLEAVED", 1)) }
     if isBackward { macros.append(.init("BACKWARD", 1)) }
     if sum != nil { macros.append(.init("ADD", 1)) }
     try context.run(
-      KernelKey("rotary", "turn_pairs", macros: macros), over: [plan.items], group: [plan.group], x.buffer,
+      KernelKey("rotary", "turn_pairs", macros: macros), over: plan.global, group: plan.group, x.buffer,
       angles.cosines.buffer, angles.sines.buffer, (sum ?? x).buffer, output.buffer, tokens, front, heads,
       x.rows, plan.perGroup)
     return output

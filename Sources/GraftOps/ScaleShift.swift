@@ -33,8 +33,8 @@ extension Tape {
 private struct ScaleShift {
   let scale, shift, origin: Tensor?
 
-  private func key(_ function: String, _ context: Context, adds: Bool = false) -> KernelKey {
-    var macros = [KernelKey.Macro("LANES", context.rowLanes)]
+  private func key(_ function: String, _ plan: RowPlan, adds: Bool = false) -> KernelKey {
+    var macros = plan.macros
     let operands = [("SCALE", scale), ("SHIFT", shift), ("ORIGIN", origin)]
     macros += operands.filter { $0.1 != nil }.map { .init($0.0, 1) }
     if adds { macros.append(.init("ADD", 1)) }
@@ -46,10 +46,10 @@ private struct ScaleShift {
       precondition(vector.map { $0.count == x.width } ?? true, "one value a channel")
     }
     let output = try Tensor(empty: x.shape, on: x.context)
-    let plan = RowPlan(rows: x.rows, on: x.context)
+    let plan = RowPlan(rows: x.rows, width: x.width, on: x.context)
     // Operands that the macros leave out are never read: any buffer stands in for them.
     try x.context.run(
-      key("scale_shift_forward", x.context), over: [plan.items], group: [plan.group], x.buffer,
+      key("scale_shift_forward", plan), over: plan.global, group: plan.group, x.buffer,
       (scale ?? x).buffer, (shift ?? x).buffer, (origin ?? x).buffer, output.buffer, x.width, x.rows,
       plan.perGroup)
     return output
@@ -58,9 +58,9 @@ private struct ScaleShift {
   func backward(_ gradient: Tensor, addingTo sum: Tensor?) throws -> Tensor {
     let context = gradient.context
     let result = try Tensor(empty: gradient.shape, on: context)
-    let plan = RowPlan(rows: gradient.rows, on: context)
+    let plan = RowPlan(rows: gradient.rows, width: gradient.width, on: context)
     try context.run(
-      key("scale_shift_backward", context, adds: sum != nil), over: [plan.items], group: [plan.group],
+      key("scale_shift_backward", plan, adds: sum != nil), over: plan.global, group: plan.group,
       gradient.buffer, (scale ?? gradient).buffer, (sum ?? gradient).buffer, result.buffer, gradient.width,
       gradient.rows, plan.perGroup)
     return result

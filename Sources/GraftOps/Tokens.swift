@@ -152,11 +152,11 @@ private enum Tokens {
       return count(part) * width
     }
     let parts = (position == nil ? 0 : 1) + (sum == nil ? 0 : 2) + (a == nil ? 4 : 0) + (b == nil ? 8 : 0)
-    let plan = RowPlan(rows: output.rows, on: context)
+    let plan = RowPlan(rows: output.rows, width: output.width, on: context)
     // Operands that the parts leave out are never read: any buffer stands in for them.
     try context.run(
-      KernelKey("tokens", "join_tokens", ["LANES": context.rowLanes]), over: [plan.items],
-      group: [plan.group],
+      KernelKey("tokens", "join_tokens", macros: plan.macros), over: plan.global,
+      group: plan.group,
       (a ?? output).buffer, (b ?? output).buffer, (position ?? output).buffer, (sum ?? output).buffer,
       output.buffer, counts.0, counts.1, stride(a), stride(b), width, output.rows, plan.perGroup, parts)
     return output
@@ -167,10 +167,10 @@ private enum Tokens {
       input.shape.count == 3 && from >= 0 && count > 0 && from + count <= input.shape[1], "outside")
     let context = input.context
     let output = try Tensor(empty: [input.shape[0], count, input.width], on: context)
-    let plan = RowPlan(rows: output.rows, on: context)
+    let plan = RowPlan(rows: output.rows, width: output.width, on: context)
     try context.run(
-      KernelKey("tokens", "slice_tokens", ["LANES": context.rowLanes]), over: [plan.items],
-      group: [plan.group],
+      KernelKey("tokens", "slice_tokens", macros: plan.macros), over: plan.global,
+      group: plan.group,
       input.buffer, output.buffer, input.shape[1], from, count, input.width, output.rows, plan.perGroup)
     return output
   }
@@ -178,10 +178,10 @@ private enum Tokens {
   static func gather(_ input: Tensor, _ indices: Tensor) throws -> Tensor {
     let context = input.context
     let output = try Tensor(empty: [indices.count, input.shape[1], input.width], on: context)
-    let plan = RowPlan(rows: output.rows, on: context)
+    let plan = RowPlan(rows: output.rows, width: output.width, on: context)
     try context.run(
-      KernelKey("tokens", "gather_images", ["LANES": context.rowLanes]), over: [plan.items],
-      group: [plan.group], input.buffer, indices.buffer, output.buffer, input.shape[1], input.width,
+      KernelKey("tokens", "gather_images", macros: plan.macros), over: plan.global,
+      group: plan.group, input.buffer, indices.buffer, output.buffer, input.shape[1], input.width,
       output.rows, plan.perGroup)
     return output
   }
@@ -191,10 +191,10 @@ private enum Tokens {
   ) throws -> Tensor {
     let context = gradient.context
     let result = try Tensor(empty: shape, on: context)
-    let plan = RowPlan(rows: result.rows, on: context)
+    let plan = RowPlan(rows: result.rows, width: result.width, on: context)
     try context.run(
-      KernelKey("tokens", "slice_tokens_backward", ["LANES": context.rowLanes]), over: [plan.items],
-      group: [plan.group],
+      KernelKey("tokens", "slice_tokens_backward", macros: plan.macros), over: plan.global,
+      group: plan.group,
       gradient.buffer, (sum ?? gradient).buffer, result.buffer, shape[1], from, gradient.shape[1],
       result.width, result.rows, plan.perGroup, sum == nil ? 0 : 2)
     return result
@@ -206,11 +206,12 @@ private enum Tokens {
     let (batch, tokens, width) = (input.shape[0], input.shape[1], input.width)
     let output = try Tensor(empty: [batch, width], on: context)
     // Neighbouring lanes of a GPU read neighbouring channels; an item of a CPU has whole cache lines of each token.
-    let perItem = context.traits.isCPU ? 64 : 1
-    let group = context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize)
+    let plan = ColumnPlan(width: width, on: context)
+    let perItem = plan.lanes == 1 ? 64 : 1
+    let items = plan.lanes == 1 ? (width + perItem - 1) / perItem : plan.items(width)
     try context.run(
-      KernelKey("tokens", "mean_tokens"), over: [(width + perItem - 1) / perItem, batch], group: [group, 1],
-      input.buffer, output.buffer, tokens, front, width, perItem)
+      KernelKey("tokens", "mean_tokens", macros: plan.macros), over: [items, batch * plan.teams],
+      group: plan.group, input.buffer, output.buffer, tokens, front, width, perItem)
     return output
   }
 
@@ -219,10 +220,10 @@ private enum Tokens {
   ) throws -> Tensor {
     let context = gradient.context
     let result = try Tensor(empty: shape, on: context)
-    let plan = RowPlan(rows: result.rows, on: context)
+    let plan = RowPlan(rows: result.rows, width: result.width, on: context)
     try context.run(
-      KernelKey("tokens", "mean_tokens_backward", ["LANES": context.rowLanes]), over: [plan.items],
-      group: [plan.group], gradient.buffer, (sum ?? gradient).buffer, result.buffer, shape[1], front,
+      KernelKey("tokens", "mean_tokens_backward", macros: plan.macros), over: plan.global,
+      group: plan.group, gradient.buffer, (sum ?? gradient).buffer, result.buffer, shape[1], front,
       result.width, result.rows, plan.perGroup, sum == nil ? 0 : 2)
     return result
   }
@@ -235,24 +236,11 @@ private enum Tokens {
     guard part.shape.count == 2 else { return try slice(gradient, from: from, count: tokens) }
     let context = gradient.context
     let result = try Tensor(empty: part.shape, on: context)
-    let group = context.rowLanes
+    let plan = ColumnPlan(width: result.width, on: context)
     try context.run(
-      KernelKey("tokens", "sum_tokens_over_images", ["LANES": group]), over: [result.width, tokens],
-      group: [group, 1], gradient.buffer, result.buffer, gradient.shape[1], from, tokens, result.width,
+      KernelKey("tokens", "sum_tokens_over_images", macros: plan.macros), over: [result.width, tokens],
+      group: plan.group, gradient.buffer, result.buffer, gradient.shape[1], from, tokens, result.width,
       gradient.shape[0])
     return result
-  }
-}
-
-/// How rows are spread over groups whose lanes share a row: runs of rows on a CPU, one row a group elsewhere.
-struct RowPlan {
-  let perGroup: Int
-  let items: Int
-  let group: Int
-
-  init(rows: Int, on context: Context) {
-    group = context.rowLanes
-    perGroup = context.traits.isCPU ? 8 : 1
-    items = (rows + perGroup - 1) / perGroup * group
   }
 }

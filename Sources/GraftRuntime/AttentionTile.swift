@@ -183,9 +183,6 @@ package struct AttentionTiles: Codable, Hashable, Sendable {
 }
 
 extension DeviceTraits {
-  /// Most work-items in a group of one dimension.
-  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
-
   /// Intel's driver, with threads that can have 256 registers in place of 128, half as many at a time.
   package var hasLargeRegisterFiles: Bool { hasSubgroups && (chip == "dg2" || chip == "pvc") }
 }

@@ -68,6 +68,8 @@ extension DeviceTraits {
     let extensions = Set(try text(CL_DEVICE_EXTENSIONS).split(separator: " ").map(String.init))
     hasHalf = extensions.contains("cl_khr_fp16")
     hasSubgroups = extensions.contains("cl_khr_subgroups") || extensions.contains("cl_intel_subgroups")
+    hasShuffles =
+      extensions.contains("cl_intel_subgroups") && extensions.contains("cl_intel_required_subgroup_size")
     chip =
       kind == .gpu
       ? try? Self.chip(name: name, extensions: extensions) { try number($0, cl_uint.self) } : nil

@@ -39,6 +39,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   public var hasHalf: Bool
   /// Subgroups (cl_khr_subgroups or cl_intel_subgroups).
   public var hasSubgroups: Bool
+  /// Items of a subgroup read each other's registers, and its size can be asked for (cl_intel_subgroups and
+  /// cl_intel_required_subgroup_size).
+  public var hasShuffles = false
   /// The processor's bf16 dot product (AVX512-BF16) can be reached from a kernel, by inline assembly.
   public var hasDotProduct: Bool
   /// What a compiler calls the chip of a GPU, such as `sm_90` or `gfx1100`, where the driver tells.
@@ -73,6 +76,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
 
   /// A CPU with 32 vector registers of 16 floats (AVX-512) rather than 16 of 8 or fewer: what register tiles must fit.
   public var hasWideRegisters: Bool { vectorWidth >= 16 }
+
+  /// Most work-items in a group of one dimension.
+  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
 
   /// `name`, with the platform, for people and for keys of caches.
   public var identity: String { "\(platform) / \(name) / \(driverVersion)" }

@@ -84,7 +84,8 @@ package final class KernelLibrary: Sendable {
 
   /// What macros are without being asked for, in every source that has them.
   static let defaults = [
-    "LANES": "1", "ACTIVATION": "1", "PER_ITEM": "16", "PANEL": "32", "STORAGE": "0", "VEC": "16",
+    "LANES": "1", "TEAMS": "1", "ACTIVATION": "1", "PER_ITEM": "16", "PANEL": "32", "STORAGE": "0",
+    "VEC": "16",
   ]
 
   private let context: Handle

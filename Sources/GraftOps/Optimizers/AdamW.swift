@@ -56,8 +56,9 @@ public final class AdamW: Optimizer {
     let plan = ElementwisePlan(count: values.count, on: values.context)
     values.changes += 1
     try values.context.run(
-      KernelKey("optimizer", "adamw"), over: [plan.items], group: [plan.group], values.buffer,
-      arena.gradients.buffer, first.buffer, second.buffer, values.count, plan.perItem, options.beta1,
+      KernelKey("optimizer", "adamw", macros: plan.macros), over: [plan.items], group: [plan.group],
+      values.buffer,
+      arena.gradients.buffer, first.buffer, second.buffer, values.count, plan.perGroup, options.beta1,
       options.beta2, options.epsilon, Float(1 - Double(learningRate) * Double(options.weightDecay)),
       Float(Double(learningRate) / correction1), Float(1 / correction2.squareRoot()), gradientScale)
     // A launch that is refused is no step.

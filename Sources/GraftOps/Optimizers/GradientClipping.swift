@@ -15,8 +15,9 @@ public enum GradientClipping {
     let (norm, factor) = try measure(gradients, maxNorm)
     let plan = ElementwisePlan(count: gradients.count, on: context)
     try context.run(
-      KernelKey("optimizer", "scale_by"), over: [plan.items], group: [plan.group], gradients.buffer,
-      factor.buffer, gradients.count, plan.perItem)
+      KernelKey("optimizer", "scale_by", macros: plan.macros), over: [plan.items], group: [plan.group],
+      gradients.buffer,
+      factor.buffer, gradients.count, plan.perGroup)
     return norm
   }
 
@@ -33,8 +34,11 @@ public enum GradientClipping {
     let partials = try Reduction.squarePartials(of: gradients)
     let norm = try Tensor(empty: [1], on: context)
     let factor = try Tensor(empty: [1], on: context)
+    let plan = ElementwisePlan(count: partials.count, on: context)
+    // One group, whose lanes share the partial sums.
     try context.run(
-      KernelKey("optimizer", "clip_factor"), over: [1], group: [1], partials.buffer, norm.buffer,
+      KernelKey("optimizer", "clip_factor", macros: plan.macros), over: [plan.group], group: [plan.group],
+      partials.buffer, norm.buffer,
       factor.buffer,
       partials.count, maxNorm)
     return (norm, factor)

@@ -27,7 +27,8 @@ package enum GradientMask {
       key: (UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32), 0),
       probability: probability)
     try context.run(
-      KernelKey("optimizer", "mask_gradients"), over: [plan.items], group: [plan.group], gradients.buffer,
-      mask.key.0, mask.key.1, mask.key.2, mask.threshold, elements, plan.perItem)
+      KernelKey("optimizer", "mask_gradients", macros: plan.macros), over: [plan.items], group: [plan.group],
+      gradients.buffer,
+      mask.key.0, mask.key.1, mask.key.2, mask.threshold, elements, plan.perGroup)
   }
 }

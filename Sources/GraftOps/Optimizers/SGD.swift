@@ -47,10 +47,10 @@ public final class SGD: Optimizer {
     let plan = ElementwisePlan(count: values.count, on: values.context)
     values.changes += 1
     try values.context.run(
-      KernelKey("optimizer", "sgd", macros: options.isNesterov ? [.init("NESTEROV", 1)] : []),
+      KernelKey("optimizer", "sgd", macros: plan.macros + (options.isNesterov ? [.init("NESTEROV", 1)] : [])),
       over: [plan.items],
       group: [plan.group], values.buffer, arena.gradients.buffer, direction.buffer, values.count,
-      plan.perItem,
+      plan.perGroup,
       learningRate, options.momentum, options.weightDecay, gradientScale)
     // A launch that is refused is no step.
     stepCount += 1
