@@ -60,9 +60,9 @@ struct AttentionInTiles: AttentionKernels {
     ]
     let traits = context.traits
     var key = KernelKey("attention_tiles", function, macros: macros + traits.narrowWaveMacros + bias.macros)
-    // Both sums of a key and a quad of each operand are more than 128 registers hold.
+    // Both sums of a key and a quad of each operand are more than 128 registers hold, and so are the sums of a wide head.
     key.takesLargeRegisterFile =
-      pass == .keys && traits.hasLargeRegisterFiles && tile.across <= 8
+      traits.hasLargeRegisterFiles && (pass == .keys || shape.headSize > 64 || bias != nil)
     return key
   }
 

@@ -160,6 +160,8 @@ package struct AttentionTiles: Codable, Hashable, Sendable {
     case .nvidia, .amdRDNA3:
       // 128 multiply-adds a clock want more of each byte: 8 x 4 scores and 8 x 8 columns an item.
       tiles = AttentionTiles(tile(64, 32, perItem: 8))
+      // Fewer of its instructions pair up forwards when more are unrolled.
+      if traits.family == .amdRDNA3 { tiles.forward.ahead = 8 }
     case .nvidiaVolta, .amdRDNA:
       tiles = AttentionTiles(tile(64, 32, perItem: 4))
     case .amdGCN where traits.chip == "gfx906":
