@@ -74,8 +74,12 @@ class UnknownLoop(Exception):
     """The loops of a kernel are not those that its work says."""
 
 
-def hot_loop(code: Code) -> Loop:
-    """The smallest loop that holds most multiply-adds and reaches for memory or waits for other items."""
+def hot_loop(code: Code, work: list[float]) -> Loop:
+    """The smallest loop that holds the work and reaches for memory or waits for other items.
+
+    Compilers place blocks so that branches go back where nothing repeats, as around a divergent last step; and waits stand in
+    loops of a part of the work. Of the loops, those with most multiply-adds first, the first whose nests can do the work is it.
+    """
 
     def works(loop: Loop) -> int:
         return sum(multiplies(code.own(each)) + 16 * sum(i.kind == "matrix" for i in code.own(each)) for each in loop.walk())
@@ -87,7 +91,16 @@ def hot_loop(code: Code) -> Loop:
     if not loops:
         raise UnknownLoop("no loop multiplies and reads")
     most = max(works(loop) for loop in loops)
-    return min((loop for loop in loops if works(loop) >= 0.5 * most), key=lambda loop: loop.last - loop.first)
+    # First as if all that looks like a loop were one, then the others by their work.
+    first = min((loop for loop in loops if works(loop) >= 0.5 * most), key=lambda loop: loop.last - loop.first)
+    unknown = None
+    for loop in [first, *sorted(loops, key=works, reverse=True)]:
+        try:
+            weigh(code, loop, work)
+            return loop
+        except UnknownLoop as error:
+            unknown = unknown or error
+    raise unknown or UnknownLoop("no loop does the work")
 
 
 def weigh(code: Code, loop: Loop, work: list[float]) -> Bag:
