@@ -84,14 +84,3 @@ struct AttentionInTiles: AttentionKernels {
     return tile
   }
 }
-
-extension DeviceTraits {
-  /// SUBGROUP for kernels with many registers: left to itself Intel's compiler takes the widest waves, and spills.
-  ///
-  /// Chips that came later have no waves of 8 lanes.
-  var narrowWaveMacros: [KernelKey.Macro] {
-    let lanes = ["tgllp": 8, "dg2": 8, "pvc": 16]
-    guard hasSubgroups, let chip, let count = lanes[chip] else { return [] }
-    return [.init("SUBGROUP", count)]
-  }
-}

@@ -105,10 +105,6 @@ struct TilePlan {
 }
 
 extension DeviceTraits {
-  /// How many items are to run in step, where a compiler's own choice is bad: that for Ponte Vecchio takes waves of 32 and
-  /// then has too few registers for each.
-  var waveMacros: [KernelKey.Macro] { family == .intelXeHPC ? [.init("WAVE", 16)] : [] }
-
   /// Work-items of a group, `wanted` at most: a power of two for which `floats` each fit local memory.
   fileprivate func teamItems(of wanted: Int, floats: Int) -> Int {
     var items = wanted
