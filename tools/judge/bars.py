@@ -61,6 +61,11 @@ _PRODUCTS = {"sm_70": 0.25, "sm_80": 0.25, "sm_90": 0.25, "sm_120": 0.25, "gfx90
 
 _MATMUL = [
     Bar("matmul_tiles", _tile, {"": 0.85, "gfx1030": 0.95, "gfx1100": 0.9, "gfx1201": 0.9}, control=0.1, wide=True, occupancy=_PRODUCTS, local=32 << 10, where=_isLarge),
+    # Of bf16 panels LLVM pairs half the multiply-adds of a 64 x 64 tile for RDNA 3's two pipes, of fp32 panels nearly all.
+    Bar(
+        "matmul_tiles", _tile, {"": 0.8, "gfx1030": 0.9, "gfx1100": 0.65, "gfx1201": 0.65}, control=0.17, wide=True, local=32 << 10,
+        where=lambda macros: _isWide(macros) and macros.get("STORAGE") == 1,
+    ),
     # Smaller tiles are for products that would leave cores without a group: they load and store more for each multiply-add.
     Bar("matmul_tiles", _tile, {"": 0.8, "gfx1030": 0.9}, control=0.17, wide=True, local=32 << 10, where=_isWide),
     # bf16 becomes a float by an integer instruction, one for each 8 or 16 multiply-adds.

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,13 +21,15 @@ import setup
 
 from .chips import CHIPS
 
-DEBIAN_PACKAGES = ["clang-19", "libclc-19", "libclc-19-dev", "intel-opencl-icd"]
+DEBIAN_PACKAGES = ["clang-19", "intel-opencl-icd"]
+# Unpacked beside the results and not installed: it would remove another version, and with it Mesa's OpenCL.
+UNPACKED = ["libclc-19", "libclc-19-dev"]
 CLANG = [
     "clang-19", "-x", "cl", "-O3", "-nogpulib", "-S", "-Xclang", "-finclude-default-header", "-Xclang",
     "-mlink-builtin-bitcode", "-Xclang",
 ]  # fmt: skip
-LIBRARY = Path("/usr/lib/clc")
 RESULTS = setup.CACHE / "judge"
+LIBRARY = RESULTS / "libclc/usr/lib/clc"
 # Changes when what is read from the compilers' output changes, so that no old result is believed.
 READER = "3"
 
@@ -51,8 +53,24 @@ class CompilerError(Exception):
 def prepare() -> Path:
     """Install the compilers where they are missing; returns NVIDIA's folder of programs."""
     setup.install_packages(setup.missing_debian_packages(DEBIAN_PACKAGES))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    if not (LIBRARY / "nvptx64--nvidiacl.bc").exists():
+        _unpack(UNPACKED, RESULTS / "libclc")
     python = setup.environment_python("venv-gpu")
     return next(python.parents[1].glob("lib/python3*/site-packages/nvidia"))
+
+
+def _unpack(packages: list[str], folder: Path) -> None:
+    """Put what Debian packages hold into a folder."""
+    with tempfile.TemporaryDirectory(dir=RESULTS) as temporary:
+        # The one who downloads is no root, and must be let in.
+        os.chmod(temporary, 0o777)
+        done = subprocess.run(["apt-get", "download", *packages], cwd=temporary, capture_output=True, text=True)
+        files = sorted(Path(temporary).glob("*.deb"))
+        if done.returncode or len(files) < len(packages):
+            setup.stop(f"could not download {' '.join(packages)}; apt-get update may help:\n{done.stderr[-1000:]}")
+        for file in files:
+            setup.run(["dpkg", "-x", file, folder])
 
 
 def run(command: list[str], **options) -> str:

@@ -85,8 +85,12 @@ def hot_pass(code: Code, work: list[float]) -> Bag:
     def works(loop: Loop) -> int:
         return sum(multiplies(code.own(each)) + 16 * sum(i.kind == "matrix" for i in code.own(each)) for each in loop.walk())
 
+    # The last step of a product multiplies too, for an activation, but not what lies in local memory.
+    isLocal = any(each.kind == "local-load" for each in code.instructions)
+
     def feeds(loop: Loop) -> bool:
-        return any(each.kind in ("global-load", "wait") for each in code.all(loop))
+        kinds = {each.kind for each in code.all(loop)}
+        return bool(kinds & {"global-load", "wait"}) and (not isLocal or "local-load" in kinds)
 
     loops = [loop for root in code.loops for loop in root.walk() if works(loop) and feeds(loop)]
     if not loops:
