@@ -1,4 +1,4 @@
-// Multi-head attention, fused: the tokens x tokens matrix never reaches global memory.
+// Multi-head attention for CPUs, fused: the tokens x tokens matrix never reaches global memory.
 //
 //   qkv (batch, tokens, 3, heads, HEAD) -> y (batch, query_count, heads, HEAD): the first tokens ask
 //   s = scale q k^T [+ bias],   p = softmax(s) over the keys,   y = p v
@@ -10,13 +10,13 @@
 // HEAD      width of a head, in floats; at most 128. Default 64.
 // BIAS      defined: to the scores of sequence b, frozen and finite, is added bias[b % classes]; the kernels that compute
 //           scores take bias (classes, heads, tokens, tokens) and classes as their last arguments.
-// PORTABLE  defined: the variant for GPUs, further down; otherwise the one for CPUs: one work-item a group, whose
-//           scratch in local memory stays in its core's second-level cache.
-// TILE_VECTORS  of the variant for CPUs: most vectors of 16 floats in a row of a register tile. Default 4: with 6 rows
-//           they fill 24 of 32 registers of 16 floats; 1 fills 12 of 16 registers of 8.
-// DOT_PRODUCT  of the variant for CPUs, defined: what goes into a product is rounded to bf16, probabilities and gradients
-//           too; see common.cl. Softmax and sums stay fp32.
-// GROUP_ROWS, SPLIT, TILE  of the portable variant: see there.
+// TILE_VECTORS  most vectors of 16 floats in a row of a register tile. Default 4: with 6 rows they fill 24 of 32 registers
+//           of 16 floats; 1 fills 12 of 16 registers of 8.
+// DOT_PRODUCT  defined: what goes into a product is rounded to bf16, probabilities and gradients too; see common.cl.
+//           Softmax and sums stay fp32.
+//
+// attention_tiles.cl is the same for GPUs. Here a work-item is a group, whose scratch in local memory stays in its core's
+// second-level cache.
 
 #ifndef HEAD
 #define HEAD 64
@@ -31,7 +31,6 @@
 // To the rows of the head: element (query, key).
 #define LOCATE_BIAS bias += ((size_t)(image % classes) * heads + head) * tokens * tokens;
 #define BIAS_AT(query, key) bias[(size_t)(query) * tokens + (key)]
-#define PLUS_BIAS(query, key) + BIAS_AT(query, key)
 // Adds it to `count` scores of a query, from a key on.
 #define ADD_BIAS(scores, query, key, count)                    \
   for (int j_ = 0; j_ < (count); j_ += 16)                     \
@@ -39,11 +38,8 @@
 #else
 #define BIAS_PARAMETERS
 #define LOCATE_BIAS
-#define PLUS_BIAS(query, key)
 #define ADD_BIAS(scores, query, key, count)
 #endif
-
-#ifndef PORTABLE
 
 // Rows of a register tile.
 #define ROWS 6
@@ -451,208 +447,3 @@ kernel void attention_reduce(const global float *partials, global float *dqkv, i
     dqkv[(size_t)row * 3 * width + width + c] = sum;
   }
 }
-
-#else  // PORTABLE
-
-// A group owns GROUP_ROWS rows (queries; for dk and dv keys) of one head of one image. SPLIT items share a row: each
-// computes every SPLIT-th score and owns every SPLIT-th column of the row's sums, in registers. The other side comes
-// through local memory, TILE rows at a time. Work-group size: GROUP_ROWS * SPLIT; group index:
-// ((image * heads + head) * row_groups + row group).
-//
-// GROUP_ROWS  rows of a group. Default 16.
-// SPLIT       items of a row. Default 4.
-// TILE        rows of the other side at a time. Default 16.
-
-#ifndef GROUP_ROWS
-#define GROUP_ROWS 16
-#endif
-#ifndef SPLIT
-#define SPLIT 4
-#endif
-#ifndef TILE
-#define TILE 16
-#endif
-
-// One float more than a head: items that read a column of different rows then hit different banks.
-#define LENGTH (HEAD + 1)
-#define OWN ((HEAD + SPLIT - 1) / SPLIT)
-#define FOR_OWN(i, c) for (int i = 0, c = part; i < OWN && c < HEAD; ++i, c += SPLIT)
-
-// Rows of `stride` floats, times factor, to local rows of LENGTH; zeros from `there` to `rows`. All items take part.
-inline void load_rows(const global float *from, int stride, int there, int rows, float factor, local float *to) {
-  for (int i = get_local_id(0); i < rows * HEAD; i += GROUP_ROWS * SPLIT) {
-    const int row = i / HEAD;
-    const int c = i % HEAD;
-    to[row * LENGTH + c] = row < there ? factor * from[(size_t)row * stride + c] : 0.0f;
-  }
-}
-
-inline float dot_rows(const local float *a, const local float *b) {
-  float sum = 0.0f;
-  for (int c = 0; c < HEAD; ++c) sum = fma(a[c], b[c], sum);
-  return sum;
-}
-
-// `own`: rows of the group's side.
-#define LOCATE(own)                                                   \
-  const int row_groups = ((own) + GROUP_ROWS - 1) / GROUP_ROWS;        \
-  const int head = get_group_id(0) / row_groups % heads;               \
-  const int image = get_group_id(0) / row_groups / heads;              \
-  const int begin = get_group_id(0) % row_groups * GROUP_ROWS;         \
-  const int there = min(GROUP_ROWS, (own) - begin);                    \
-  const int width = heads * HEAD;                                      \
-  const int stride = 3 * width;                                        \
-  const int r = get_local_id(0) / SPLIT;                               \
-  const int part = get_local_id(0) % SPLIT;                            \
-  qkv += (size_t)image * tokens * stride + head * HEAD;                \
-  LOCATE_BIAS
-
-// Online softmax: from one tile of keys to the next the row's maximum and sum are kept, and its sums rescaled.
-kernel void attention_forward_portable(const global float *qkv, global float *y, global float *lse, int tokens,
-                                       int query_count, int heads, float scale BIAS_PARAMETERS) {
-  local float queries[GROUP_ROWS * LENGTH];
-  local float others[TILE * LENGTH];
-  local float scores[GROUP_ROWS * (TILE + 1)];
-  LOCATE(query_count)
-  load_rows(qkv + (size_t)begin * stride, stride, there, GROUP_ROWS, scale, queries);
-
-  float sums[OWN];
-  for (int i = 0; i < OWN; ++i) sums[i] = 0.0f;
-  float most = -MAXFLOAT;
-  float total = 0.0f;
-  local float *row = scores + r * (TILE + 1);
-  for (int from = 0; from < tokens; from += TILE) {
-    const int count = min(TILE, tokens - from);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    load_rows(qkv + (size_t)from * stride + width, stride, count, TILE, 1.0f, others);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    // Rows behind the last have no bias, and are stored nowhere: they take the first row's.
-    for (int j = part; j < count; j += SPLIT)
-      row[j] = dot_rows(queries + r * LENGTH, others + j * LENGTH) PLUS_BIAS(r < there ? begin + r : begin, from + j);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    load_rows(qkv + (size_t)from * stride + 2 * width, stride, count, TILE, 1.0f, others);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    float top = most;
-    for (int j = 0; j < count; ++j) top = fmax(top, row[j]);
-    const float factor = from > 0 ? exp1(most - top) : 0.0f;
-    most = top;
-    total *= factor;
-    for (int i = 0; i < OWN; ++i) sums[i] *= factor;
-    for (int j = 0; j < count; ++j) {
-      const float p = exp1(row[j] - top);
-      total += p;
-      FOR_OWN(i, c) sums[i] = fma(p, others[j * LENGTH + c], sums[i]);
-    }
-  }
-  if (r >= there) return;
-  global float *to = y + ((size_t)image * query_count + begin + r) * width + head * HEAD;
-  FOR_OWN(i, c) to[c] = sums[i] / total;
-  if (part == 0) lse[((size_t)image * heads + head) * query_count + begin + r] = most + log(total);
-}
-
-// Row sums of dy * y for each head: delta (batch, heads, query_count). Item (row * heads + head) for rows of
-// batch * query_count.
-kernel void attention_delta_portable(const global float *y, const global float *dy, global float *delta,
-                                     int query_count, int heads, int rows) {
-  const int item = get_global_id(0);
-  if (item >= rows * heads) return;
-  const int row = item / heads;
-  float sum = 0.0f;
-  for (int c = 0; c < HEAD; ++c) sum = fma(y[(size_t)item * HEAD + c], dy[(size_t)item * HEAD + c], sum);
-  delta[((size_t)(row / query_count) * heads + item % heads) * query_count + row % query_count] = sum;
-}
-
-// dq of a group's queries.
-kernel void attention_backward_queries(const global float *qkv, const global float *dy, const global float *lse,
-                                       const global float *delta, global float *dqkv, int tokens, int query_count,
-                                       int heads, float scale BIAS_PARAMETERS) {
-  local float queries[GROUP_ROWS * LENGTH];
-  local float dys[GROUP_ROWS * LENGTH];
-  local float keys[TILE * LENGTH];
-  local float values[TILE * LENGTH];
-  local float ds[GROUP_ROWS * (TILE + 1)];
-  LOCATE(query_count)
-  load_rows(qkv + (size_t)begin * stride, stride, there, GROUP_ROWS, scale, queries);
-  load_rows(dy + ((size_t)image * query_count + begin) * width + head * HEAD, width, there, GROUP_ROWS, 1.0f, dys);
-  const size_t at = ((size_t)image * heads + head) * query_count + begin + r;
-  const float shift = r < there ? lse[at] : 0.0f;
-  const float mean = r < there ? delta[at] : 0.0f;
-
-  float sums[OWN];
-  for (int i = 0; i < OWN; ++i) sums[i] = 0.0f;
-  local float *row = ds + r * (TILE + 1);
-  for (int from = 0; from < tokens; from += TILE) {
-    const int count = min(TILE, tokens - from);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    load_rows(qkv + (size_t)from * stride + width, stride, count, TILE, 1.0f, keys);
-    load_rows(qkv + (size_t)from * stride + 2 * width, stride, count, TILE, 1.0f, values);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int j = part; j < count; j += SPLIT) {
-      const float s =
-          dot_rows(queries + r * LENGTH, keys + j * LENGTH) PLUS_BIAS(r < there ? begin + r : begin, from + j);
-      const float p = exp1(s - shift);
-      row[j] = p * (dot_rows(dys + r * LENGTH, values + j * LENGTH) - mean);
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int j = 0; j < count; ++j) {
-      FOR_OWN(i, c) sums[i] = fma(row[j], keys[j * LENGTH + c], sums[i]);
-    }
-  }
-  if (r >= there) return;
-  global float *to = dqkv + ((size_t)image * tokens + begin + r) * stride + head * HEAD;
-  FOR_OWN(i, c) to[c] = scale * sums[i];
-}
-
-// dk and dv of a group's keys, and dq = 0 of those of them that are no queries.
-kernel void attention_backward_keys(const global float *qkv, const global float *dy, const global float *lse,
-                                    const global float *delta, global float *dqkv, int tokens, int query_count,
-                                    int heads, float scale BIAS_PARAMETERS) {
-  local float keys[GROUP_ROWS * LENGTH];
-  local float values[GROUP_ROWS * LENGTH];
-  local float queries[TILE * LENGTH];
-  local float dys[TILE * LENGTH];
-  local float p[GROUP_ROWS * (TILE + 1)];
-  local float ds[GROUP_ROWS * (TILE + 1)];
-  LOCATE(tokens)
-  load_rows(qkv + (size_t)begin * stride + width, stride, there, GROUP_ROWS, 1.0f, keys);
-  load_rows(qkv + (size_t)begin * stride + 2 * width, stride, there, GROUP_ROWS, 1.0f, values);
-  dy += (size_t)image * query_count * width + head * HEAD;
-  lse += ((size_t)image * heads + head) * query_count;
-  delta += ((size_t)image * heads + head) * query_count;
-
-  float dk[OWN];
-  float dv[OWN];
-  for (int i = 0; i < OWN; ++i) dk[i] = dv[i] = 0.0f;
-  for (int from = 0; from < query_count; from += TILE) {
-    const int count = min(TILE, query_count - from);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    load_rows(qkv + (size_t)from * stride, stride, count, TILE, scale, queries);
-    load_rows(dy + (size_t)from * width, width, count, TILE, 1.0f, dys);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int j = part; j < count; j += SPLIT) {
-      const float s =
-          dot_rows(queries + j * LENGTH, keys + r * LENGTH) PLUS_BIAS(from + j, r < there ? begin + r : begin);
-      const float e = exp1(s - lse[from + j]);
-      p[r * (TILE + 1) + j] = e;
-      ds[r * (TILE + 1) + j] = e * (dot_rows(dys + j * LENGTH, values + r * LENGTH) - delta[from + j]);
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int j = 0; j < count; ++j) {
-      const float e = p[r * (TILE + 1) + j];
-      const float d = ds[r * (TILE + 1) + j];
-      FOR_OWN(i, c) {
-        dv[i] = fma(e, dys[j * LENGTH + c], dv[i]);
-        dk[i] = fma(d, queries[j * LENGTH + c], dk[i]);
-      }
-    }
-  }
-  if (r >= there) return;
-  global float *to = dqkv + ((size_t)image * tokens + begin + r) * stride + head * HEAD;
-  FOR_OWN(i, c) {
-    to[width + c] = dk[i];
-    to[2 * width + c] = dv[i];
-    if (begin + r >= query_count) to[c] = 0.0f;
-  }
-}
-
-#endif

@@ -186,7 +186,7 @@ typedef float4 floatr;
 #define JOIN(a, b) JOIN_(a, b)
 
 // As LOADR, for one float.
-#define ELEMENT(p) (*(p))
+#define LOAD_ONE(p) (*(p))
 
 // The lanes' shares of a row: runs, then what is no whole run.
 #define FOR_RUNS(i, whole) for (int i = LANE * RUN; i < (whole); i += LANES * RUN)
@@ -234,13 +234,13 @@ typedef float4 floatr;
 #define GROUP_SUM(value, name, place) (value)
 #define GROUP_SUM2(value, name, place) (value)
 #define GROUP_MAX(value, name, place) (value)
-#define ROW_OF(rows) ((int)get_group_id(0))
-#define IS_ROW_OF(rows) 1
+#define TEAM_ROW(rows) ((int)get_group_id(0))
+#define IS_TEAM_ROW(rows) 1
 #else
 // The row of a team, where each has one. A team behind the last row has the last as well, works on it up to the last barrier
 // and stores nothing.
-#define ROW_OF(rows) min((int)get_group_id(0) * TEAMS + TEAM, (rows) - 1)
-#define IS_ROW_OF(rows) ((int)get_group_id(0) * TEAMS + TEAM < (rows))
+#define TEAM_ROW(rows) min((int)get_group_id(0) * TEAMS + TEAM, (rows) - 1)
+#define IS_TEAM_ROW(rows) ((int)get_group_id(0) * TEAMS + TEAM < (rows))
 
 #define DEFINE_TREE(COUNT, HALF)                                                                             \
   inline float tree_sum##COUNT(const local float *v) { return tree_sum##HALF(v) + tree_sum##HALF(v + HALF); } \
@@ -443,6 +443,39 @@ DEFINE_GELU(1, float)
 DEFINE_ACTIVATE(16, float16)
 DEFINE_ACTIVATE(4, float4)
 DEFINE_ACTIVATE(1, float)
+
+// The last step of a matrix product, whose kernels are matmul*.cl: y = f(scale * sum + bias) + residual.
+//
+// PARTS  a sum: 1 bias is added, 2 residual is added after f, 4 pre receives scale * sum + bias, for the gradient of f, and
+//        8 times f (activate above). Default 0.
+// SCALE  defined: the sum is multiplied by `scale`, the last argument of every kernel then.
+#ifndef PARTS
+#define PARTS 0
+#endif
+#define HAS_BIAS(parts) ((parts) & 1)
+#define HAS_RESIDUAL(parts) ((parts) & 2)
+#define KEEPS_PRE(parts) ((parts) & 4)
+
+// Multiplied before the bias is added, each rounded: the same bits in every kernel.
+#ifdef SCALE
+#define SCALE_PARAMETER , const global float *scale
+#define SCALE_ARGUMENT , scale
+#define SCALED(sum, factor) sum *= factor;
+#else
+#define SCALE_PARAMETER
+#define SCALE_ARGUMENT
+#define SCALED(sum, factor)
+#endif
+
+inline void finish1(float sum, size_t at, int column, global result *y, const global float *bias,
+                    const global float *residual, global float *pre, int parts SCALE_PARAMETER) {
+  SCALED(sum, scale[column])
+  if (HAS_BIAS(parts)) sum += bias[column];
+  if (KEEPS_PRE(parts)) pre[at] = sum;
+  sum = activate1(sum, parts / 8);
+  if (HAS_RESIDUAL(parts)) sum += residual[at];
+  STORE_RESULT(sum, y + at);
+}
 
 // 32 random bits for element `index` under a key of three words: a counter-based generator, so that the backward pass
 // draws the same numbers without storing them. Two rounds of an avalanching bijection of 32 bits (multipliers by

@@ -23,6 +23,7 @@ DECLARE_ORDER(float)
 int FUNCTION isfinite(float x);
 int FUNCTION isnan(float x);
 int16 FUNCTION isnan(float16 x);
+uint4 FUNCTION convert_uint4(ushort4 x);
 uint16 FUNCTION convert_uint16(ushort16 x);
 ushort16 FUNCTION convert_ushort16(uint16 x);
 
@@ -53,5 +54,6 @@ DECLARE_MEMORY(16, ushort)
 DECLARE_MEMORY(16, uint)
 
 float READER vload_half(size_t offset, const global half *p);
+float4 READER vloada_half4(size_t offset, const global half *p);
 float16 READER vload_half16(size_t offset, const global half *p);
 void WRITER vstore_half_rte(float v, size_t offset, global half *p);

@@ -11,6 +11,9 @@ static const char activation_text[] = {
 static const char attention_text[] = {
 #embed "attention.cl"
 };
+static const char attention_tiles_text[] = {
+#embed "attention_tiles.cl"
+};
 static const char batch_norm_text[] = {
 #embed "batch_norm.cl"
 };
@@ -50,6 +53,9 @@ static const char head_norm_text[] = {
 static const char kronecker_text[] = {
 #embed "kronecker.cl"
 };
+static const char kronecker_tiles_text[] = {
+#embed "kronecker_tiles.cl"
+};
 static const char layer_norm_text[] = {
 #embed "layer_norm.cl"
 };
@@ -61,6 +67,15 @@ static const char loss_text[] = {
 };
 static const char matmul_text[] = {
 #embed "matmul.cl"
+};
+static const char matmul_finish_text[] = {
+#embed "matmul_finish.cl"
+};
+static const char matmul_lanes_text[] = {
+#embed "matmul_lanes.cl"
+};
+static const char matmul_tiles_text[] = {
+#embed "matmul_tiles.cl"
 };
 static const char optimizer_text[] = {
 #embed "optimizer.cl"
@@ -95,6 +110,7 @@ static const char unfold_text[] = {
 static const graft_kernel_source sources[] = {
     SOURCE(activation),
     SOURCE(attention),
+    SOURCE(attention_tiles),
     SOURCE(batch_norm),
     SOURCE(benchmark),
     SOURCE(channel_sums),
@@ -108,10 +124,14 @@ static const graft_kernel_source sources[] = {
     SOURCE(grouped_linear),
     SOURCE(head_norm),
     SOURCE(kronecker),
+    SOURCE(kronecker_tiles),
     SOURCE(layer_norm),
     SOURCE(linear),
     SOURCE(loss),
     SOURCE(matmul),
+    SOURCE(matmul_finish),
+    SOURCE(matmul_lanes),
+    SOURCE(matmul_tiles),
     SOURCE(optimizer),
     SOURCE(pack),
     SOURCE(patch_embed),

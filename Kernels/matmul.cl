@@ -1,4 +1,4 @@
-// Matrix products with everything that follows folded into the last step:
+// Matrix products of CPUs, with everything that follows folded into the last step:
 //   y = f(scale * (A B) + bias) + residual,   pre = scale * (A B) + bias
 //
 // A         (m, k) row-major.
@@ -8,51 +8,18 @@
 //
 // PANEL     columns of a panel, 32 or 16. Default 32.
 // STORAGE   of the panels (common.cl).
-// BFLOAT_RESULT  of y (common.cl), in the register-tiled kernel.
-// PARTS     of the last step, a sum: 1 bias is added, 2 residual is added after f, 4 pre is written, for the gradient of
-//           f, and 8 times f (activate in common.cl). Default 0. The register-tiled kernel takes it as an argument: each
-//           program took a CPU's compiler a quarter of a second.
-// SCALE     defined: the product is multiplied by `scale`, the last argument of every kernel then.
-// LOCAL     defined: the kernel in local memory, for GPUs; otherwise the register-tiled one, for CPUs.
-// DOT_PRODUCT  defined: the register-tiled kernel on pairs of bf16, by an instruction of x86 processors (AVX512-BF16).
-//           A (m, ceil(k / 2)) and the panels hold pairs (pack.cl), and k counts pairs.
+// BFLOAT_RESULT  of y (common.cl).
+// parts     PARTS of common.cl, as an argument: each program took a CPU's compiler a quarter of a second.
+// SCALE     as in common.cl.
+// DOT_PRODUCT  defined: on pairs of bf16, by an instruction of x86 processors (AVX512-BF16). A (m, ceil(k / 2)) and the
+//           panels hold pairs (pack.cl), and k counts pairs.
 //
-// Whatever the kernel and the tile, each element is one chain of fused multiply-adds in the order of k; with
-// DOT_PRODUCT two products at a time.
-
-#ifndef PARTS
-#define PARTS 0
-#endif
-#define HAS_BIAS(parts) ((parts) & 1)
-#define HAS_RESIDUAL(parts) ((parts) & 2)
-#define KEEPS_PRE(parts) ((parts) & 4)
-
-// Multiplied before the bias is added, each rounded: the same bits in every kernel.
-#ifdef SCALE
-#define SCALE_PARAMETER , const global float *scale
-#define SCALE_ARGUMENT , scale
-#define SCALED(sum, factor) sum *= factor;
-#else
-#define SCALE_PARAMETER
-#define SCALE_ARGUMENT
-#define SCALED(sum, factor)
-#endif
+// Whatever the tile, each element is one chain of fused multiply-adds in the order of k; with DOT_PRODUCT two products at
+// a time.
 
 #ifndef PANEL
 #define PANEL 32
 #endif
-
-inline void finish1(float sum, size_t at, int column, global result *y, const global float *bias,
-                    const global float *residual, global float *pre, int parts SCALE_PARAMETER) {
-  SCALED(sum, scale[column])
-  if (HAS_BIAS(parts)) sum += bias[column];
-  if (KEEPS_PRE(parts)) pre[at] = sum;
-  sum = activate1(sum, parts / 8);
-  if (HAS_RESIDUAL(parts)) sum += residual[at];
-  STORE_RESULT(sum, y + at);
-}
-
-#ifndef LOCAL
 
 // One work-item computes ROWS x PANEL elements of y in registers; the work-group size is 1, because on a CPU runtime
 // the work-item loop is ours. Per step of k it reads the panel's next vectors, broadcasts one value of each row of A
@@ -246,114 +213,3 @@ TARGET kernel void matmul_registers(const global left *a, const global right *b,
     else finish_some(sums[s], n - from, at, from, y, bias, residual, pre, parts SCALE_ARGUMENT);
   }
 }
-
-#else
-
-// A group computes TILE_M x TILE_N elements, each work-item PER_M x PER_N of them, DEPTH steps of k at a time through
-// local memory. Group size (TILE_N / PER_N, TILE_M / PER_M): neighbouring items work on neighbouring columns.
-//
-// TILE_M, TILE_N  rows and columns of a group's tile. Default 64 x 64, clamped by the host to the device's group size.
-// DEPTH           steps of k between barriers. Default 16.
-// A_TRANSPOSED    defined: A is stored (k, m).
-// B_LAYOUT        0 panels, 1 row-major (k, n), 2 transposed (n, k). Default 0.
-// SLICED          defined: group (., ., s) sums k from s * per_slice to (s + 1) * per_slice only, into
-//                 y + s * m * n: the first stage of a reduction over many rows.
-#ifndef TILE_M
-#define TILE_M 64
-#endif
-#ifndef TILE_N
-#define TILE_N 64
-#endif
-#ifndef DEPTH
-#define DEPTH 16
-#endif
-#ifndef B_LAYOUT
-#define B_LAYOUT 0
-#endif
-#define PER_M 4
-#define PER_N 4
-#define ITEMS ((TILE_M / PER_M) * (TILE_N / PER_N))
-
-#ifdef A_TRANSPOSED
-#define A_AT(row, i) a[(size_t)(i) * m + (row)]
-#else
-#define A_AT(row, i) a[(size_t)(row) * k + (i)]
-#endif
-#if B_LAYOUT == 0
-#define B_AT(i, j) LOAD_STORED(b + ((size_t)((j) / PANEL) * k + (i)) * PANEL + (j) % PANEL)
-#elif B_LAYOUT == 1
-#define B_AT(i, j) b[(size_t)(i) * n + (j)]
-#else
-#define B_AT(i, j) b[(size_t)(j) * k + (i)]
-#endif
-
-kernel void matmul_local(const global float *a, const global stored *b, global float *y, const global float *bias,
-                         const global float *residual, global float *pre, int m, int n, int k, int per_slice SCALE_PARAMETER) {
-  // One column of padding, so that items which store a tile transposed hit different banks.
-  local float tile_a[DEPTH][TILE_M + 1];
-  local float tile_b[DEPTH][TILE_N + 1];
-  const int tx = get_local_id(0), ty = get_local_id(1);
-  const int item = ty * (TILE_N / PER_N) + tx;
-  const int row0 = get_group_id(1) * TILE_M, column0 = get_group_id(0) * TILE_N;
-#ifdef SLICED
-  const int begin = get_group_id(2) * per_slice, end = min(begin + per_slice, k);
-  y += (size_t)get_group_id(2) * m * n;
-#else
-  const int begin = 0, end = k;
-#endif
-
-  float sums[PER_M][PER_N];
-  for (int r = 0; r < PER_M; ++r)
-    for (int c = 0; c < PER_N; ++c) sums[r][c] = 0.0f;
-
-  for (int i0 = begin; i0 < end; i0 += DEPTH) {
-    // Neighbouring items read neighbouring addresses of each operand.
-    for (int e = item; e < TILE_M * DEPTH; e += ITEMS) {
-#ifdef A_TRANSPOSED
-      const int r = e % TILE_M, i = e / TILE_M;
-#else
-      const int r = e / DEPTH, i = e % DEPTH;
-#endif
-      tile_a[i][r] = row0 + r < m && i0 + i < end ? A_AT(row0 + r, i0 + i) : 0.0f;
-    }
-    for (int e = item; e < TILE_N * DEPTH; e += ITEMS) {
-#if B_LAYOUT == 2
-      const int c = e / DEPTH, i = e % DEPTH;
-#else
-      const int c = e % TILE_N, i = e / TILE_N;
-#endif
-      tile_b[i][c] = column0 + c < n && i0 + i < end ? B_AT(i0 + i, column0 + c) : 0.0f;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int i = 0; i < DEPTH; ++i) {
-      float values_a[PER_M], values_b[PER_N];
-      for (int r = 0; r < PER_M; ++r) values_a[r] = tile_a[i][ty + r * (TILE_M / PER_M)];
-      for (int c = 0; c < PER_N; ++c) values_b[c] = tile_b[i][tx + c * (TILE_N / PER_N)];
-      for (int r = 0; r < PER_M; ++r)
-        for (int c = 0; c < PER_N; ++c) sums[r][c] = fma(values_a[r], values_b[c], sums[r][c]);
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-  }
-
-  for (int r = 0; r < PER_M; ++r) {
-    const int row = row0 + ty + r * (TILE_M / PER_M);
-    for (int c = 0; c < PER_N; ++c) {
-      const int column = column0 + tx + c * (TILE_N / PER_N);
-      if (row < m && column < n)
-        finish1(sums[r][c], (size_t)row * n + column, column, y, bias, residual, pre, PARTS SCALE_ARGUMENT);
-    }
-  }
-}
-
-#endif
-
-#ifndef BFLOAT_RESULT
-// The last step alone, in place, after a product that a library computed into y. Work-item i covers elements
-// [i * per_item, (i + 1) * per_item) of y (count = m * n).
-kernel void matmul_finish(global float *y, const global float *bias, const global float *residual,
-                          global float *pre, int n, int count, int per_item SCALE_PARAMETER) {
-  const int begin = get_global_id(0) * per_item;
-  const int end = min(begin + per_item, count);
-  for (int i = begin; i < end; ++i) finish1(y[i], i, i % n, y, bias, residual, pre, PARTS SCALE_ARGUMENT);
-}
-#endif

@@ -4,11 +4,19 @@
 // reads the list and compiles it, so that what is judged is what the host asks for.
 //
 // Usage: GPULaunches [models|all] [CHIP ...]
+//        GPULaunches run CHIP     launches them in earnest, for a simulator that watches memory: one small block, a training
+//                                 step with each adapter
 
 import Graft
 import GraftCases
 import GraftRuntime
 import GraftSystem
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 /// A kernel in one build and group, with the largest range that it was seen to run over.
 private struct Line: Encodable {
@@ -77,7 +85,9 @@ private struct Listing {
       recipe.batchSize = batch
       let launches = try Rehearsal.launches(
         shape, adapter: adapter, classes: 100, recipe: recipe, on: context)
-      add(launches, for: "\(backbone), \(adapter.name), \(context.precision.rawValue), batch \(batch)")
+      add(
+        launches.once + launches.step + launches.answer,
+        for: "\(backbone), \(adapter.name), \(context.precision.rawValue), batch \(batch)")
     }
   }
 
@@ -96,13 +106,35 @@ private struct Listing {
   }
 }
 
+/// One block under each adapter, of few tokens and channels: what is beside them in memory is as in a large one, and a
+/// simulator takes seconds for what a GPU does in microseconds.
+private func run(_ chip: Chip, standIn: Device) throws {
+  let architecture = ViT(
+    imageSize: 64, patchSize: 16, width: 256, depth: 1, heads: 4, hiddenWidth: 512, hasLayerScale: false,
+    epsilon: 1e-6, normalization: .half)
+  let context = try Context(chip.standIn(standIn))
+  let backbone = try Backbone(randomly: architecture, on: context)
+  let batch = ImageBatch(
+    count: 1, imageSize: architecture.imageSize,
+    pixels: [UInt8](repeating: 99, count: architecture.imageSize.count * 3), labels: [0])
+  for adapter in AdapterCatalog.all {
+    let model = try GraftedModel(backbone, adapter: adapter, classes: (0..<100).map { "\($0)" })
+    try Trainer(model, recipe: .preset("quick", for: adapter)).stepInPlace(batch)
+    try context.finish()
+  }
+}
+
 private let words = CommandLine.arguments.dropFirst()
-private let asked = words.filter { !["models", "all"].contains($0) }
+private let asked = words.filter { !["models", "all", "run"].contains($0) }
 private let chips = asked.isEmpty ? Chip.all : Chip.all.filter { asked.contains($0.name) }
 guard chips.count == (asked.isEmpty ? Chip.all.count : asked.count) else {
   fatalError("Chips are \(Chip.all.map(\.name)).")
 }
 private let standIn = try Device.select()
+if words.contains("run") {
+  for chip in chips { try run(chip, standIn: standIn) }
+  exit(0)
+}
 for chip in chips {
   var listing = Listing(chip, standIn: standIn)
   try listing.addModels()

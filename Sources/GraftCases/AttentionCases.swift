@@ -4,13 +4,13 @@ import GraftSystem
 /// Cases of attention.
 package enum AttentionCases {
   /// Small shapes, of the variants that every CPU takes.
-  package static let checks: [OperationCase] = checks([.cpu, .portable])
+  package static let checks: [OperationCase] = checks([.cpu, .tiles])
   /// What is checked besides where a processor's bf16 dot product can be reached.
   package static let dotProductChecks: [OperationCase] = checks([.cpuDotProduct])
 
   private static func checks(_ variants: [AttentionVariant]) -> [OperationCase] {
     variants.flatMap {
-      lengths($0) + askedByFew($0) + ($0 == .portable ? [] : severalTiles($0)) + extremes($0) + biased($0)
+      lengths($0) + askedByFew($0) + ($0 == .tiles ? [] : severalTiles($0)) + extremes($0) + biased($0)
     }
   }
 
@@ -49,7 +49,7 @@ package enum AttentionCases {
       make(batch: 5, tokens: 37, heads: 2, headSize: 8, biases: 2, variant: variant),
       make(batch: 2, tokens: 21, queries: 1, heads: 2, headSize: 16, biases: 2, variant: variant),
     ]
-      + (variant == .portable
+      + (variant == .tiles
         ? [] : [make(batch: 1, tokens: 300, heads: 1, headSize: 4, biases: 1, variant: variant)])
   }
 

@@ -243,11 +243,7 @@ struct BenchCommand: AsyncParsableCommand {
     guard !context.traits.quirks.contains(.timesNoKernels) else {
       return reporter.note("This driver does not measure kernels: there is no profile.")
     }
-    try context.finish()
-    context.profiler.start()
-    try step()
-    try context.finish()
-    for entry in context.profiler.stop() {
+    for entry in try context.profile(step) {
       let line =
         "    " + pad(entry.kernel, 36) + right("\(entry.launches)", 5)
         + right(microseconds(entry.seconds), 12)

@@ -36,8 +36,8 @@ package enum AttentionVariant: String, Sendable, CaseIterable {
   case cpu
   /// The same on pairs of bf16, by a processor's dot-product instruction; softmax and sums in fp32.
   case cpuDotProduct
-  /// Groups of work-items and small local memory, for any device.
-  case portable
+  /// Groups of work-items with register tiles out of local memory, for any device.
+  case tiles
 }
 
 /// What is added to the scores.
@@ -104,9 +104,9 @@ struct AttentionShape {
   func kernels(
     _ variant: AttentionVariant?, bias: AttentionBias? = nil, on context: Context
   ) -> any AttentionKernels {
-    let variant = variant ?? (context.traits.isCPU ? .cpu : .portable)
+    let variant = variant ?? (context.traits.isCPU ? .cpu : .tiles)
     let cpu = AttentionOnCPU(self, context, bias: bias, isPaired: variant == .cpuDotProduct)
     // A CPU runtime may offer too little local memory for the scratch of the widest heads.
-    return variant != .portable && cpu.fits ? cpu : PortableAttention(self, context, bias: bias)
+    return variant != .tiles && cpu.fits ? cpu : AttentionInTiles(self, context, bias: bias)
   }
 }

@@ -47,23 +47,23 @@ extension Tape {
 
 /// The Kronecker product of experts and its kernels: sizes, and how they are spread over the device.
 package struct Kronecker {
-  private let context: Context
-  private let experts: Int
-  private let rank: Int
+  let context: Context
+  let experts: Int
+  let rank: Int
   /// Channels of a part: the width divided by the number of experts.
-  private let part: Int
+  let part: Int
   /// Tokens of a tile.
   ///
   /// On a CPU their rows fill about half of the vector registers. Parts with a tail are rare and go token by token:
   /// unrolled over many rows the tails would take seconds to compile.
   private let tokens: Int
 
-  private var ranks: Int { experts * rank }
-  private var paddedLanes: Int { (ranks + 15) / 16 * 16 }
-  private var paddedPart: Int { (part + 15) / 16 * 16 }
-  private var mixCount: Int { experts * experts * paddedLanes }
+  var ranks: Int { experts * rank }
+  var paddedLanes: Int { (ranks + 15) / 16 * 16 }
+  var paddedPart: Int { (part + 15) / 16 * 16 }
+  var mixCount: Int { experts * experts * paddedLanes }
 
-  fileprivate init(width: Int, a: Tensor, u: Tensor, v: Tensor) throws {
+  init(width: Int, a: Tensor, u: Tensor, v: Tensor) throws {
     context = a.context
     experts = a.shape[0]
     rank = u.width
@@ -77,7 +77,7 @@ package struct Kronecker {
   }
 
   /// Where the gradients of trainable weights are summed.
-  fileprivate struct Targets {
+  struct Targets {
     let a, u, v, bias: Tensor?
 
     init(a: Tensor, u: Tensor, v: Tensor, bias: Tensor?) {
@@ -102,23 +102,34 @@ package struct Kronecker {
 
   private var group: Int { context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize) }
 
-  /// The weights in the orders in which the kernels read them.
-  fileprivate func prepare(a: Tensor, u: Tensor, v: Tensor, scale: Float) throws -> Tensor {
+  /// The weights in the orders in which the kernels read them: prepared again only when one of them has changed.
+  ///
+  /// They are kept with U, of which every adapter has its own.
+  func prepare(a: Tensor, u: Tensor, v: Tensor, scale: Float) throws -> Tensor {
+    let weights = [a, u, v]
+    if let kept = u.derived, kept.isCurrent(for: weights, keptBy: u, scale) { return kept.result }
     let count = 2 * part * paddedLanes + 2 * ranks * paddedPart + 2 * mixCount
     let operands = try Tensor(empty: [count], on: context)
+    let group = min(context.traits.isCPU ? 16 : 64, context.traits.maxWorkGroupSize)
     try context.run(
-      key("kronecker_prepare"), over: [paddedPart], group: [min(16, context.traits.maxWorkGroupSize)],
-      a.buffer,
-      u.buffer, v.buffer, operands.buffer, part, paddedPart, scale)
+      key("kronecker_prepare"), over: [paddedPart], group: [group], a.buffer, u.buffer, v.buffer,
+      operands.buffer, part, paddedPart, scale)
+    u.derived = DerivedTensor(operands, of: weights, keptBy: u, scale)
     return operands
   }
 
   /// - Returns: the inner values, when they are kept.
-  fileprivate func forward(
+  func forward(
     _ x: Tensor, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?, keepsInner: Bool,
     into y: Tensor
   ) throws -> Tensor? {
     let inner = keepsInner ? try Tensor(empty: [x.rows, experts, paddedLanes], on: context) : nil
+    guard !isTiled else {
+      try runTile(
+        x, operands, bias: bias, scale: scale, mask: mask, keptInner: inner, into: y,
+        flags: bias == nil ? [] : ["BIAS"])
+      return inner
+    }
     let flags =
       (bias == nil ? [] : ["BIAS"]) + (mask == nil ? [] : ["DROPOUT"]) + (keepsInner ? ["KEEP"] : [])
     let mask = mask ?? DropoutMask(key: (0, 0, 0), probability: 0)
@@ -129,10 +140,14 @@ package struct Kronecker {
     return inner
   }
 
-  fileprivate func backward(
+  func backward(
     _ x: Tensor, _ dy: Tensor, _ operands: Tensor, inner: Tensor?, scale: Float, mask: DropoutMask?,
     addingTo sum: Tensor?, into dx: Tensor?, targets: Targets
   ) throws {
+    guard !isTiled else {
+      return try backwardInTiles(
+        x, dy, operands, inner: inner, scale: scale, mask: mask, addingTo: sum, into: dx, targets: targets)
+    }
     // Each block leaves partial sums of the weights' gradients; without those, blocks are as small as they can be.
     let wantedBlocks = context.traits.isCPU ? 16 : 256
     let tokensPerBlock =

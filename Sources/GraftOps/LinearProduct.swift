@@ -30,7 +30,7 @@ struct LinearProduct {
     into output: Tensor
   ) throws {
     if variant == .localMemoryTiled {
-      try MatmulKernels.local(
+      try MatmulKernels.tiles(
         a, isTransposed ? .transposed(b) : .rowMajor(b), rows: rows, columns: columns, inner: inner,
         epilogue: epilogue, into: output)
     } else if columns <= 16 && inner >= 64 {
@@ -66,7 +66,7 @@ struct LinearProduct {
     let slices = divided(rows, perSlice)
     let partial = try Tensor(empty: [slices, height, width], on: x.context)
     if isLocal {
-      try MatmulKernels.local(
+      try MatmulKernels.tiles(
         p, isTransposed: true, .rowMajor(q), rows: height, columns: width, inner: rows, perSlice: perSlice,
         into: partial)
     } else {

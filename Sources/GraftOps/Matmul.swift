@@ -21,6 +21,11 @@ extension MatmulVariant {
     let tuned = context.tuning.matmul.variant
     var variant = choice ?? (precision == .fp32 ? tuned : tuned.own(on: context))
     guard variant.isAvailable else { throw MatmulError.unavailable(variant) }
+    if variant == .clblast, let fault = clblastFault(on: context.traits) {
+      // Who asks for it is told; a tuning is of the library that was there then.
+      guard choice == nil else { throw fault }
+      variant = variant.own(on: context)
+    }
     if choice == nil, precision == .bf16, variant == .cpuRegisterTiled, DotProduct.isRight(on: context) {
       variant = .cpuDotProduct
     }
@@ -33,12 +38,31 @@ extension MatmulVariant {
   }
 }
 
+extension MatmulVariant {
+  /// Why CLBlast must not multiply on a device; `nil` where it may.
+  package static func clblastFault(on traits: DeviceTraits) -> MatmulError? {
+    #if CLBlast
+      clblastFault(version: CLBlast.version, on: traits)
+    #else
+      .unavailable(.clblast)
+    #endif
+  }
+
+  /// 1.6.2 gives wrong products on Intel's GPUs (CLBlast issue 533); 1.6.3 does not.
+  static func clblastFault(version: String?, on traits: DeviceTraits) -> MatmulError? {
+    version == "1.6.2" && traits.family.isIntel
+      ? .wrongLibrary(version: "1.6.2", device: traits.name) : nil
+  }
+}
+
 /// What can go wrong in a matrix product.
 public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
   /// `GRAFT_MATMUL` names no variant.
   case unknownVariant(String)
   /// This build lacks the variant.
   case unavailable(MatmulVariant)
+  /// This version of CLBlast multiplies wrongly on the device.
+  case wrongLibrary(version: String, device: String)
   /// CLBlast refused, with its status code.
   case clblast(status: Int)
   /// The variant multiplies another precision alone.
@@ -58,6 +82,11 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
       """
     case .unavailable(let variant):
       "This build of Graft has no \(variant.rawValue): build it with the package trait CLBlast."
+    case .wrongLibrary(let version, let device):
+      """
+      CLBlast \(version) gives wrong products on "\(device)": install CLBlast 1.6.3 or later, or unset GRAFT_MATMUL to use \
+      Graft's own kernels.
+      """
     case .anotherPrecision(let variant, let precision):
       """
       \(variant.rawValue) multiplies \(variant == .cpuDotProduct ? "bf16" : "fp32") only, not \

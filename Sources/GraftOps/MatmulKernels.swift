@@ -1,6 +1,6 @@
 import GraftRuntime
 
-/// Launches of the kernels in matmul.cl.
+/// Launches of the kernels in matmul*.cl.
 enum MatmulKernels {
   /// `output (m, n) = epilogue(a (m, k) * panels (k, n))` with a tile in registers.
   ///
@@ -41,7 +41,49 @@ enum MatmulKernels {
     [1, 2, 4, 8].first { m <= $0 && $0 < most } ?? most
   }
 
-  /// The right operand of a product in local memory, (k, n), as it is stored.
+  /// `output (m, n) = epilogue(a (m, k) * panels (k, n))` on a GPU: a frozen weight.
+  static func frozen(
+    _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
+  ) throws {
+    guard try !lanes(a, panels, rows: m, epilogue: epilogue, into: output) else { return }
+    try tiles(
+      a, .panels(panels), rows: m, columns: panels.columns, inner: panels.inner, epilogue: epilogue,
+      into: output)
+  }
+
+  /// The same by waves whose lanes read each other's registers.
+  ///
+  /// - Returns: false where the tuning wants it otherwise, or a group cannot hold a wave: nothing was done.
+  private static func lanes(
+    _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
+  ) throws -> Bool {
+    let (context, shape) = (a.context, a.context.tuning.matmul.lanes)
+    // The kernel's registers hold a panel's whole rows.
+    guard context.tuning.matmul.kernel == .lanes, panels.width == 32 else { return false }
+    var items = context.traits.largestGroup
+    while let waves = shape.waves(rows: m, items: items, localMemory: context.traits.localMemory) {
+      let kernel = KernelKey(
+        "matmul_lanes", "matmul_lanes",
+        macros: [
+          .init("WAVE", shape.wave), .init("ROWS", shape.rows), .init("WAVES", waves),
+          .init("STORAGE", panels.precision.macro), .init("PARTS", epilogue.parts),
+        ] + epilogue.scaleMacros)
+      items = waves * shape.wave
+      guard try context.maxGroup(of: kernel) >= items else {
+        items -= 1
+        continue
+      }
+      try context.run(
+        kernel, over: [panels.count * items, (m + waves * shape.rows - 1) / (waves * shape.rows)],
+        group: [items, 1],
+        arguments: [a.buffer, panels.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
+          + [m, panels.columns, panels.inner] + epilogue.scaleArguments)
+      return true
+    }
+    return false
+  }
+
+  /// The right operand of a product on a GPU, (k, n), as it is stored.
   enum RightOperand {
     case panels(MatmulPanels)
     case rowMajor(Tensor)
@@ -63,53 +105,45 @@ enum MatmulKernels {
     }
   }
 
-  /// `output (slices, m, n) = epilogue(a (m, k) * b (k, n))` with a tile in local memory.
+  /// `output (slices, m, n) = epilogue(a (m, k) * b (k, n))` on a GPU, with tiles in local memory.
   ///
   /// - Parameters:
   ///   - isTransposed: `a` is stored (k, m).
   ///   - perSlice: when given, each slice sums this many steps of `k` only, without an epilogue.
-  static func local(
+  static func tiles(
     _ a: Tensor, isTransposed: Bool = false, _ b: RightOperand, rows m: Int, columns n: Int,
     inner k: Int, perSlice: Int? = nil, epilogue: MatmulEpilogue = .init(), into output: Tensor
   ) throws {
     let context = a.context
-    let tuning = context.tuning.matmul
-    var macros = b.macros + [.init("PARTS", epilogue.parts), .init("LOCAL", 1), .init("DEPTH", tuning.depth)]
+    // Rows that begin at whole quads; where a slice begins counts for those that lie along the sum.
+    let alongSum = k % 4 == 0 && (perSlice ?? 0) % 4 == 0
+    let isWhole: (a: Bool, b: Bool) =
+      switch b {
+      case .panels: (isTransposed ? m % 4 == 0 : alongSum, false)
+      case .rowMajor: (isTransposed ? m % 4 == 0 : alongSum, n % 4 == 0)
+      case .transposed: (isTransposed ? m % 4 == 0 : alongSum, alongSum)
+      }
+    let quads = (isWhole.a ? 1 : 0) + (isWhole.b ? 2 : 0) + (n % 4 == 0 ? 4 : 0)
+    var macros = b.macros + [.init("PARTS", epilogue.parts), .init("QUADS", quads)]
     if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
     if perSlice != nil { macros.append(.init("SLICED", 1)) }
     macros += epilogue.scaleMacros
-    var tile = LocalTile(columns: n, limit: tuning.groupItems)
-    var kernel = KernelKey("matmul", "matmul_local", macros: macros + tile.macros)
+    func choose(items: Int) -> (MatmulTile, KernelKey) {
+      let tile = MatmulTile.choose(
+        rows: m, columns: n, tuning: context.tuning, items: items, localMemory: context.traits.localMemory)
+      return (tile, KernelKey("matmul_tiles", "matmul_tiles", macros: macros + tile.macros))
+    }
+    var (tile, kernel) = choose(items: context.traits.largestGroup)
     // A kernel that needs many registers may allow fewer items than the device does.
     while tile.items > 1, try context.maxGroup(of: kernel) < tile.items {
-      tile = LocalTile(columns: n, limit: tile.items / 2)
-      kernel = KernelKey("matmul", "matmul_local", macros: macros + tile.macros)
+      (tile, kernel) = choose(items: tile.items / 2)
     }
     let slices = perSlice.map { (k + $0 - 1) / $0 } ?? 1
-    let tiles = [(n + tile.columns - 1) / tile.columns, (m + tile.rows - 1) / tile.rows]
-    let items = [tile.columns / LocalTile.perItem, tile.rows / LocalTile.perItem]
+    let groups = [(n + tile.columns - 1) / tile.columns, (m + tile.rows - 1) / tile.rows]
     try context.run(
-      kernel, over: [tiles[0] * items[0], tiles[1] * items[1], slices], group: items + [1],
+      kernel, over: [groups[0] * tile.items, groups[1], slices], group: [tile.items, 1, 1],
       arguments: [a.buffer, b.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
         + [m, n, k, perSlice ?? k] + epilogue.scaleArguments)
-  }
-
-  /// A group's tile; each item computes 4 x 4 elements.
-  private struct LocalTile {
-    static let perItem = 4
-    let rows: Int
-    let columns: Int
-
-    /// The largest tile for a matrix of so many columns in a group of at most `limit` items.
-    init(columns n: Int, limit: Int) {
-      let sides =
-        n <= 16 ? [(64, 16), (32, 16), (16, 16), (8, 8)] : [(64, 64), (32, 64), (32, 32), (16, 16), (8, 8)]
-      let perTile = Self.perItem * Self.perItem
-      (rows, columns) = sides.first { $0.0 * $0.1 / perTile <= limit } ?? (Self.perItem, Self.perItem)
-    }
-
-    var items: Int { rows * columns / (Self.perItem * Self.perItem) }
-    var macros: [KernelKey.Macro] { [.init("TILE_M", rows), .init("TILE_N", columns)] }
   }
 
   /// `output = epilogue(output)`, in place.
@@ -120,7 +154,7 @@ enum MatmulKernels {
     let group = isCPU ? 1 : min(64, output.context.traits.largestGroup)
     try output.context.run(
       KernelKey(
-        "matmul", "matmul_finish", macros: [.init("PARTS", epilogue.parts)] + epilogue.scaleMacros),
+        "matmul_finish", "matmul_finish", macros: [.init("PARTS", epilogue.parts)] + epilogue.scaleMacros),
       over: [(output.count + perItem - 1) / perItem], group: [group],
       arguments: [output.buffer] + epilogue.arguments(unused: output) + [n, output.count, perItem]
         + epilogue.scaleArguments)

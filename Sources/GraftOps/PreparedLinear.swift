@@ -176,10 +176,7 @@ public final class PreparedLinear {
     if variant != .localMemoryTiled {
       try MatmulKernels.registers(a, panels, rows: a.rows, epilogue: epilogue, into: output)
     } else {
-      try MatmulKernels.local(
-        a, .panels(panels), rows: a.rows, columns: panels.columns,
-        inner: panels.inner,
-        epilogue: epilogue, into: output)
+      try MatmulKernels.frozen(a, panels, rows: a.rows, epilogue: epilogue, into: output)
     }
   }
 

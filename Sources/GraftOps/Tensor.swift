@@ -37,6 +37,15 @@ public final class Tensor {
   /// What the backward pass knows this tensor by.
   package let gradientKey: GradientKey
   package let buffer: Buffer
+  /// What the tensor is a window onto, where that may be written as a whole.
+  var whole: Tensor?
+  /// How often the values were written since they were first made, by what does not go through ``whole``.
+  var changes = 0
+  /// What was computed of the values last, by whoever wants to keep it.
+  var derived: DerivedTensor?
+
+  /// Changes when the values may have changed.
+  var revision: Int { changes + (whole?.revision ?? 0) }
 
   /// True for a trainable parameter and for whatever was computed from one.
   public var requiresGradient: Bool { gradientKey.requiresGradient }
@@ -91,8 +100,8 @@ public final class Tensor {
   /// - Throws: `RuntimeError` when the device has no memory left.
   public convenience init(bytes values: [UInt8], shape: [Int], on context: Context) throws {
     precondition(values.count == shape.reduce(1, *), "values do not fill the shape")
-    try self.init(empty: shape, element: .uint8, on: context)
-    try values.withUnsafeBytes { try context.write($0, to: buffer) }
+    let buffer = try values.withUnsafeBytes { try context.upload($0) }
+    self.init(context, shape: shape, element: .uint8, buffer: buffer)
   }
 
   /// A tensor of zeros.
@@ -116,13 +125,16 @@ public final class Tensor {
   /// Overwrites the values.
   package func assign(_ values: [Float]) throws {
     precondition(values.count == count, "values do not fill the shape")
+    changes += 1
     try values.withUnsafeBytes { try context.write($0, to: buffer) }
   }
 
   /// The same memory under another shape.
   package func reshaped(_ shape: [Int]) -> Tensor {
     precondition(shape.reduce(1, *) == count, "a reshape keeps the number of elements")
-    return Tensor(context, shape: shape, element: element, buffer: buffer)
+    let tensor = Tensor(context, shape: shape, element: element, buffer: buffer)
+    tensor.whole = self
+    return tensor
   }
 }
 

@@ -112,9 +112,13 @@ package struct Tuner {
     var trials: [Trial] = []
     /// What was launched before, so that nothing runs against itself.
     private var seen: Set<[Launch]>
+    /// What is launched anyhow.
+    private let standard: Set<KernelKey>
 
     init(_ step: TuningStep, _ tuning: Tuning, _ reference: Reference, _ context: Context) throws {
-      seen = [try reference.check(tuning, step.workload, context)]
+      let launches = try reference.check(tuning, step.workload, context)
+      seen = [launches]
+      standard = Set(launches.map(\.kernel))
       first = try Contender(tuning, step.workload, context)
       best = first
     }
@@ -127,6 +131,9 @@ package struct Tuner {
       do {
         let launches = try reference.check(tuning, step.workload, context)
         guard seen.insert(launches).inserted else { return }
+        for kernel in Set(launches.map(\.kernel)).subtracting(standard) {
+          try Tuner.refuseArraysInMemory(kernel, context)
+        }
         let challenger = try Contender(tuning, step.workload, context)
         let duel = try duel(best, challenger)
         trials.append(Trial(value: value, ratio: duel.ratio))
@@ -137,6 +144,13 @@ package struct Tuner {
         trials.append(Trial(value: value, rejection: "\(error)"))
       }
     }
+  }
+
+  /// On a GPU registers that spill, and arrays that should be in them, are memory: such a kernel cannot be meant.
+  private static func refuseArraysInMemory(_ kernel: KernelKey, _ context: Context) throws {
+    guard context.traits.kind == .gpu else { return }
+    let bytes = try context.privateMemory(of: kernel)
+    guard bytes == 0 else { throw Disagreement.spills(kernel.function, bytes: bytes) }
   }
 
   /// The best of several was partly lucky: it must win once more, against the default and on new figures.
@@ -250,6 +264,7 @@ extension Tuner {
     case count(Int, expected: Int)
     case value(Float, expected: Float, allowed: Float)
     case overwrites(Int)
+    case spills(String, bytes: Int)
 
     var description: String {
       switch self {
@@ -257,6 +272,8 @@ extension Tuner {
       case .value(let value, let expected, let allowed):
         "it gives \(value) instead of \(expected); \(allowed) more or less is allowed"
       case .overwrites(let buffers): "it writes behind the end of \(buffers) buffers"
+      case .spills(let kernel, let bytes):
+        "\(kernel) keeps \(bytes) bytes of each work-item in memory, not in registers"
       }
     }
   }

@@ -1,7 +1,9 @@
 package import GraftRuntime
+import Synchronization
 
 /// An operation at the shapes of a model, as the tuner runs it.
 package struct TuningWorkload: Sendable {
+  /// No two have the same name.
   package let name: String
   /// Length of its longest sum, for the tolerance.
   let terms: Int
@@ -21,14 +23,12 @@ package struct TuningWorkload: Sendable {
   /// - Parameters:
   ///   - rows: of what goes in.
   ///   - layers: widths of each layer.
-  package static func products(rows: Int, layers: [(outputs: Int, inputs: Int)]) -> TuningWorkload {
-    let operands = layers.map { layer in
-      // A product's elements are then of the size of its operands'.
-      let weight = noise(layer.outputs * layer.inputs, upTo: 1 / Float(layer.inputs).squareRoot())
-      return (layer, weight, noise(layer.outputs), noise(rows * layer.inputs))
-    }
-    return TuningWorkload("matmul", terms: layers.map(\.inputs).max() ?? 1) { context in
-      let prepared = try operands.map { layer, weight, bias, values in
+  package static func products(
+    _ name: String = "matmul", rows: Int, layers: [(outputs: Int, inputs: Int)]
+  ) -> TuningWorkload {
+    let operands = Operands(rows: rows, layers: layers)
+    return TuningWorkload(name, terms: layers.map(\.inputs).max() ?? 1) { context in
+      let prepared = try operands.values.map { layer, weight, bias, values in
         (
           try PreparedLinear(
             weight: weight, bias: bias, outputs: layer.outputs, inputs: layer.inputs, on: context,
@@ -37,6 +37,30 @@ package struct TuningWorkload: Sendable {
         )
       }
       return { try prepared.map { layer, x in try Tape().linear(x, layer) } }
+    }
+  }
+
+  /// Numbers to multiply, made when they are first asked for: many rows are many, and a CPU asks for a few alone.
+  private final class Operands: Sendable {
+    typealias Values = [(layer: (outputs: Int, inputs: Int), weight: [Float], bias: [Float], rows: [Float])]
+    private let made = Mutex<Values?>(nil)
+    private let rows: Int
+    private let layers: [(outputs: Int, inputs: Int)]
+
+    init(rows: Int, layers: [(outputs: Int, inputs: Int)]) { (self.rows, self.layers) = (rows, layers) }
+
+    var values: Values {
+      made.withLock { made in
+        let values =
+          made
+          ?? layers.map { layer in
+            // A product's elements are then of the size of its operands'.
+            let weight = noise(layer.outputs * layer.inputs, upTo: 1 / Float(layer.inputs).squareRoot())
+            return (layer, weight, noise(layer.outputs), noise(rows * layer.inputs))
+          }
+        made = values
+        return values
+      }
     }
   }
 
@@ -131,47 +155,86 @@ extension TuningStep {
       .attention(passes, batch: batch, tokens: tokens, heads: heads, headSize: headSize)
     }
     let products = TuningWorkload.products(rows: batch * tokens, layers: layers)
+    func ofRows(_ wanted: Int, _ rows: MatmulRows) -> TuningWorkload {
+      let count = min(max(wanted, rows.range.lowerBound), rows.range.upperBound)
+      return .products("matmul, \(count) rows", rows: count, layers: layers)
+    }
     let (forward, backward, both) = (attention(.forward), attention(.backward), attention(.both))
     // All keys of an image in one tile, or in as many as are worth their overhead; tiles are whole vectors.
     let keys = (1...8).map { (tokens + 16 * $0 - 1) / (16 * $0) * 16 }
     let isCPU: @Sendable (Tuning, DeviceTraits) -> Bool = { $1.isCPU }
-    let isPortable: @Sendable (Tuning, DeviceTraits) -> Bool = { !$1.isCPU }
     let usesRegisters: @Sendable (Tuning, DeviceTraits) -> Bool = { tuning, _ in
       tuning.matmul.variant == .cpuRegisterTiled
     }
-    let usesLocalMemory: @Sendable (Tuning, DeviceTraits) -> Bool = { tuning, _ in
-      tuning.matmul.variant == .localMemoryTiled
-    }
     return [
       registerTile(products),
-      TuningStep("group items", products, \.matmul.groupItems, [16, 64, 128, 256], where: usesLocalMemory),
-      TuningStep("depth", products, \.matmul.depth, [8, 16, 32], where: usesLocalMemory),
+      lanes(ofRows(16 * tokens, .many)),
+      tile(.few, ofRows(tokens, .few)),
+      tile(.many, ofRows(16 * tokens, .many)),
+      tile(.some, ofRows(4 * tokens, .some)),
       TuningStep("keys", forward, \.attention.forwardKeys, keys, where: isCPU),
       TuningStep("keys", backward, \.attention.backwardKeys, keys, where: isCPU),
       TuningStep("vectors", both, \.attention.vectors, [1, 2, 3, 4], where: isCPU),
-      portableGroup(both),
-      TuningStep("tile", both, \.attention.tile, [8, 16, 32, 64], where: isPortable),
+      attentionTile(.forward, forward),
+      attentionTile(.queries, backward),
+      attentionTile(.keys, backward),
       TuningStep("items per core", both, \.attention.itemsPerCore, [1, 2, 4, 8], where: isCPU),
       TuningStep(
         "block bytes", products, \.matmul.blockBytes, [1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22],
         where: usesRegisters),
-      variant(products),
+      variant(products, rows: batch * tokens, layers: layers),
     ]
   }
 
-  private static func variant(_ products: TuningWorkload) -> TuningStep {
-    TuningStep("variant", products) {
+  private static func variant(
+    _ products: TuningWorkload, rows: Int, layers: [(outputs: Int, inputs: Int)]
+  ) -> TuningStep {
+    // Of other shapes CLBlast copies and pads its operands.
+    let isForCLBlast = rows >= 1024 && layers.allSatisfy { $0.outputs % 128 == 0 && $0.inputs % 128 == 0 }
+    return TuningStep("variant", products) {
       $0.matmul.variant.rawValue
     } candidates: { tuning, traits in
       // Elsewhere than on a CPU the register tile can only lose, and some drivers take minutes to build it.
       // A tuning serves every precision.
       MatmulVariant.allCases.filter {
         $0.isAvailable && $0 != .cpuDotProduct && (traits.isCPU || $0 != .cpuRegisterTiled)
+          && ($0 != .clblast || isForCLBlast && MatmulVariant.clblastFault(on: traits) == nil)
       }.map {
         var tuning = tuning
         tuning.matmul.variant = $0
         return tuning
       }
+    }
+  }
+
+  /// How groups share products of so many rows, on a GPU.
+  private static func tile(_ rows: MatmulRows, _ products: TuningWorkload) -> TuningStep {
+    TuningStep("tile of \(rows) rows", products) {
+      "\($0[keyPath: rows.field])"
+    } candidates: { tuning, traits in
+      guard !traits.isCPU, tuning.matmul.variant == .localMemoryTiled else { return [] }
+      return MatmulTile.candidates(traits.family, rows).map {
+        var tuning = tuning
+        tuning[keyPath: rows.field] = $0.limited(items: traits.largestGroup, localMemory: traits.localMemory)
+        return tuning
+      }
+    }
+  }
+
+  /// How waves share them, where lanes read each other's registers.
+  private static func lanes(_ products: TuningWorkload) -> TuningStep {
+    TuningStep("lanes", products) {
+      $0.matmul.kernel == .lanes ? "\($0.matmul.lanes)" : "none"
+    } candidates: { tuning, traits in
+      let candidates = MatmulLanes.candidates(traits)
+      guard !candidates.isEmpty, tuning.matmul.variant == .localMemoryTiled else { return [] }
+      var none = tuning
+      none.matmul.kernel = .tiles
+      return candidates.map {
+        var tuning = tuning
+        (tuning.matmul.kernel, tuning.matmul.lanes) = (.lanes, $0)
+        return tuning
+      } + [none]
     }
   }
 
@@ -196,16 +259,27 @@ extension TuningStep {
     }
   }
 
-  /// Work-items of a group, and how many of them share a row.
-  private static func portableGroup(_ attention: TuningWorkload) -> TuningStep {
-    TuningStep("group items", attention) {
-      "\($0.attention.groupItems), \($0.attention.split) a row"
+  /// Groups and items of a pass of attention.
+  private static func attentionTile(
+    _ pass: AttentionTile.Pass, _ attention: TuningWorkload
+  ) -> TuningStep {
+    TuningStep("tile of \(pass)", attention) { tuning in
+      guard let tile = tuning.attention.tiles?[pass] else { return "default" }
+      return
+        "\(tile.rows) x \(tile.others), \(tile.perItem) rows and \(tile.across) across, \(tile.columns) columns, ahead \(tile.ahead)"
     } candidates: { tuning, traits in
       guard !traits.isCPU else { return [] }
-      return [32, 64, 128, 256].flatMap { items in
-        [2, 4, 8].map { split in
+      let shapes: [(rows: Int, others: Int, perItem: Int, across: Int)] = [
+        (64, 32, 8, 8), (64, 32, 4, 8), (32, 32, 4, 8), (32, 64, 4, 16),
+      ]
+      return shapes.flatMap { shape in
+        [(columns: 16, part: 16, ahead: 4), (16, 16, 16), (64, 32, 16)].map { steps in
+          var tiles = tuning.attention.tiles(on: traits)
+          tiles[pass] = AttentionTile(
+            rows: shape.rows, others: shape.others, perItem: shape.perItem, across: shape.across,
+            columns: steps.columns, part: steps.part, ahead: steps.ahead)
           var tuning = tuning
-          (tuning.attention.groupItems, tuning.attention.split) = (items, split)
+          tuning.attention.tiles = tiles
           return tuning
         }
       }

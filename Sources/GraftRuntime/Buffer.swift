@@ -10,6 +10,7 @@ public final class Buffer: Sendable {
   private let owner: Allocator?
   private let capacity: Int
   private let parent: Buffer?
+  private let onRelease: (@Sendable () -> Void)?
 
   init(handle: Handle, byteCount: Int, capacity: Int, owner: Allocator) {
     self.handle = handle
@@ -17,6 +18,7 @@ public final class Buffer: Sendable {
     self.capacity = capacity
     self.owner = owner
     parent = nil
+    onRelease = nil
   }
 
   private init(slice handle: Handle, byteCount: Int, of parent: Buffer) {
@@ -25,6 +27,17 @@ public final class Buffer: Sendable {
     self.parent = parent
     capacity = 0
     owner = nil
+    onRelease = nil
+  }
+
+  /// The start of memory that another keeps, who is told when the last reference to this is gone.
+  init(staged place: Buffer, byteCount: Int, onRelease: @escaping @Sendable () -> Void) {
+    handle = place.handle
+    self.byteCount = byteCount
+    parent = place
+    capacity = 0
+    owner = nil
+    self.onRelease = onRelease
   }
 
   /// A window onto this buffer that keeps it alive.
@@ -48,5 +61,8 @@ public final class Buffer: Sendable {
       slice: Handle(owning: slice, .memory), byteCount: byteCount, of: self)
   }
 
-  deinit { owner?.recycle(handle, capacity: capacity) }
+  deinit {
+    owner?.recycle(handle, capacity: capacity)
+    onRelease?()
+  }
 }

@@ -21,7 +21,8 @@ public final class Context: Sendable {
   /// Where they came from.
   package let tuningOrigin: Tuning.Origin
   let handle: Handle
-  package let queue: Handle
+  package let queue: CommandQueue
+  private let uploads: UploadRing?
   private let transfers: Transfers
   private let guards: MemoryGuards?
   /// What was launched, where it is watched, or would have been, in a rehearsal.
@@ -73,12 +74,11 @@ public final class Context: Sendable {
     }.value
     guard let context else { throw RuntimeError.openCL(function: "clCreateContext", status: .noDevice) }
     handle = Handle(owning: context, .context)
-    let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)
-    let queue = try openCL("clCreateCommandQueue") {
-      clCreateCommandQueue(context, device.handle.pointer, properties, &$0)
-    }
-    guard let queue else { throw RuntimeError.openCL(function: "clCreateCommandQueue", status: .noDevice) }
-    self.queue = Handle(owning: queue, .queue)
+    queue = try CommandQueue(context: handle, device: device)
+    // A processor's memory is the device's: there is nothing to cross.
+    uploads =
+      device.traits.kind == .gpu && !checksMemory
+      ? try UploadRing(context: handle, device: device, compute: queue) : nil
     memory = Allocator(context: handle, traits: device.traits, limit: memoryLimit)
     kernels = KernelLibrary(context: handle, device: device)
     selfChecks = SelfChecks(device: device.traits.name)
@@ -93,6 +93,8 @@ public final class Context: Sendable {
     precision = context.precision
     handle = context.handle
     queue = context.queue
+    uploads =
+      isWatched ? nil : context.uploads.map { UploadRing(sharing: $0, isRehearsal: memory.isRehearsal) }
     kernels = context.kernels
     selfChecks = context.selfChecks
     transfers = context.transfers
@@ -237,9 +239,24 @@ public final class Context: Sendable {
       }
       // From here on the driver may read the copy, whatever fails next.
       if let event { transfers.keep(copy, until: Handle(owning: event, .event)) }
-      try openCL("clFlush") { $0 = clFlush(queue.pointer) }
+      try queue.flush()
       try transfers.sweep()
     }
+  }
+
+  /// Host bytes on the device, for what is queued from now on; on a GPU they cross the bus beside what is computed.
+  package func upload(_ bytes: UnsafeRawBufferPointer) throws -> Buffer {
+    do {
+      let staged = try attempt(asking: bytes.count) {
+        try uploads?.upload(bytes) { try memory.allocate($0) }
+      }
+      if let staged { return staged }
+    } catch RuntimeError.outOfMemory {
+      // There may be room enough without a place that stays.
+    }
+    let buffer = try buffer(byteCount: bytes.count)
+    try write(bytes, to: buffer)
+    return buffer
   }
 
   /// Copies the start of `buffer` to host memory and waits for it.
@@ -300,10 +317,9 @@ public final class Context: Sendable {
       throw Self.refusal(of: kernel, CL_OUT_OF_RESOURCES)
     }
     log?.add(kernel, over: global, group: group, arguments)
-    try withKernel(kernel) { pointer in
-      for (index, argument) in arguments.enumerated() {
-        try argument.set(on: pointer, at: cl_uint(index))
-      }
+    try withKernel(kernel) { loaded in
+      try loaded.set(arguments)
+      let pointer = loaded.handle.pointer
       let rounded = zip(global, group).map { ($0 + $1 - 1) / $1 * $1 }
       var event: cl_event?
       let profiling = profiler.isEnabled
@@ -315,6 +331,7 @@ public final class Context: Sendable {
           : clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, nil)
       }
       if let event { profiler.add(kernel, Handle(owning: event, .event)) }
+      try queue.launched()
     }
   }
 
@@ -333,10 +350,19 @@ public final class Context: Sendable {
     return Int(clamping: try ask(CL_KERNEL_LOCAL_MEM_SIZE, of: kernel, as: cl_ulong.self))
   }
 
+  /// Memory that each work-item of a kernel takes, in bytes: on a GPU what its registers do not hold.
+  ///
+  /// In a rehearsal 0.
+  package func privateMemory(of kernel: KernelKey) throws -> Int {
+    guard !isRehearsal else { return 0 }
+    return Int(clamping: try ask(CL_KERNEL_PRIVATE_MEM_SIZE, of: kernel, as: cl_ulong.self))
+  }
+
   private func ask<Value: FixedWidthInteger>(
     _ parameter: Int32, of kernel: KernelKey, as type: Value.Type
   ) throws -> Value {
-    try withKernel(kernel) { pointer in
+    try withKernel(kernel) { loaded in
+      let pointer = loaded.handle.pointer
       var value: Value = 0
       try openCL("clGetKernelWorkGroupInfo") {
         $0 = clGetKernelWorkGroupInfo(
@@ -351,7 +377,9 @@ public final class Context: Sendable {
     .openCL(function: "clEnqueueNDRangeKernel of \(kernel.function)", status: OpenCLStatus(rawValue: status))
   }
 
-  private func withKernel<Result>(_ key: KernelKey, _ body: (cl_kernel) throws -> Result) throws -> Result {
+  private func withKernel<Result>(_ key: KernelKey, _ body: (inout LoadedKernel) throws -> Result) throws
+    -> Result
+  {
     try attempt { try kernels.withKernel(key, body) }
   }
 }

@@ -1,4 +1,5 @@
 import COpenCL
+import Synchronization
 
 /// An OpenCL object that is released at the end of its owner's life.
 ///
@@ -18,7 +19,11 @@ package final class Handle: @unchecked Sendable {
     case device = "cl_device_id"
   }
 
+  private static let made = Atomic<UInt64>(0)
+
   package let pointer: OpaquePointer
+  /// Of this object alone: a driver gives the pointer of one that is gone to another.
+  let number = Handle.made.add(1, ordering: .relaxed).newValue
   private let kind: Kind
   /// Told of the end as it was of the beginning, whichever task holds the last reference.
   private let watch = CallWatch.current

@@ -7,6 +7,8 @@ package struct KernelKey: Hashable, Sendable {
   package let file: String
   package let function: String
   package let macros: [Macro]
+  /// Intel's compiler is to take 256 registers a thread, and half as many threads.
+  package var takesLargeRegisterFile = false
 
   package struct Macro: Hashable, Sendable {
     let name: String
@@ -40,11 +42,19 @@ package struct KernelKey: Hashable, Sendable {
     self.macros = macros
   }
 
+  /// The same with other definitions.
+  fileprivate func with(_ macros: [Macro]) -> KernelKey {
+    var key = KernelKey(file, function, macros: macros)
+    key.takesLargeRegisterFile = takesLargeRegisterFile
+    return key
+  }
+
   /// What its program is compiled with.
   package var options: String {
     // No fast-math: NaN, infinities and the order of additions are part of the results.
     // Without -w PoCL counts its own headers' warnings on standard error.
-    (["-cl-std=CL1.2", "-w"] + macros.map { "-D\($0.name)=\($0.value)" }).joined(separator: " ")
+    (["-cl-std=CL1.2", "-w"] + macros.map { "-D\($0.name)=\($0.value)" }
+      + (takesLargeRegisterFile ? ["-cl-intel-256-GRF-per-thread"] : [])).joined(separator: " ")
   }
 }
 
@@ -62,7 +72,7 @@ package final class KernelLibrary: Sendable {
 
   private struct State {
     var programs: [ProgramKey: Program] = [:]
-    var kernels: [KernelKey: Handle] = [:]
+    var kernels: [KernelKey: LoadedKernel] = [:]
   }
 
   /// Sources that are one program on a CPU where every macro has its default: a program takes PoCL 3.1
@@ -96,20 +106,23 @@ package final class KernelLibrary: Sendable {
 
   /// Runs `body` with the kernel, built if need be, under the lock that makes setting arguments and
   /// enqueuing one step: a kernel object's arguments are shared state.
-  func withKernel<Result>(_ key: KernelKey, _ body: (cl_kernel) throws -> Result) throws -> Result {
+  func withKernel<Result>(_ key: KernelKey, _ body: (inout LoadedKernel) throws -> Result) throws -> Result {
     let isKnown = state.withLock { $0.kernels[key] != nil }
     // Outside the lock: while one thread compiles, others launch.
     let program = isKnown ? nil : try program(for: key)
-    // The pointer stays inside the lock; the result is a value or nothing.
+    // The kernel stays inside the lock; the result is a value or nothing.
     return try state.withLock { state in
-      if let kernel = state.kernels[key] { return UncheckedResult(try body(kernel.pointer)) }
-      let kernel = try openCL("clCreateKernel") { status in
-        program.flatMap { clCreateKernel($0.pointer, key.function, &status) }
+      if state.kernels[key] == nil {
+        let kernel = try openCL("clCreateKernel") { status in
+          program.flatMap { clCreateKernel($0.pointer, key.function, &status) }
+        }
+        guard let kernel else { throw RuntimeError.unknownKernel("\(key.file).\(key.function)") }
+        state.kernels[key] = LoadedKernel(Handle(owning: kernel, .kernel))
       }
-      guard let kernel else { throw RuntimeError.unknownKernel("\(key.file).\(key.function)") }
-      let handle = Handle(owning: kernel, .kernel)
-      state.kernels[key] = handle
-      return UncheckedResult(try body(kernel))
+      guard let place = state.kernels.index(forKey: key) else {
+        throw RuntimeError.unknownKernel("\(key.file).\(key.function)")
+      }
+      return UncheckedResult(try body(&state.kernels.values[place]))
     }.value
   }
 
@@ -129,7 +142,7 @@ package final class KernelLibrary: Sendable {
     let isShared = device.traits.isCPU && macros.isEmpty && Self.companions.contains(key.file)
     return ProgramKey(
       files: isShared ? Self.companions : [key.file],
-      options: KernelKey(key.file, key.function, macros: macros).options)
+      options: key.with(macros).options)
   }
 
   private func program(for key: KernelKey) throws -> Handle {

@@ -60,7 +60,7 @@ extension Context {
       throw error
     }
     let read = PendingRead(memory, until: event.map { Handle(owning: $0, .event) }, on: self)
-    try openCL("clFlush") { $0 = clFlush(queue.pointer) }
+    try queue.flush()
     return read
   }
 }

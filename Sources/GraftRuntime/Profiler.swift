@@ -29,12 +29,12 @@ package final class Profiler: Sendable {
   }
 
   /// Starts to record launches.
-  package func start() { state.withLock { $0.isEnabled = true } }
+  func start() { state.withLock { $0.isEnabled = true } }
 
   /// Stops and sums up; the queue must be finished.
   ///
   /// Longest first.
-  package func stop() -> [Entry] {
+  func stop() -> [Entry] {
     state.withLock { state in
       state.isEnabled = false
       var entries: [String: Entry] = [:]
@@ -49,6 +49,25 @@ package final class Profiler: Sendable {
       state.launches = []
       return entries.values.sorted { $0.seconds > $1.seconds }
     }
+  }
+}
+
+extension Context {
+  /// Device time of what `body` launches, by kernel, longest first; on a queue that times its kernels.
+  ///
+  /// Other tasks must not use the context meanwhile: their launches would count.
+  package func profile(_ body: () throws -> Void) throws -> [Profiler.Entry] {
+    try finish()
+    try attempt { try queue.setTiming(true) }
+    profiler.start()
+    let result = Result {
+      try body()
+      try finish()
+    }
+    let entries = profiler.stop()
+    try attempt { try queue.setTiming(false) }
+    try result.get()
+    return entries
   }
 }
 

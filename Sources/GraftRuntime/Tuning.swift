@@ -2,7 +2,7 @@
 ///
 /// A context carries one. ``default(for:)`` is used until `graft tune` has measured; see ``TuningFile``.
 package struct Tuning: Codable, Hashable, Sendable {
-  /// Products with the frozen weights (Kernels/matmul.cl).
+  /// Matrix products (Kernels/matmul*.cl).
   package struct Matmul: Codable, Hashable, Sendable {
     /// How they are computed.
     package var variant = MatmulVariant.localMemoryTiled
@@ -15,13 +15,14 @@ package struct Tuning: Codable, Hashable, Sendable {
     /// Measured on Zen 4 (1 MiB L2) at 256 KiB, 512 KiB and 1 MiB: the largest was best at every width, and blocks as
     /// such brought 8224 rows of 384 from 73 to 95 % of peak.
     package var blockBytes = 1 << 20
-    /// Most work-items of a group with a tile in local memory; each computes 4 x 4 elements.
-    package var groupItems = 256
-    /// Steps of the sum that such a group takes between barriers.
-    package var depth = 16
-
-    /// Local memory of the largest tile, in bytes: a strip of each operand, padded by one.
-    fileprivate var localBytes: Int { 4 * depth * (64 + 1 + 64 + 1) }
+    /// On others, how a group shares a product, by its number of rows; see ``MatmulTile/choose(rows:columns:tuning:items:localMemory:)``.
+    package var few = MatmulTile.standard(.other, .few)
+    package var some = MatmulTile.standard(.other, .some)
+    package var many = MatmulTile.standard(.other, .many)
+    /// On others, which kernel multiplies by frozen weights: the tiles, which do the rest, or the lanes.
+    package var kernel = MatmulKernel.tiles
+    /// What the lanes do.
+    package var lanes = MatmulLanes(wave: 16, rows: 8)
   }
 
   /// Attention (Kernels/attention.cl).
@@ -34,12 +35,11 @@ package struct Tuning: Codable, Hashable, Sendable {
     package var backwardKeys = 128
     /// On a CPU, work-items for each core, so that all are busy to the end.
     package var itemsPerCore = 4
-    /// On others, most work-items of a group.
-    package var groupItems = 64
-    /// On others, work-items that share a row.
-    package var split = 4
-    /// On others, most rows of the other side at a time; fewer where local memory is short.
-    package var tile = 32
+    /// On others, groups and items (Kernels/attention_tiles.cl); `nil` those of the device's family.
+    package var tiles: AttentionTiles?
+
+    /// The tiles to use on a device.
+    package func tiles(on traits: DeviceTraits) -> AttentionTiles { tiles ?? .default(for: traits) }
   }
 
   package var matmul = Matmul()
@@ -51,21 +51,25 @@ package struct Tuning: Codable, Hashable, Sendable {
     var forwardKeys: Int
     var backwardKeys: Int
     var itemsPerCore: Int
-    var tile: Int
+    /// Forwards keys at a time and items that share a row, and those that share one in the pass for queries; `nil` on a
+    /// CPU, and in what was stored when attention had other tiles.
+    var tiles: [Int]?
 
-    fileprivate init(_ tuning: Tuning) {
+    fileprivate init(_ tuning: Tuning, _ traits: DeviceTraits) {
       variant = tuning.matmul.variant
       forwardKeys = tuning.attention.forwardKeys
       backwardKeys = tuning.attention.backwardKeys
       itemsPerCore = tuning.attention.itemsPerCore
-      tile = tuning.attention.tile
+      let attention = tuning.attention.tiles(on: traits)
+      tiles =
+        traits.isCPU ? nil : [attention.forward.others, attention.forward.across, attention.queries.across]
     }
   }
 
   /// The part that decides the bits; `nil` where results are those of the device's default.
   package func arithmetic(on traits: DeviceTraits) -> Arithmetic? {
-    let mine = Arithmetic(self)
-    return mine == Arithmetic(.default(for: traits)) ? nil : mine
+    let mine = Arithmetic(self, traits)
+    return mine == Arithmetic(.default(for: traits), traits) ? nil : mine
   }
 }
 
@@ -86,36 +90,20 @@ extension Tuning {
       // 6 x 16 sums fill 12 of 16 registers of 8 floats.
       tuning.matmul.variant = .cpuRegisterTiled
       (tuning.matmul.rows, tuning.matmul.panel, tuning.attention.vectors) = (6, 16, 1)
-    case .amdGCN, .amdRDNA, .amdRDNA3:
-      // 64 KiB of local memory, waves of 64 or 32 and registers in plenty: the tiles above, in whole waves.
-      break
-    case .nvidiaVolta, .nvidia:
-      // 48 KiB of local memory, warps of 32: eight warps share a product's tile, and two an attention's.
-      break
     case .intelXe, .intelXeHPC:
-      // A sub-slice's 64 KiB serve all its threads, of 8 to 32 lanes: groups of half the size leave room for several.
-      tuning.matmul.groupItems = 128
-    case .mali:
-      // Local memory is ordinary memory behind a cache, and threads with many registers run half as many at a time.
-      (tuning.matmul.groupItems, tuning.matmul.depth, tuning.attention.tile) = (64, 8, 16)
-    case .adreno:
-      // 32 KiB of local memory, waves of 64 or 128: two small groups at a time, so that one works while one waits.
-      (tuning.matmul.groupItems, tuning.attention.tile) = (128, 16)
-    case .other:
-      // 256 work-items and 9 KiB of local memory, which all but the smallest devices have.
+      if let lanes = MatmulLanes.candidates(traits).first {
+        (tuning.matmul.kernel, tuning.matmul.lanes) = (.lanes, lanes)
+      }
+    case .nvidiaVolta, .nvidia, .amdGCN, .amdRDNA, .amdRDNA3, .mali, .adreno, .other:
+      // Tiles alone differ: MatmulTile.standard and AttentionTiles.default.
       break
     }
-    tuning.matmul.groupItems = min(tuning.matmul.groupItems, traits.maxWorkGroupSize)
-    tuning.attention.groupItems = min(tuning.attention.groupItems, traits.largestGroup)
-    tuning.attention.split = min(tuning.attention.split, tuning.attention.groupItems)
-    while tuning.matmul.depth > 1, tuning.matmul.localBytes > traits.localMemory { tuning.matmul.depth /= 2 }
+    for rows in MatmulRows.allCases {
+      tuning[keyPath: rows.field] = MatmulTile.standard(traits.family, rows)
+        .limited(items: traits.largestGroup, localMemory: traits.localMemory)
+    }
     return tuning
   }
-}
-
-extension DeviceTraits {
-  /// Most work-items in a group of one dimension.
-  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
 }
 
 // MARK: Limits
@@ -131,15 +119,10 @@ extension Tuning {
       ("matmul.rows", matmul.rows, 1...14),
       ("matmul.panel", matmul.panel, 16...32),
       ("matmul.block_bytes", matmul.blockBytes, 1 << 12...1 << 30),
-      ("matmul.group_items", matmul.groupItems, 1...max(1, traits.maxWorkGroupSize)),
-      ("matmul.depth", matmul.depth, 1...64),
       ("attention.vectors", attention.vectors, 1...4),
       ("attention.forward_keys", attention.forwardKeys, 16...4096),
       ("attention.backward_keys", attention.backwardKeys, 16...4096),
       ("attention.items_per_core", attention.itemsPerCore, 1...64),
-      ("attention.group_items", attention.groupItems, 1...traits.largestGroup),
-      ("attention.split", attention.split, 1...max(1, attention.groupItems)),
-      ("attention.tile", attention.tile, 1...256),
     ]
     for (name, value, range) in ranges where !range.contains(value) {
       return "\(name) is \(value), this device takes \(range.lowerBound) to \(range.upperBound)"
@@ -149,12 +132,18 @@ extension Tuning {
       ("attention.backward_keys", attention.backwardKeys),
     ]
     for (name, value) in steps where value % 16 != 0 { return "\(name) is \(value), no multiple of 16" }
-    guard matmul.localBytes <= traits.localMemory else {
-      return """
-        matmul.depth of \(matmul.depth) takes \(formatBytes(matmul.localBytes)) of local memory, this device has \
-        \(formatBytes(traits.localMemory))
-        """
+    for rows in MatmulRows.allCases {
+      let tile = self[keyPath: rows.field]
+      if let fault = tile.fault(items: traits.largestGroup, localMemory: traits.localMemory) {
+        return "matmul.\(rows.rawValue) \(fault)"
+      }
     }
+    if let tiles = attention.tiles {
+      for pass in AttentionTile.Pass.allCases {
+        if let fault = tiles[pass].fault { return "attention.tiles.\(pass): \(fault)" }
+      }
+    }
+    if let fault = matmul.lanes.fault { return "matmul.lanes \(fault)" }
     return nil
   }
 }

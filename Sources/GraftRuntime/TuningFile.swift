@@ -4,8 +4,11 @@ package import GraftSystem
 ///
 /// The folder is `GRAFT_TUNING`, or `graft/tuning` among the user's caches; `GRAFT_TUNING=off` keeps to the defaults.
 package struct TuningFile: Codable, Equatable, Sendable {
-  /// Changes with the fields of ``Tuning``, or with what they mean.
-  package static let currentFormat = 1
+  /// Changes with the meaning of a field of ``Tuning``.
+  ///
+  /// What a file lacks is as the device's default has it, and what it has besides is nothing; 1 lacks the tiles of
+  /// GPUs.
+  package static let currentFormat = 2
   /// A file holds less than 1 KiB.
   private static let mostBytes = 1 << 16
 
@@ -91,10 +94,10 @@ extension TuningFile {
       guard let header = try? JSON.value(Header.self, of: bytes, snakeCase: true) else {
         throw Fault(reason: "it is no tuning")
       }
-      guard header.format == currentFormat else {
-        throw Fault(reason: "its format is \(header.format), this version reads \(currentFormat)")
+      guard (1...currentFormat).contains(header.format) else {
+        throw Fault(reason: "its format is \(header.format), this version reads 1 to \(currentFormat)")
       }
-      guard var file = try? JSON.value(TuningFile.self, of: bytes, snakeCase: true) else {
+      guard var file = try? read(bytes, over: TuningFile(.default(for: traits), for: traits)) else {
         throw Fault(reason: "a value is missing or of another kind")
       }
       guard file.device == traits.identity else { throw Fault(reason: "it is of another device or driver") }
@@ -109,6 +112,57 @@ extension TuningFile {
       return .failure(fault)
     } catch {
       return .failure(Fault(reason: "\(error)"))
+    }
+  }
+}
+
+// MARK: Files that lack something
+
+extension TuningFile {
+  /// The file whose text is `bytes`, with what its tuning lacks taken from another.
+  private static func read(_ bytes: [UInt8], over standard: TuningFile) throws -> TuningFile {
+    struct Text: Codable {
+      var format: Int
+      var device: String
+      var date: String
+      var tuning: Tree
+    }
+    var text = try JSON.value(Text.self, of: bytes, snakeCase: true)
+    let base = try JSON.value(Tree.self, of: try JSON.bytes(of: standard.tuning, snakeCase: true))
+    text.tuning = text.tuning.over(base)
+    return try JSON.value(TuningFile.self, of: try JSON.bytes(of: text, snakeCase: true), snakeCase: true)
+  }
+
+  /// JSON whose fields nobody has named.
+  private indirect enum Tree: Codable {
+    case fields([String: Tree])
+    case number(Int)
+    case text(String)
+
+    init(from decoder: any Decoder) throws {
+      let container = try decoder.singleValueContainer()
+      if let number = try? container.decode(Int.self) {
+        self = .number(number)
+      } else if let text = try? container.decode(String.self) {
+        self = .text(text)
+      } else {
+        self = .fields(try container.decode([String: Tree].self))
+      }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
+      switch self {
+      case .fields(let fields): try container.encode(fields)
+      case .number(let number): try container.encode(number)
+      case .text(let text): try container.encode(text)
+      }
+    }
+
+    /// These fields, and what else another has.
+    func over(_ other: Tree) -> Tree {
+      guard case .fields(let mine) = self, case .fields(let others) = other else { return self }
+      return .fields(others.merging(mine) { $1.over($0) })
     }
   }
 }

@@ -93,8 +93,8 @@ import Testing
   func variantsAgreeOnLongSequences() throws {
     // More queries than one work-item takes, and several tiles of keys.
     let sequence = Sequence(batch: 1, tokens: 1100, heads: 8, headSize: 4)
-    #expect(try largestDifference(sequence.attention(.cpu), sequence.attention(.portable)) < 1e-5)
-    let gradients = try (sequence.gradient(.cpu), sequence.gradient(.portable))
+    #expect(try largestDifference(sequence.attention(.cpu), sequence.attention(.tiles)) < 1e-5)
+    let gradients = try (sequence.gradient(.cpu), sequence.gradient(.tiles))
     let most = gradients.0.reduce(0) { max($0, abs($1)) }
     #expect(largestDifference(gradients.0, gradients.1) < 4e-5 * most)
   }

@@ -24,4 +24,24 @@ struct CLBlastFaultTests {
     default: #expect(error as? MatmulError == .clblast(status: Int(status)))
     }
   }
+
+  /// The library's file is named after its version; one that multiplies wrongly on a device is not used there.
+  @Test func aVersionThatIsWrongIsRefusedWhereItIs() throws {
+    #if CLBlast
+      #expect(CLBlast.version(ofFile: "/usr/lib/x86_64-linux-gnu/libclblast.so.1.5.3") == "1.5.3")
+      #expect(CLBlast.version(ofFile: "/opt/lib/libclblast.1.6.2.dylib") == "1.6.2")
+      #expect(CLBlast.version(ofFile: "/usr/bin/graft") == nil && CLBlast.version(ofFile: "") == nil)
+      #expect(CLBlast.version(ofFile: "libclblast.so.1") == nil)
+    #endif
+    let device = try Device.select()
+    let arc = device.changing { ($0.kind, $0.chip) = (.gpu, "dg2") }.traits
+    let other = device.changing { ($0.kind, $0.chip) = (.gpu, "sm_90") }.traits
+    #expect(
+      MatmulVariant.clblastFault(version: "1.6.2", on: arc)
+        == .wrongLibrary(version: "1.6.2", device: arc.name))
+    for version in ["1.5.3", "1.6.1", "1.6.3", nil] {
+      #expect(MatmulVariant.clblastFault(version: version, on: arc) == nil)
+    }
+    #expect(MatmulVariant.clblastFault(version: "1.6.2", on: other) == nil)
+  }
 }

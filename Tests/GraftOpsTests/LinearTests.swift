@@ -155,6 +155,7 @@ import Testing
         "cpuRegisterTiled, cpuDotProduct, localMemoryTiled, clblast"))
     #expect("\(MatmulError.unavailable(.clblast))".contains("trait CLBlast"))
     #expect("\(MatmulError.clblast(status: -3))".contains("GRAFT_MATMUL"))
+    #expect("\(MatmulError.wrongLibrary(version: "1.6.2", device: "Arc"))".contains("1.6.3 or later"))
     #expect("\(MatmulError.anotherPrecision(.clblast, .bf16))".contains("bf16"))
     #expect("\(MatmulError.beyondHalf(70_000))".contains("70000"))
   }

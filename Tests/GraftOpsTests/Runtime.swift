@@ -19,7 +19,7 @@ enum Runtime {
     switch $0 {
     case .cpu: compilesRegisterTiles
     case .cpuDotProduct: traits?.hasDotProduct == true
-    case .portable: true
+    case .tiles: true
     }
   }
 }

@@ -38,15 +38,6 @@ import Testing
     }
   }
 
-  @Test func localTilesAgreeToTheLastBit() throws {
-    let context = try TestDevice.context.get()
-    let expected = try product(context, rows: 67, variant: .localMemoryTiled)
-    for (items, depth) in [(1, 16), (4, 8), (16, 32), (64, 16), (128, 1), (256, 16), (256, 7)] {
-      let tuned = changed(context) { ($0.matmul.groupItems, $0.matmul.depth) = (items, depth) }
-      #expect(try product(tuned, rows: 67, variant: .localMemoryTiled) == expected, "\(items), \(depth)")
-    }
-  }
-
   /// The steps of a small model, on a CPU and on the same device as if it were a GPU.
   private static let steps = TuningStep.all(
     layers: [(outputs: 48, inputs: 64)], batch: 1, tokens: 65, heads: 2, headSize: 16)
@@ -62,7 +53,7 @@ import Testing
   func attentionAgreesWithFloat64WhateverTheTile(_ kind: DeviceTraits.Kind) throws {
     let context = try Self.device(kind)
     let check = try #require(
-      AttentionCases.checks.first { "\($0)".hasSuffix(kind == .cpu ? "65x16 cpu" : "65x16 portable") })
+      AttentionCases.checks.first { "\($0)".hasSuffix(kind == .cpu ? "65x16 cpu" : "65x16 tiles") })
     let workload = TuningWorkload.attention(.both, batch: 1, tokens: 65, heads: 2, headSize: 16)
     func run(_ tuning: Tuning) throws -> (results: [[Float]], launches: [Launch]) {
       let watched = context.tuned(tuning, isWatched: true)
@@ -94,13 +85,13 @@ import Testing
         (.cpu, "block bytes", { $0.matmul.blockBytes = 1 << 12 }),
         (.cpu, "variant", { $0.matmul.variant = .localMemoryTiled }),
         (.gpu, "variant", { $0.matmul.variant = .cpuRegisterTiled }),
-        (.gpu, "group items", { $0.matmul.groupItems = 4 }), (.gpu, "depth", { $0.matmul.depth = 4 }),
+        (.gpu, "tile of few rows", { $0.matmul.few.depth = 4 }),
+        (.gpu, "kernel", { $0.matmul.kernel = .lanes }),
         (.cpu, "vectors", { $0.attention.vectors = 3 }),
         (.cpu, "forward keys", { $0.attention.forwardKeys = 16 }),
         (.cpu, "backward keys", { $0.attention.backwardKeys = 16 }),
         (.cpu, "items per core", { $0.attention.itemsPerCore = 1 }),
-        (.gpu, "group items", { $0.attention.groupItems = 16 }), (.gpu, "split", { $0.attention.split = 2 }),
-        (.gpu, "tile", { $0.attention.tile = 8 }),
+        (.gpu, "attention's tiles", { $0.attention.tiles = AttentionTiles(AttentionTile(rows: 16)) }),
       ]
 
   /// What a product and attention launch under a tuning.

@@ -60,6 +60,43 @@ import Testing
     #expect(try context.maxGroup(of: KernelKey("elementwise", "add")) >= 1)
   }
 
+  /// An address may come again for other memory, so memory is told apart by more than that.
+  @Test func argumentsAreSetWhenTheyChange() throws {
+    let watch = CallWatch()
+    try watch {
+      let context = try Context(Device.select())
+      let buffers = try (0..<2).map { _ in try context.buffer(byteCount: 4096) }
+      for buffer in buffers { try context.fill(buffer, with: Float(1).bitPattern, byteCount: 4096) }
+      func add(_ a: Buffer, _ b: Buffer, _ count: Int) throws -> Int? {
+        watch.arm()
+        try context.run(.init("elementwise", "add"), over: [1], group: [1], a, b, b, count, 1024)
+        return watch.calls["clSetKernelArg"]
+      }
+      #expect(try add(buffers[0], buffers[1], 1024) == 5)
+      #expect(try add(buffers[0], buffers[1], 1024) == nil)
+      #expect(try add(buffers[0], buffers[1], 512) == 1)
+      #expect(try add(buffers[1], buffers[0], 512) == 3)
+      var sum = [Float](repeating: 0, count: 1024)
+      try sum.withUnsafeMutableBytes { try context.read(buffers[0], into: $0) }
+      #expect(sum[0] == 5 && sum[511] == 5 && sum[512] == 1)
+      // A refused argument is not taken for set.
+      watch.arm(.init("clSetKernelArg", occurrence: 1, status: -5))
+      _ = try? context.run(
+        .init("elementwise", "add"), over: [1], group: [1], buffers[1], buffers[0], buffers[0], 7, 1024)
+      context.forgetLoss()
+      #expect(try add(buffers[1], buffers[0], 7) == 1)
+      // Memory that is made and released again and again.
+      for round in 1...50 {
+        try context.fill(buffers[0], with: Float(round).bitPattern, byteCount: 4096)
+        let slice = try buffers[0].slice(at: 0, byteCount: 4096)
+        try context.run(
+          .init("elementwise", "scale"), over: [1], group: [1], slice, slice, Float(2), 1024, 1024)
+        try sum.withUnsafeMutableBytes { try context.read(buffers[0], into: $0) }
+        #expect(Set(sum) == [2 * Float(round)])
+      }
+    }
+  }
+
   @Test func profilerCountsLaunches() throws {
     let context = try Context(Device.select())
     let buffer = try context.buffer(byteCount: 4096)
@@ -68,10 +105,7 @@ import Testing
       try context.run(.init("elementwise", "add"), over: [1], group: [1], buffer, buffer, buffer, 1024, 1024)
     }
     try add()
-    context.profiler.start()
-    for _ in 0..<3 { try add() }
-    try context.finish()
-    let entries = context.profiler.stop()
+    let entries = try context.profile { for _ in 0..<3 { try add() } }
     #expect(entries.map(\.kernel) == ["add"] && entries.first?.launches == 3)
     #expect((entries.first?.seconds ?? -1) >= 0)
   }

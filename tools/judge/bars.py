@@ -40,7 +40,76 @@ class Bar:
         return self.occupancy.get(chip, self.occupancy.get(""))
 
 
-BARS: list[Bar] = []
+def _tile(macros: Macros) -> list[float]:
+    return [macros["PER_M"] * macros["PER_N"] * macros["DEPTH"]]
+
+
+def _lanes(macros: Macros) -> list[float]:
+    return [macros["ROWS"] * 64]  # twice WAVE steps of 32 / WAVE columns
+
+
+def _isLarge(macros: Macros) -> bool:
+    return macros["B_LAYOUT"] == 0 and macros["TILE_M"] * macros["TILE_N"] >= 128 * 128
+
+
+def _isWide(macros: Macros) -> bool:
+    return macros["PER_M"] * macros["PER_N"] == 64
+
+
+# At least two groups a core, or waves a scheduler.
+_PRODUCTS = {"sm_70": 0.25, "sm_80": 0.25, "sm_90": 0.25, "sm_120": 0.25, "gfx906": 0.2, "gfx90a": 0.25, "gfx942": 0.25, "": 0.125}
+
+_MATMUL = [
+    Bar("matmul_tiles", _tile, {"": 0.85, "gfx1030": 0.95, "gfx1100": 0.9, "gfx1201": 0.9}, control=0.1, wide=True, occupancy=_PRODUCTS, local=32 << 10, where=_isLarge),
+    # Smaller tiles are for products that would leave cores without a group: they load and store more for each multiply-add.
+    Bar("matmul_tiles", _tile, {"": 0.82, "gfx1030": 0.9}, control=0.17, wide=True, local=32 << 10, where=_isWide),
+    Bar("matmul_tiles", _tile, local=32 << 10),
+    # bf16 becomes a float by an integer instruction, one for each 8 or 16 multiply-adds.
+    Bar("matmul_lanes", _lanes, {"": 0.85, "tgllp": 0.75}, control=0.21, where=lambda macros: macros["STORAGE"] == 1),
+    Bar("matmul_lanes", _lanes, {"": 0.85, "tgllp": 0.75}, control=0.105),
+]
+
+
+# Attention in tiles (Kernels/attention_tiles.cl): PASS 0 scores and sums; 1 two products of scores and a sum; 2 two of each,
+# a sum after each.
+def _attention(macros: Macros) -> list[float]:
+    each = float(macros["PER_ITEM"] * macros["OTHERS"] // macros["ACROSS"] * macros["HEAD"])
+    return {0: [each, each], 1: [each, each, each], 2: [each, each, each, each]}[macros["PASS"]]
+
+
+def _attention_bars() -> list[Bar]:
+    forward = {
+        "sm_90": 0.65, "sm_120": 0.65, "sm_70": 0.80, "sm_80": 0.80, "gfx906": 0.70, "gfx1030": 0.70, "gfx90a": 0.50, "gfx942": 0.50,
+        "gfx1100": 0.50, "gfx1201": 0.50, "dg2": 0.45, "pvc": 0.45, "tgllp": 0.35,
+    }  # fmt: skip
+    backward = {
+        "sm_90": 0.50, "sm_120": 0.50, "sm_70": 0.90, "sm_80": 0.90, "gfx906": 0.80, "gfx1030": 0.80, "gfx90a": 0.45, "gfx942": 0.45,
+        "gfx1100": 0.45, "gfx1201": 0.45, "dg2": 0.45, "pvc": 0.45, "tgllp": 0.40,
+    }  # fmt: skip
+    # Heads of other sizes fill their tiles in part. With a bias a score costs a load of its own. The keys' pass has 25.2 % of
+    # integer instructions on Xe-LP, whose multiplications of 32 bits are two.
+    return [
+        Bar(
+            kernel, _attention, share, control=0.26 if kernel == "attention_backward_keys" else 0.25, wide=True, occupancy={"": 0.12}, local=48 << 10,
+            where=lambda macros: macros["HEAD"] == 64 and "BIAS" not in macros,
+        )
+        for kernel, share in (
+            ("attention_forward_tiles", forward), ("attention_backward_queries", backward), ("attention_backward_keys", backward),
+        )
+    ]  # fmt: skip
+
+
+# The Kronecker adapter (Kernels/kronecker_tiles.cl): of its tile the sums over lanes for 64 columns, most of its work, and a
+# slice of 32 rows.
+_KRONECKER = [
+    Bar(
+        "kronecker_tile", lambda macros: [macros["EXPERTS"] * macros["RANK"] * 64.0], {"": 0.40},
+        where=lambda macros: "OUTPUT" in macros and macros["EXPERTS"] * macros["RANK"] == 16,
+    ),
+    Bar("kronecker_slices", lambda _: [512.0], {"": 0.40}, where=lambda macros: macros["EXPERTS"] * macros["RANK"] == 16),
+]  # fmt: skip
+
+BARS: list[Bar] = [*_MATMUL, *_attention_bars(), *_KRONECKER]
 
 
 def bar_for(kernel: str, macros: Macros) -> Bar | None:

@@ -74,8 +74,8 @@ class UnknownLoop(Exception):
     """The loops of a kernel are not those that its work says."""
 
 
-def hot_loop(code: Code) -> Loop:
-    """The smallest loop that holds most multiply-adds and reaches for memory or waits for other items."""
+def hot_loops(code: Code) -> list[Loop]:
+    """The loops that hold most multiply-adds and reach for memory or wait for other items, smallest first."""
 
     def works(loop: Loop) -> int:
         return sum(multiplies(code.own(each)) + 16 * sum(i.kind == "matrix" for i in code.own(each)) for each in loop.walk())
@@ -87,7 +87,18 @@ def hot_loop(code: Code) -> Loop:
     if not loops:
         raise UnknownLoop("no loop multiplies and reads")
     most = max(works(loop) for loop in loops)
-    return min((loop for loop in loops if works(loop) >= 0.5 * most), key=lambda loop: loop.last - loop.first)
+    return sorted((loop for loop in loops if works(loop) >= 0.5 * most), key=lambda loop: loop.last - loop.first)
+
+
+def hot_pass(code: Code, work: list[float]) -> Bag:
+    """The instructions of one pass of the smallest of the hot loops that does the work: an unrolled nest is hot, too."""
+    loops = hot_loops(code)
+    for loop in loops[:-1]:
+        try:
+            return weigh(code, loop, work)
+        except UnknownLoop:
+            continue
+    return weigh(code, loops[-1], work)
 
 
 def weigh(code: Code, loop: Loop, work: list[float]) -> Bag:
@@ -157,4 +168,4 @@ def occupancy(build: Build, chip: Chip, items: int) -> float:
     return min(groups, most // waves) * waves / most
 
 
-__all__ = ["CHIPS", "Bag", "UnknownLoop", "Verdict", "hot_loop", "judge", "occupancy", "weigh"]
+__all__ = ["CHIPS", "Bag", "UnknownLoop", "Verdict", "hot_loops", "hot_pass", "judge", "occupancy", "weigh"]

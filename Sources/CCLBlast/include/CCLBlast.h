@@ -4,5 +4,9 @@
 
 #include "COpenCL.h"
 #include <clblast_c.h>
+#include <limits.h>
+
+// Path of the loaded library, links followed, written to `path`; NULL where it is not known.
+const char *graft_clblast_file(char path[PATH_MAX]);
 
 #endif

@@ -144,15 +144,38 @@ package struct Rehearsal {
     return rehearsal.kernels
   }
 
-  /// What a training step and an evaluation of one batch launch, with all that is made once before them.
+  /// What a model launches.
+  package struct Launches: Sendable {
+    /// To read the weights, and all that is made by the first step and the first answer alone.
+    package let once: [Launch]
+    /// In every training step, that of the optimiser included.
+    package let step: [Launch]
+    /// To answer for a batch.
+    package let answer: [Launch]
+  }
+
+  /// What training steps and answers for batches of one size launch.
   package static func launches(
     _ shape: BackboneShape, adapter: any Adapter, classes: Int, recipe: TrainingRecipe, on context: Context
-  ) throws -> [Launch] {
+  ) throws -> Launches {
     let context = context.rehearsal()
     let rehearsal = try Rehearsal(shape, adapter: adapter, classes: classes, recipe: recipe, on: context)
-    try rehearsal.trainer?.stepInPlace(rehearsal.blank(recipe.batchSize))
-    try rehearsal.infer(recipe.batchSize)
-    return context.log?.launches ?? []
+    func count() -> Int { context.log?.launches.count ?? 0 }
+    func step() throws { try rehearsal.trainer?.stepInPlace(rehearsal.blank(recipe.batchSize)) }
+    func answer() throws { try rehearsal.infer(recipe.batchSize) }
+    try step()
+    try answer()
+    let once = count()
+    try step()
+    let trained = count()
+    // A step makes what an answer keeps.
+    try answer()
+    let answered = count()
+    try answer()
+    let launches = context.log?.launches ?? []
+    return Launches(
+      once: Array(launches[..<once]), step: Array(launches[once..<trained]),
+      answer: Array(launches[answered...]))
   }
 
   /// The largest batch below `count` whose training step stays within the context's limit; 0 when none does.

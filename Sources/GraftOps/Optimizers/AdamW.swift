@@ -54,6 +54,7 @@ public final class AdamW: Optimizer {
     let correction2 = 1 - pow(Double(options.beta2), Double(stepCount + 1))
     let values = arena.values
     let plan = ElementwisePlan(count: values.count, on: values.context)
+    values.changes += 1
     try values.context.run(
       KernelKey("optimizer", "adamw", macros: plan.macros), over: [plan.items], group: [plan.group],
       values.buffer,

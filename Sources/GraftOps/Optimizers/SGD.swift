@@ -45,6 +45,7 @@ public final class SGD: Optimizer {
   public func step(learningRate: Float, gradientScale: Float) throws {
     let values = arena.values
     let plan = ElementwisePlan(count: values.count, on: values.context)
+    values.changes += 1
     try values.context.run(
       KernelKey("optimizer", "sgd", macros: plan.macros + (options.isNesterov ? [.init("NESTEROV", 1)] : [])),
       over: [plan.items],

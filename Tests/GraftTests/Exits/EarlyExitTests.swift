@@ -98,11 +98,7 @@ import Testing
     let (context, model) = try Self.apart()
     func attentions(_ thresholds: [Double]) throws -> Int {
       _ = try model.decide(Fixtures.noise(4), thresholds: thresholds)
-      try context.finish()
-      context.profiler.start()
-      _ = try model.decide(Fixtures.noise(4), thresholds: thresholds)
-      try context.finish()
-      let kernels = context.profiler.stop()
+      let kernels = try context.profile { _ = try model.decide(Fixtures.noise(4), thresholds: thresholds) }
       return kernels.filter { $0.kernel.contains("attention") }.reduce(0) { $0 + $1.launches }
     }
     let whole = try attentions([2, 2, 2])
@@ -124,10 +120,8 @@ import Testing
     let cut = [(sorted[0] + sorted[1]) / 2, 2, 2]
     #expect(try model.decide(images, thresholds: cut).map(\.exit).filter { $0 == 3 }.count == 1)
     func seconds(_ thresholds: [Double]) throws -> Double {
-      context.profiler.start()
-      _ = try model.decide(images, thresholds: thresholds)
-      try context.finish()
-      return context.profiler.stop().filter { $0.kernel != "gather_images" }.reduce(0) { $0 + $1.seconds }
+      try context.profile { _ = try model.decide(images, thresholds: thresholds) }
+        .filter { $0.kernel != "gather_images" }.reduce(0) { $0 + $1.seconds }
     }
     _ = try seconds(cut)
     let ratio = try (0..<5).map { _ in try seconds(cut) / seconds([2, 2, 2]) }.min()!

@@ -1,0 +1,31 @@
+import GraftRuntime
+import Testing
+
+@testable import Graft
+
+/// How many kernels a GPU is asked to start: each costs microseconds, whatever it does.
+///
+/// Counted in a rehearsal under a GPU's traits; the numbers do not depend on sizes, and a forward pass of ViT-B has as many as
+/// one of ViT-S.
+@Suite struct LaunchCountTests {
+  private static func launches(_ adapter: String) throws -> Rehearsal.Launches {
+    let device = try Device.select().changing { traits in
+      (traits.kind, traits.chip, traits.name, traits.quirks) = (.gpu, "sm_90", "stand-in", [])
+      traits.hasDotProduct = false
+    }
+    let adapter = try AdapterCatalog.named(adapter)
+    return try Rehearsal.launches(
+      BackboneCatalog.named("vit_small_patch16_224").shape(), adapter: adapter, classes: 100,
+      recipe: .preset("quick", for: adapter), on: Context(device))
+  }
+
+  @Test(arguments: [("linear", 70, 0), ("alore", 0, 250), ("convpass", 0, 450), ("lora", 0, 0)])
+  func staysWithinTheBar(_ adapter: String, _ answer: Int, _ step: Int) throws {
+    let launches = try Self.launches(adapter)
+    for (name, list, bar) in [("answer", launches.answer, answer), ("step", launches.step, step)] {
+      let kinds = Dictionary(grouping: list, by: \.kernel.function).mapValues(\.count)
+      print(adapter, name, list.count, kinds.sorted { $0.value > $1.value }.map { "\($0.key) \($0.value)" })
+      if bar > 0 { #expect(list.count <= bar) }
+    }
+  }
+}
