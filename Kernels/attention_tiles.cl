@@ -21,7 +21,7 @@
 // PART      other rows at a time in a sum over them: a divisor of OTHERS. Default 16.
 // AHEAD     steps of a product that are unrolled: a power of two. Default 2.
 // BIAS      as in attention.cl.
-// SUBGROUP  defined: the lanes of a wave, where Intel's compiler is to be told.
+// WAVE      of common.cl.
 
 #ifndef HEAD
 #define HEAD 64
@@ -59,12 +59,6 @@
 #else
 #define BIAS_PARAMETERS
 #define LOCATE_BIAS
-#endif
-
-#ifdef SUBGROUP
-#define WAVE __attribute__((intel_reqd_sub_group_size(SUBGROUP)))
-#else
-#define WAVE
 #endif
 
 #define ITEMS (ROWS / PER_ITEM * ACROSS)
@@ -235,7 +229,7 @@ inline void load_part(const global float *from, int stride, int there, int first
   UNROLL for (int r = 0; r < PER_ITEM; ++r) UNROLL for (int j = 0; j < (quads); ++j) sums[r][j] = 0.0f;
 
 // exp of what is not above 0, but for rounding: exp1 without its upper end, which saves two instructions of eighteen.
-inline float4 exp_below4(float4 x) {
+inline float4 exp4_below(float4 x) {
   x = x < -88.0f ? (float4)(-88.0f) : x;
   const float4 shifted = fma(x, (float4)(1.44269504f), (float4)(12582912.0f));
   const float4 n = shifted - 12582912.0f;
@@ -286,7 +280,7 @@ inline float4 exp_below4(float4 x) {
 
 // Online softmax: from one tile of keys to the next a row's maximum is kept, and its sums are rescaled. The items of a
 // row find the maximum together; the sum of probabilities stays in parts until the end.
-WAVE kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
+WAVE_KERNEL __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void attention_forward_tiles(const global float *restrict qkv, global float *restrict y, global float *restrict lse,
                              int tokens, int query_count, int heads, float scale BIAS_PARAMETERS) {
   local float memory[MEMORY] __attribute__((aligned(16)));
@@ -355,7 +349,7 @@ void attention_forward_tiles(const global float *restrict qkv, global float *res
       most[r] = top;
       total[r] *= factor;
       UNROLL for (int j = 0; j < OTHER_QUADS; ++j) {
-        s[r][j] = exp_below4(s[r][j] - top);
+        s[r][j] = exp4_below(s[r][j] - top);
         total[r] += (s[r][j].x + s[r][j].y) + (s[r][j].z + s[r][j].w);
       }
       UNROLL for (int j = 0; j < COLUMN_QUADS; ++j) sums[r][j] *= factor;
@@ -412,7 +406,7 @@ void attention_forward_tiles(const global float *restrict qkv, global float *res
 
 // Scores first. Their probabilities wait for the second product in registers, or for keys, whose sums take twice as many,
 // in local memory.
-WAVE kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
+WAVE_KERNEL __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void NAME(const global float *restrict qkv, const global float *restrict y, const global float *restrict dy,
           const global float *restrict lse, global float *delta, global float *restrict dqkv, int tokens,
           int query_count, int heads, float scale BIAS_PARAMETERS) {
@@ -493,7 +487,7 @@ void NAME(const global float *restrict qkv, const global float *restrict y, cons
 #else
 #define P_AT(k) LOCAL_QUAD(WEIGHTS_AT(q, j, k))
 #endif
-#define PROBABILITY(k) P_AT(k) = other + k < count ? exp_below4(SHIFTED(k)) : (float4)(0.0f);
+#define PROBABILITY(k) P_AT(k) = other + k < count ? exp4_below(SHIFTED(k)) : (float4)(0.0f);
       EACH_OF_FOUR(PROBABILITY)
     }
 #if PASS == 2

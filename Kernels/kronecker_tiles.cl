@@ -17,7 +17,7 @@
 // KEEP       defined: z is stored.
 // KEEP_MIXED defined: m is stored.
 // AHEAD      steps of a sum that are unrolled: 4, or 2 where registers are few. Default 4.
-// SUBGROUP   defined: the lanes of a wave, where Intel's compiler is to be told.
+// WAVE       of common.cl.
 
 #ifndef EXPERTS
 #define EXPERTS 4
@@ -27,12 +27,6 @@
 #endif
 #ifndef AHEAD
 #define AHEAD 4
-#endif
-
-#ifdef SUBGROUP
-#define WAVE __attribute__((intel_reqd_sub_group_size(SUBGROUP)))
-#else
-#define WAVE
 #endif
 
 #define RANKS (EXPERTS * RANK)
@@ -96,7 +90,7 @@ inline float4 drop(float4 z, uint index, uint key0, uint key1, uint key2, uint t
 #endif
 #define GREATER(a, b) ((a) > (b) ? (a) : (b))
 
-WAVE kernel __attribute__((reqd_work_group_size(64, 1, 1)))
+WAVE_KERNEL __attribute__((reqd_work_group_size(64, 1, 1)))
 void kronecker_tile(const global float *restrict x, const global float *restrict w, const global float *restrict c,
                     const global float *sum_so_far, global float *y, global float *kept_z, global float *kept_m,
                     int row_count, int part, int padded, float scale, uint key0, uint key1, uint key2, uint threshold,
@@ -245,7 +239,7 @@ kernel void kronecker_mix(const global float *restrict z, const global float *re
 #define LEFT_FLOATS (AT_ONCE * LANES_PADDED)
 #define RIGHT_ROW (64 + 4)
 
-WAVE kernel __attribute__((reqd_work_group_size(SLICE_ITEMS, 1, 1)))
+WAVE_KERNEL __attribute__((reqd_work_group_size(SLICE_ITEMS, 1, 1)))
 void kronecker_slices(const global float *restrict m, const global float *restrict dy, const global float *restrict dz,
                       const global float *restrict x, global float *restrict partials, int row_count, int part,
                       int rows_of_slice, int blocks, int share) {

@@ -30,6 +30,7 @@
 // STORAGE         of the panels (common.cl).
 // QUADS           rows that begin at a multiple of 16 bytes, a sum: 1 of A, 2 of B, 4 of y, residual and pre. They are
 //                 read or written as float4, the others as vload4, which may be four reads, or one by one. Default 0.
+// WAVE            of common.cl.
 // SLICED          defined: group (., ., z) sums k from z * per_slice to (z + 1) * per_slice only, into y + z * m * n: the
 //                 first stage of a sum over many rows. With QUADS of what lies along k, per_slice is a multiple of 4.
 
@@ -249,7 +250,7 @@ inline void finish4(float4 sum, size_t at, int column, global float *y, const gl
   STORE_QUAD(sum, y + at);
 }
 
-kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
+WAVE_KERNEL __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void matmul_tiles(const global float *restrict a, const global stored *restrict b, global float *y,
                   const global float *bias, const global float *residual, global float *pre, int m, int n, int k,
                   int per_slice SCALE_PARAMETER) {

@@ -59,10 +59,10 @@ struct AttentionInTiles: AttentionKernels {
       .init("COLUMNS", tile.columns), .init("PART", tile.part), .init("AHEAD", tile.ahead),
     ]
     let traits = context.traits
-    var key = KernelKey("attention_tiles", function, macros: macros + traits.waveMacros + bias.macros)
-    // Both sums of a key and a quad of each operand are more than 128 registers hold.
+    var key = KernelKey("attention_tiles", function, macros: macros + traits.narrowWaveMacros + bias.macros)
+    // Both sums of a key and a quad of each operand are more than 128 registers hold, and so are the sums of a wide head.
     key.takesLargeRegisterFile =
-      pass == .keys && traits.hasLargeRegisterFiles && tile.across <= 8
+      traits.hasLargeRegisterFiles && (pass == .keys || shape.headSize > 64 || bias != nil)
     return key
   }
 
@@ -82,16 +82,5 @@ struct AttentionInTiles: AttentionKernels {
     while tile.items > traits.largestGroup, tile.shrinkGroup() {}
     while tile.localBytes(pass, headSize: shape.headSize) > traits.localMemory, tile.shrinkMemory() {}
     return tile
-  }
-}
-
-extension DeviceTraits {
-  /// SUBGROUP for kernels with many registers: left to itself Intel's compiler takes the widest waves, and spills.
-  ///
-  /// Chips that came later have no waves of 8 lanes.
-  var waveMacros: [KernelKey.Macro] {
-    let lanes = ["tgllp": 8, "dg2": 8, "pvc": 16]
-    guard hasSubgroups, let chip, let count = lanes[chip] else { return [] }
-    return [.init("SUBGROUP", count)]
   }
 }

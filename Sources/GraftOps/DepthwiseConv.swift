@@ -127,7 +127,7 @@ private struct DepthwiseConv {
     if !context.traits.isCPU {
       macros += [.init("SPREAD", 1), .init("TAP_ROWS", 1)]
     }
-    macros += context.traits.narrowWaveMacros
+    macros += context.traits.waveMacros
     return KernelKey("depthwise_conv", function, macros: macros)
   }
 

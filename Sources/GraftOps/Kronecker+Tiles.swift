@@ -19,7 +19,7 @@ extension Kronecker {
     var macros: [KernelKey.Macro] = [.init("EXPERTS", experts), .init("RANK", rank)]
     if traits.chip == "tgllp" { macros.append(.init("AHEAD", 2)) }
     macros += (flags + (part % 4 == 0 ? ["WHOLE"] : [])).map { .init($0, 1) }
-    var key = KernelKey("kronecker_tiles", function, macros: macros + traits.waveMacros)
+    var key = KernelKey("kronecker_tiles", function, macros: macros + traits.narrowWaveMacros)
     key.takesLargeRegisterFile = function == "kronecker_tile" && traits.hasLargeRegisterFiles
     return key
   }

@@ -125,6 +125,7 @@ enum MatmulKernels {
       }
     let quads = (isWhole.a ? 1 : 0) + (isWhole.b ? 2 : 0) + (n % 4 == 0 ? 4 : 0)
     var macros = b.macros + [.init("PARTS", epilogue.parts), .init("QUADS", quads)]
+    macros += context.traits.narrowWaveMacros
     if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
     if perSlice != nil { macros.append(.init("SLICED", 1)) }
     macros += epilogue.scaleMacros

@@ -23,7 +23,7 @@ struct RowPlan {
   init(rows: Int, width: Int, on context: Context, isReadAgain: Bool = false, perItem: Int = 8) {
     let traits = context.traits
     self.width = width
-    waves = Shuffles.macros(on: context) ?? traits.narrowWaveMacros
+    waves = Shuffles.macros(on: context) ?? traits.waveMacros
     var lanes = 1
     if !traits.isCPU {
       let runs = width % Self.run == 0 ? width / Self.run : width
@@ -105,10 +105,6 @@ struct TilePlan {
 }
 
 extension DeviceTraits {
-  /// How many items are to run in step, where a compiler's own choice is bad: that for Ponte Vecchio takes waves of 32 and
-  /// then has too few registers for each.
-  var narrowWaveMacros: [KernelKey.Macro] { family == .intelXeHPC ? [.init("WAVE", 16)] : [] }
-
   /// Work-items of a group, `wanted` at most: a power of two for which `floats` each fit local memory.
   fileprivate func teamItems(of wanted: Int, floats: Int) -> Int {
     var items = wanted

@@ -160,6 +160,8 @@ package struct AttentionTiles: Codable, Hashable, Sendable {
     case .nvidia, .amdRDNA3:
       // 128 multiply-adds a clock want more of each byte: 8 x 4 scores and 8 x 8 columns an item.
       tiles = AttentionTiles(tile(64, 32, perItem: 8))
+      // Fewer of its instructions pair up forwards when more are unrolled.
+      if traits.family == .amdRDNA3 { tiles.forward.ahead = 8 }
     case .nvidiaVolta, .amdRDNA:
       tiles = AttentionTiles(tile(64, 32, perItem: 4))
     case .amdGCN where traits.chip == "gfx906":
@@ -183,9 +185,6 @@ package struct AttentionTiles: Codable, Hashable, Sendable {
 }
 
 extension DeviceTraits {
-  /// Most work-items in a group of one dimension.
-  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
-
   /// Intel's driver, with threads that can have 256 registers in place of 128, half as many at a time.
   package var hasLargeRegisterFiles: Bool { hasSubgroups && (chip == "dg2" || chip == "pvc") }
 }

@@ -77,6 +77,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   /// A CPU with 32 vector registers of 16 floats (AVX-512) rather than 16 of 8 or fewer: what register tiles must fit.
   public var hasWideRegisters: Bool { vectorWidth >= 16 }
 
+  /// Most work-items in a group of one dimension.
+  package var largestGroup: Int { max(1, min(maxWorkGroupSize, maxWorkItemSizes.first ?? 1)) }
+
   /// `name`, with the platform, for people and for keys of caches.
   public var identity: String { "\(platform) / \(name) / \(driverVersion)" }
 }

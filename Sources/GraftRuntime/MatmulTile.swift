@@ -89,9 +89,16 @@ extension MatmulTile {
       tile = MatmulTile(64, 16, item: (4, 4), depth: 16)
     } else {
       tile = tuning[keyPath: MatmulRows(m).field]
-      while tile.columns / 2 >= max(n, 32), tile.columns > tile.itemColumns { tile.columns /= 2 }
+      while tile.columns / 2 >= max(n, 32), tile.columns > tile.itemColumns { tile.halveColumns() }
     }
     return tile.limited(items: items, localMemory: localMemory)
+  }
+
+  /// Half the columns, of no fewer items than a wave has, if they can do less each.
+  private mutating func halveColumns() {
+    columns /= 2
+    guard items < 64 else { return }
+    if itemColumns > Self.least { itemColumns /= 2 } else if itemRows > 1 { itemRows /= 2 }
   }
 
   /// Few rows at a time, in deep steps, by one group of 64.
@@ -241,8 +248,7 @@ extension MatmulTile {
     let (small, wide) = ((rows: 8, columns: 4), (rows: 8, columns: 8))
     switch family {
     case .nvidiaVolta, .nvidia: return large(ahead: 2, rows)
-    case .amdGCN: return large(ahead: 4, rows)
-    case .amdRDNA, .amdRDNA3: return large(ahead: 0, rows)
+    case .amdGCN, .amdRDNA, .amdRDNA3: return large(ahead: 0, rows)
     case .intelXe, .intelXeHPC:
       // What lanes do not serve: trainable products.
       let tiles = [

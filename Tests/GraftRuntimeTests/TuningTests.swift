@@ -167,6 +167,7 @@ import Testing
       var expected = Tuning.default(for: Self.nvidia)
       expected.matmul.panel = 16
       #expect(loaded.tuning == expected)
+      #expect(loaded.tuning.attention.tiles(on: Self.nvidia) == .default(for: Self.nvidia))
       #expect(loaded.origin == .file(path: path, date: "2026-11-25T12:00:00Z"))
     }
   }

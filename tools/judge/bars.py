@@ -62,8 +62,7 @@ _PRODUCTS = {"sm_70": 0.25, "sm_80": 0.25, "sm_90": 0.25, "sm_120": 0.25, "gfx90
 _MATMUL = [
     Bar("matmul_tiles", _tile, {"": 0.85, "gfx1030": 0.95, "gfx1100": 0.9, "gfx1201": 0.9}, control=0.1, wide=True, occupancy=_PRODUCTS, local=32 << 10, where=_isLarge),
     # Smaller tiles are for products that would leave cores without a group: they load and store more for each multiply-add.
-    Bar("matmul_tiles", _tile, {"": 0.82, "gfx1030": 0.9}, control=0.17, wide=True, local=32 << 10, where=_isWide),
-    Bar("matmul_tiles", _tile, local=32 << 10),
+    Bar("matmul_tiles", _tile, {"": 0.8, "gfx1030": 0.9}, control=0.17, wide=True, local=32 << 10, where=_isWide),
     # bf16 becomes a float by an integer instruction, one for each 8 or 16 multiply-adds.
     Bar("matmul_lanes", _lanes, {"": 0.85, "tgllp": 0.75}, control=0.21, where=lambda macros: macros["STORAGE"] == 1),
     Bar("matmul_lanes", _lanes, {"": 0.85, "tgllp": 0.75}, control=0.105),
@@ -100,10 +99,10 @@ def _attention_bars() -> list[Bar]:
 
 
 # The Kronecker adapter (Kernels/kronecker_tiles.cl): of its tile the sums over lanes for 64 columns, most of its work, and a
-# slice of 32 rows.
+# slice of 32 rows. On Xe-LP integer instructions take turns with products, and two steps at a time are all that registers hold.
 _KRONECKER = [
     Bar(
-        "kronecker_tile", lambda macros: [macros["EXPERTS"] * macros["RANK"] * 64.0], {"": 0.40},
+        "kronecker_tile", lambda macros: [macros["EXPERTS"] * macros["RANK"] * 64.0], {"": 0.40, "tgllp": 0.38},
         where=lambda macros: "OUTPUT" in macros and macros["EXPERTS"] * macros["RANK"] == 16,
     ),
     Bar("kronecker_slices", lambda _: [512.0], {"": 0.40}, where=lambda macros: macros["EXPERTS"] * macros["RANK"] == 16),

@@ -74,8 +74,13 @@ class UnknownLoop(Exception):
     """The loops of a kernel are not those that its work says."""
 
 
-def hot_loops(code: Code) -> list[Loop]:
-    """The loops that hold most multiply-adds and reach for memory or wait for other items, smallest first."""
+def hot_pass(code: Code, work: list[float]) -> Bag:
+    """The instructions of one pass of the loop that does the work, and reaches for memory or waits for other items.
+
+    Compilers place blocks so that branches go back where nothing repeats, as around a divergent last step; waits stand in loops
+    of a part of the work; and an unrolled nest is hot, too. So of the loops with at least half of the most multiply-adds the
+    smallest comes first, then the others with most multiply-adds first, and the first whose nests can do the work is it.
+    """
 
     def works(loop: Loop) -> int:
         return sum(multiplies(code.own(each)) + 16 * sum(i.kind == "matrix" for i in code.own(each)) for each in loop.walk())
@@ -87,18 +92,14 @@ def hot_loops(code: Code) -> list[Loop]:
     if not loops:
         raise UnknownLoop("no loop multiplies and reads")
     most = max(works(loop) for loop in loops)
-    return sorted((loop for loop in loops if works(loop) >= 0.5 * most), key=lambda loop: loop.last - loop.first)
-
-
-def hot_pass(code: Code, work: list[float]) -> Bag:
-    """The instructions of one pass of the smallest of the hot loops that does the work: an unrolled nest is hot, too."""
-    loops = hot_loops(code)
-    for loop in loops[:-1]:
+    small = sorted((loop for loop in loops if works(loop) >= 0.5 * most), key=lambda loop: loop.last - loop.first)
+    unknown = UnknownLoop("no loop does the work")
+    for loop in [*small, *sorted((loop for loop in loops if loop not in small), key=works, reverse=True)]:
         try:
             return weigh(code, loop, work)
-        except UnknownLoop:
-            continue
-    return weigh(code, loops[-1], work)
+        except UnknownLoop as error:
+            unknown = error
+    raise unknown
 
 
 def weigh(code: Code, loop: Loop, work: list[float]) -> Bag:
@@ -168,4 +169,4 @@ def occupancy(build: Build, chip: Chip, items: int) -> float:
     return min(groups, most // waves) * waves / most
 
 
-__all__ = ["CHIPS", "Bag", "UnknownLoop", "Verdict", "hot_loops", "hot_pass", "judge", "occupancy", "weigh"]
+__all__ = ["CHIPS", "Bag", "UnknownLoop", "Verdict", "hot_pass", "judge", "occupancy", "weigh"]

@@ -88,7 +88,7 @@ def run(programs: Path) -> None:
 def _verdict(kernel: str, source: str, chip: str, programs: Path) -> model.Verdict:
     build = compilers.compiled(source, OPTIONS, chip, programs)[kernel]
     code = assembly.read(build.code, CHIPS[chip].vendor)
-    return model.judge(model.weigh(code, model.hot_loops(code)[0], [CHAINS]), CHAINS, build, CHIPS[chip])
+    return model.judge(model.hot_pass(code, [CHAINS]), CHAINS, build, CHIPS[chip])
 
 
 def _check_passes() -> None:
