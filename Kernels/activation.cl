@@ -25,7 +25,7 @@ kernel void activation_backward(const global float *x, const global float *dy, c
     STORE_RESULTR(SUMMED(d, LOADR), dx + i);
   }, {
     const float d = dy[i] * activate_gradient1(x[i], ACTIVATION);
-    STORE_RESULT(SUMMED(d, ELEMENT), dx + i);
+    STORE_RESULT(SUMMED(d, LOAD_ONE), dx + i);
   });
 }
 

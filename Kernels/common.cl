@@ -186,7 +186,7 @@ typedef float4 floatr;
 #define JOIN(a, b) JOIN_(a, b)
 
 // As LOADR, for one float.
-#define ELEMENT(p) (*(p))
+#define LOAD_ONE(p) (*(p))
 
 // The lanes' shares of a row: runs, then what is no whole run.
 #define FOR_RUNS(i, whole) for (int i = LANE * RUN; i < (whole); i += LANES * RUN)
@@ -234,13 +234,13 @@ typedef float4 floatr;
 #define GROUP_SUM(value, name, place) (value)
 #define GROUP_SUM2(value, name, place) (value)
 #define GROUP_MAX(value, name, place) (value)
-#define ROW_OF(rows) ((int)get_group_id(0))
-#define IS_ROW_OF(rows) 1
+#define TEAM_ROW(rows) ((int)get_group_id(0))
+#define IS_TEAM_ROW(rows) 1
 #else
 // The row of a team, where each has one. A team behind the last row has the last as well, works on it up to the last barrier
 // and stores nothing.
-#define ROW_OF(rows) min((int)get_group_id(0) * TEAMS + TEAM, (rows) - 1)
-#define IS_ROW_OF(rows) ((int)get_group_id(0) * TEAMS + TEAM < (rows))
+#define TEAM_ROW(rows) min((int)get_group_id(0) * TEAMS + TEAM, (rows) - 1)
+#define IS_TEAM_ROW(rows) ((int)get_group_id(0) * TEAMS + TEAM < (rows))
 
 #define DEFINE_TREE(COUNT, HALF)                                                                             \
   inline float tree_sum##COUNT(const local float *v) { return tree_sum##HALF(v) + tree_sum##HALF(v + HALF); } \

@@ -17,6 +17,6 @@ kernel void dropout(const global float *x, const global float *sum_so_far, globa
     STORER(SUMMED(v, LOADR), y + i);
   }, {
     const float v = random_bits(key0, key1, key2, (uint)i) >= threshold ? x[i] * scale : 0.0f;
-    y[i] = SUMMED(v, ELEMENT);
+    y[i] = SUMMED(v, LOAD_ONE);
   });
 }

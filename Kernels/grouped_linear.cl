@@ -8,8 +8,8 @@
 #define OUTPUT ((int)get_global_id(0))
 #define IS_OUTPUT (OUTPUT < outputs)
 #else
-#define OUTPUT ROW_OF(outputs)
-#define IS_OUTPUT IS_ROW_OF(outputs)
+#define OUTPUT TEAM_ROW(outputs)
+#define IS_OUTPUT IS_TEAM_ROW(outputs)
 #endif
 
 kernel void block_diagonal(const global float *weight, global float *dense, int outputs, int part, int groups) {

@@ -23,9 +23,9 @@
 #define END_HEAD min(first + per_item, count)
 #define IS_HEAD 1
 #else
-#define FIRST_HEAD ROW_OF(count)
+#define FIRST_HEAD TEAM_ROW(count)
 #define END_HEAD (first + 1)
-#define IS_HEAD IS_ROW_OF(count)
+#define IS_HEAD IS_TEAM_ROW(count)
 #endif
 
 // mean, inverse and rest of a head, whose runs go by KEEP_RUN and KEPT_RUN. Needs x and whole.
@@ -104,7 +104,7 @@ WAVE_KERNEL void head_norm_backward(const global float *x, const global float *w
 #if LANES == 1
     if (part == 2) {
       FOR_RUNS(i, whole) STORER(SUMMED(LOADR(dy + at + i), LOADR), dx + at + i);
-      FOR_REST(i, whole, HEAD) dx[at + i] = SUMMED(dy[at + i], ELEMENT);
+      FOR_REST(i, whole, HEAD) dx[at + i] = SUMMED(dy[at + i], LOAD_ONE);
       continue;
     }
 #endif
@@ -135,7 +135,7 @@ WAVE_KERNEL void head_norm_backward(const global float *x, const global float *w
     FOR_REST(i, whole, HEAD) {
       float d = dy[at + i];
       if (part < 2) d = inverse * (d * w[i] - g_mean - ((from[i] - mean) * inverse - rest) * gh_mean);
-      dx[at + i] = SUMMED(d, ELEMENT);
+      dx[at + i] = SUMMED(d, LOAD_ONE);
     }
   }
 }

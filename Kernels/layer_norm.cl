@@ -12,7 +12,7 @@
 WAVE_KERNEL void layer_norm_forward(const global float *x, const global float *weight, const global float *bias,
                                     global float *y, global float *statistics, int width, int rows, float epsilon) {
   SCRATCH_DECLARE(scratch, 3);
-  const int row = ROW_OF(rows);
+  const int row = TEAM_ROW(rows);
   const int whole = WHOLE_RUNS(width, 0);
   x += (size_t)row * width;
   y += (size_t)row * width;
@@ -44,7 +44,7 @@ WAVE_KERNEL void layer_norm_forward(const global float *x, const global float *w
   const float inverse = 1.0f / sqrt(variance + epsilon);
   const float rest = off * inverse;
 
-  if (!IS_ROW_OF(rows)) return;
+  if (!IS_TEAM_ROW(rows)) return;
   FOR_KEPT(j, i)
     STORER(((KEPT_RUN(kept, j, LOADR(x + i)) - mean) * inverse - rest) * LOADR(weight + i) + LOADR(bias + i), y + i);
   FOR_REST(i, whole, width) y[i] = ((x[i] - mean) * inverse - rest) * weight[i] + bias[i];
@@ -62,7 +62,7 @@ WAVE_KERNEL void layer_norm_backward(const global float *x, const global float *
                                      const global float *statistics, const global float *sum_so_far,
                                      global float *dx, int width, int rows, int adds) {
   SCRATCH_DECLARE(scratch, 2);
-  const int row = ROW_OF(rows);
+  const int row = TEAM_ROW(rows);
   const int whole = WHOLE_RUNS(width, 0);
   const float mean = statistics[3 * row];
   const float inverse = statistics[3 * row + 1];
@@ -90,7 +90,7 @@ WAVE_KERNEL void layer_norm_backward(const global float *x, const global float *
   const float g_mean = both.x / width;
   const float gh_mean = both.y / width;
 
-  if (!IS_ROW_OF(rows)) return;
+  if (!IS_TEAM_ROW(rows)) return;
   FOR_KEPT(j, i) {
     const floatr h = KEPT_RUN(kept_h, j, (LOADR(x + i) - mean) * inverse - rest);
     floatr d = inverse * (KEPT_RUN(kept_dy, j, LOADR(dy + i)) * LOADR(weight + i) - g_mean - h * gh_mean);

@@ -8,7 +8,7 @@
 WAVE_KERNEL void cross_entropy_rows(const global float *logits, const global int *labels, global float *losses,
                                     global float *log_sum_exps, int classes, int rows, float smoothing) {
   SCRATCH_DECLARE(scratch, 3);
-  const int row = ROW_OF(rows);
+  const int row = TEAM_ROW(rows);
   logits += (size_t)row * classes;
   const int whole = WHOLE_RUNS(classes, 0);
   floatr mosts = -INFINITY;
@@ -33,7 +33,7 @@ WAVE_KERNEL void cross_entropy_rows(const global float *logits, const global int
   const float2 both = GROUP_SUM2((float2)(exps, sum), scratch, 1);
   exps = both.x;
   sum = both.y;
-  if (LANE == 0 && IS_ROW_OF(rows)) {
+  if (LANE == 0 && IS_TEAM_ROW(rows)) {
     const int label = labels[row];
     const float wanted = label >= 0 && label < classes ? logits[label] - most : NAN;
     losses[row] = log(exps) - (1.0f - smoothing) * wanted - smoothing / classes * sum;
@@ -66,8 +66,8 @@ inline floatr target_run(int k, int label, float even, float smoothing) {
 kernel void cross_entropy_gradient(const global float *logits, const global int *labels,
                                    const global float *log_sum_exps, const global float *upstream,
                                    global float *dlogits, int rows, int classes, float smoothing) {
-  const int row = ROW_OF(rows);
-  if (!IS_ROW_OF(rows)) return;
+  const int row = TEAM_ROW(rows);
+  if (!IS_TEAM_ROW(rows)) return;
   logits += (size_t)row * classes;
   dlogits += (size_t)row * classes;
   const float factor = upstream[0] / rows;

@@ -48,7 +48,7 @@ kernel void mask_gradients(global float *g, uint key0, uint key1, uint key2, uin
 kernel void adamw(global float *p, const global float *g, global float *m, global float *v, int count,
                   int per_item, float beta1, float beta2, float epsilon, float keep, float step, float root,
                   float gradient_scale) {
-  FOR_ELEMENTS(ADAMW(floatr, LOADR, STORER), ADAMW(float, ELEMENT, STORE1));
+  FOR_ELEMENTS(ADAMW(floatr, LOADR, STORER), ADAMW(float, LOAD_ONE, STORE1));
 }
 
 // With d = gradient_scale * g + decay * p:
@@ -69,5 +69,5 @@ kernel void adamw(global float *p, const global float *g, global float *m, globa
 
 kernel void sgd(global float *p, const global float *g, global float *b, int count, int per_item, float rate,
                 float momentum, float decay, float gradient_scale) {
-  FOR_ELEMENTS(SGD(floatr, LOADR, STORER), SGD(float, ELEMENT, STORE1));
+  FOR_ELEMENTS(SGD(floatr, LOADR, STORER), SGD(float, LOAD_ONE, STORE1));
 }

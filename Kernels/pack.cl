@@ -148,8 +148,8 @@ kernel void scale_rows(const global float *source, const global float *factors, 
 // A team has a row, TEAMS of them side by side in a group.
 kernel void scale_rows(const global float *source, const global float *factors, global float *scaled, int rows,
                        int width) {
-  const int row = ROW_OF(rows);
-  if (!IS_ROW_OF(rows)) return;
+  const int row = TEAM_ROW(rows);
+  if (!IS_TEAM_ROW(rows)) return;
   const int whole = WHOLE_RUNS(width, 0);
   source += (size_t)row * width;
   scaled += (size_t)row * width;

@@ -36,7 +36,7 @@ kernel void scale_shift_forward(const global float *x, const global float *scale
     const global float *from = x + (size_t)row * width;
     global float *to = y + (size_t)row * width;
     FOR_RUNS(i, whole) STORER(SHIFTED(SCALED(LOADR(from + i), LOADR), LOADR), to + i);
-    FOR_REST(i, whole, width) to[i] = SHIFTED(SCALED(from[i], ELEMENT), ELEMENT);
+    FOR_REST(i, whole, width) to[i] = SHIFTED(SCALED(from[i], LOAD_ONE), LOAD_ONE);
   }
 }
 
@@ -49,6 +49,6 @@ kernel void scale_shift_backward(const global float *dy, const global float *sca
     const global float *sum = sum_so_far + (size_t)row * width;
     global float *to = dx + (size_t)row * width;
     FOR_RUNS(i, whole) STORER(SUMMED(SCALED(LOADR(from + i), LOADR), LOADR), to + i);
-    FOR_REST(i, whole, width) to[i] = SUMMED(SCALED(from[i], ELEMENT), ELEMENT);
+    FOR_REST(i, whole, width) to[i] = SUMMED(SCALED(from[i], LOAD_ONE), LOAD_ONE);
   }
 }
