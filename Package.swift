@@ -86,7 +86,8 @@ let package = Package(
       ], swiftSettings: settings),
     // Lists what GPUs would be given, for tools/gpu.
     .executableTarget(
-      name: "GPULaunches", dependencies: ["GraftSystem", "Graft", "GraftCases"], swiftSettings: settings),
+      name: "GPULaunches", dependencies: ["GraftSystem", "GraftOps", "Graft", "GraftCases"],
+      swiftSettings: settings),
     .executableTarget(name: "Example", dependencies: ["Graft", "GraftData"], swiftSettings: settings),
 
     .testTarget(name: "GraftSystemTests", dependencies: ["GraftSystem"], swiftSettings: settings),

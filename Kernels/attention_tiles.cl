@@ -105,8 +105,7 @@ inline float4 load_quad(const global float *row, int c) {
     if (c >= HEAD) return (float4)(0.0f);
   return *(const global float4 *)(row + c);
 #else
-  return (float4)(c < HEAD ? row[c] : 0.0f, c + 1 < HEAD ? row[c + 1] : 0.0f, c + 2 < HEAD ? row[c + 2] : 0.0f,
-                  c + 3 < HEAD ? row[c + 3] : 0.0f);
+  return load_first(row + c, HEAD - c);
 #endif
 }
 
@@ -114,10 +113,7 @@ inline void store_quad(float4 v, global float *row, int c) {
 #if HEAD % 4 == 0
   if (PADDED == HEAD || c < HEAD) *(global float4 *)(row + c) = v;
 #else
-  if (c < HEAD) row[c] = v.x;
-  if (c + 1 < HEAD) row[c + 1] = v.y;
-  if (c + 2 < HEAD) row[c + 2] = v.z;
-  if (c + 3 < HEAD) row[c + 3] = v.w;
+  store_first(v, row + c, HEAD - c);
 #endif
 }
 

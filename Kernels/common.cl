@@ -58,6 +58,23 @@ inline void store_some(float16 v, global float *p, int count) {
   for (int c = 0; c < count; ++c) p[c] = values[c];
 }
 
+// The first `count` floats of a quad, zeros behind the last; and the reverse.
+inline float4 load_first(const global float *p, int count) {
+  float4 v = 0.0f;
+  if (count > 0) v.x = p[0];
+  if (count > 1) v.y = p[1];
+  if (count > 2) v.z = p[2];
+  if (count > 3) v.w = p[3];
+  return v;
+}
+
+inline void store_first(float4 v, global float *p, int count) {
+  if (count > 0) p[0] = v.x;
+  if (count > 1) p[1] = v.y;
+  if (count > 2) p[2] = v.z;
+  if (count > 3) p[3] = v.w;
+}
+
 // The bits of a number as bfloat16: to nearest, ties to even; what is no number stays none.
 inline uint bfloat_bits(float v) {
   const uint bits = as_uint(v);

@@ -45,8 +45,7 @@ inline float4 load_quad(const global float *row, int c, int part) {
   if (c >= part) return (float4)(0.0f);
   return GLOBAL_QUAD(row + c);
 #else
-  return (float4)(c < part ? row[c] : 0.0f, c + 1 < part ? row[c + 1] : 0.0f, c + 2 < part ? row[c + 2] : 0.0f,
-                  c + 3 < part ? row[c + 3] : 0.0f);
+  return load_first(row + c, part - c);
 #endif
 }
 
@@ -54,10 +53,7 @@ inline void store_quad(float4 v, global float *row, int c, int part) {
 #ifdef WHOLE
   if (c < part) *(global float4 *)(row + c) = v;
 #else
-  if (c < part) row[c] = v.x;
-  if (c + 1 < part) row[c + 1] = v.y;
-  if (c + 2 < part) row[c + 2] = v.z;
-  if (c + 3 < part) row[c + 3] = v.w;
+  store_first(v, row + c, part - c);
 #endif
 }
 

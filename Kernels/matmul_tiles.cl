@@ -102,15 +102,6 @@ typedef const global float *source;
 inline float4 load_edge(source p, int last) {
   return (float4)(p[0], p[min(1, last)], p[min(2, last)], p[min(3, last)]);
 }
-// The first `count` elements of a quad along k.
-inline float4 load_first(source p, int count) {
-  float4 v = 0.0f;
-  if (count > 0) v.x = p[0];
-  if (count > 1) v.y = p[1];
-  if (count > 2) v.z = p[2];
-  if (count > 3) v.w = p[3];
-  return v;
-}
 
 // Quads of A. Of one that lies along k, (m, k), the elements go to four rows of local memory; one across k stays whole.
 // PLACE: of quad e of the tile, its step of k and its row or column.

@@ -43,6 +43,7 @@ struct Chip {
       traits.localMemory = localMemory << 10
       (traits.globalMemory, traits.maxAllocation) = (64 << 30, 16 << 30)
       (traits.vectorWidth, traits.hasSubgroups) = (1, hasSubgroups)
+      traits.hasShuffles = hasSubgroups && traits.family.isIntel
       (traits.hasDotProduct, traits.quirks) = (false, [])
     }
   }

@@ -3,12 +3,15 @@ import GraftRuntime
 /// Sums over lanes through a subgroup's registers instead of local memory: SHUFFLES in common.cl.
 ///
 /// They are the same tree of additions, so that a device gives the same bits with them and without.
-enum Shuffles {
+package enum Shuffles {
+  /// What the self-check calls them.
+  package static let name = "sums by shuffles"
+
   /// What kernels over rows are built with where a device has subgroups of a known size and a norm comes out right by them.
   static func macros(on context: Context) -> [KernelKey.Macro]? {
-    guard context.traits.hasShuffles, let lanes = context.traits.subgroupLanes else { return nil }
+    guard context.traits.hasShuffles, let lanes = context.traits.narrowWave else { return nil }
     let macros = [KernelKey.Macro("WAVE", lanes), .init("SHUFFLES", 1)]
-    let isRight = context.selfChecks.verdict(on: "sums by shuffles") {
+    let isRight = context.selfChecks.verdict(on: name) {
       // In memory of its own, so that a check changes no plan, and a rehearsal computes it in earnest.
       (try? check(macros, on: context.apart())) ?? false
     }
@@ -33,16 +36,5 @@ enum Shuffles {
       return try output.floats()
     }
     return try normalized(macros) == normalized([])
-  }
-}
-
-extension DeviceTraits {
-  /// Lanes of a subgroup that its compiler fits a row's share into, for the chips whose compiler was tried.
-  fileprivate var subgroupLanes: Int? {
-    switch chip {
-    case "tgllp", "dg2": 8
-    case "pvc": 16
-    default: nil
-    }
   }
 }

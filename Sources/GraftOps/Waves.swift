@@ -1,16 +1,24 @@
 import GraftRuntime
 
 extension DeviceTraits {
-  /// How many items are to run in step, where a compiler's own choice is bad: that for Ponte Vecchio takes waves of 32 and
-  /// then has too few registers for each.
-  var waveMacros: [KernelKey.Macro] { family == .intelXeHPC ? [.init("WAVE", 16)] : [] }
-
-  /// The same for tiles, which hold many registers: Intel's compiler takes the widest waves, and spills.
+  /// Lanes of the narrowest waves of an Intel chip whose compiler was tried: with many registers it spills in wider ones.
   ///
   /// Chips that came later have no waves of 8 lanes.
-  var narrowWaveMacros: [KernelKey.Macro] {
-    let lanes = ["tgllp": 8, "dg2": 8, "pvc": 16]
-    guard hasSubgroups, let chip, let count = lanes[chip] else { return [] }
-    return [.init("WAVE", count)]
+  var narrowWave: Int? {
+    switch chip {
+    case "tgllp", "dg2": 8
+    case "pvc": 16
+    default: nil
+    }
   }
+
+  /// How many items of a tile, which holds many registers, are to run in step.
+  var narrowWaveMacros: [KernelKey.Macro] {
+    guard hasSubgroups, let narrowWave else { return [] }
+    return [.init("WAVE", narrowWave)]
+  }
+
+  /// The same for other kernels, where a compiler's own choice is bad: that for Ponte Vecchio takes waves of 32 and then has
+  /// too few registers for each.
+  var waveMacros: [KernelKey.Macro] { family == .intelXeHPC ? [.init("WAVE", 16)] : [] }
 }

@@ -331,7 +331,7 @@ public final class Context: Sendable {
           : clEnqueueNDRangeKernel(queue.pointer, pointer, dimensions, nil, rounded, group, 0, nil, nil)
       }
       if let event { profiler.add(kernel, Handle(owning: event, .event)) }
-      try queue.launched()
+      queue.launched()
     }
   }
 
@@ -347,7 +347,8 @@ public final class Context: Sendable {
   /// It may be more than they hold: Mesa counts those of all kernels of a program. In a rehearsal 0.
   package func localMemory(of kernel: KernelKey) throws -> Int {
     guard !isRehearsal else { return 0 }
-    return Int(clamping: try ask(CL_KERNEL_LOCAL_MEM_SIZE, of: kernel, as: cl_ulong.self))
+    let taken = try ask(CL_KERNEL_LOCAL_MEM_SIZE, of: kernel, as: Int.self)
+    return traits.quirks.contains(.doublesLocalMemory) ? taken / 2 : taken
   }
 
   /// Memory that each work-item of a kernel takes, in bytes: on a GPU what its registers do not hold.
@@ -362,6 +363,7 @@ public final class Context: Sendable {
     _ parameter: Int32, of kernel: KernelKey, as type: Value.Type
   ) throws -> Value {
     try withKernel(kernel) { loaded in
+      if let known = loaded.answers[parameter] { return Value(clamping: known) }
       let pointer = loaded.handle.pointer
       var value: Value = 0
       try openCL("clGetKernelWorkGroupInfo") {
@@ -369,6 +371,7 @@ public final class Context: Sendable {
           pointer, device.handle.pointer, cl_kernel_work_group_info(parameter),
           MemoryLayout<Value>.size, &value, nil)
       }
+      loaded.answers[parameter] = UInt64(clamping: value)
       return value
     }
   }

@@ -78,6 +78,7 @@ extension DeviceTraits {
       platform: self.platform, vendor: vendor, device: name, driverVersion: driverVersion)
     let arithmetic = try number(CL_DEVICE_SINGLE_FP_CONFIG, cl_device_fp_config.self)
     if arithmetic & Int(CL_FP_FMA) == 0 { quirks.append(.reportsNoFusedMultiplyAdd) }
+    if quirks.contains(.doublesLocalMemory) { localMemory /= 2 }
     self.quirks = quirks
     // Only PoCL is known to compile the assembly, for the processor that this program runs on.
     hasDotProduct =

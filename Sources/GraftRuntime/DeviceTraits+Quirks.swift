@@ -18,6 +18,7 @@ extension DeviceTraits.Quirk {
     if isRusticl { quirks.append(.slowPrivateVectors) }
     if device.contains("llvmpipe"), mesa < 25 { quirks.append(.endsLongLoops) }
     if isRusticl, mesa < 23 { quirks.append(.timesNoKernels) }
+    if isRusticl, mesa < 25 { quirks.append(.doublesLocalMemory) }
     if platform.contains("Oclgrind") { quirks.append(.interpretsKernels) }
     return quirks
   }

@@ -23,7 +23,7 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   public var maxWorkGroupSize: Int
   /// Most work-items along each dimension of a work-group.
   public var maxWorkItemSizes: [Int]
-  /// Local memory of a work-group, in bytes.
+  /// Local memory that the arrays of a work-group may take, in bytes.
   public var localMemory: Int
   /// Memory of the device, in bytes.
   public var globalMemory: Int
@@ -63,6 +63,9 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
     case reportsNoFusedMultiplyAdd
     /// Profiling events say a nanosecond for every kernel (Rusticl of Mesa 22.3, llvmpipe; no longer in 25.0).
     case timesNoKernels
+    /// The driver takes twice the local memory that a kernel's arrays need, and reports as much of a kernel (Rusticl of
+    /// Mesa 22.3; no longer in 25.0): only half of it can be used.
+    case doublesLocalMemory
     /// llvmpipe leaves the loops of a work-item after 65,535 iterations in all and says nothing: what needs more comes
     /// out wrong (`LP_MAX_TGSI_LOOP_ITERATIONS` in Mesa's source; llama.cpp pull request 13813 met it, too).
     ///

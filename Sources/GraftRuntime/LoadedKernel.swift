@@ -3,6 +3,8 @@ import COpenCL
 /// A kernel object, and what its arguments were last set to: those that are the same again are not set again.
 struct LoadedKernel {
   let handle: Handle
+  /// What the driver said of it, by what was asked: it does not change.
+  var answers: [Int32: UInt64] = [:]
   private var known: [ArgumentValue?] = []
 
   init(_ handle: Handle) { self.handle = handle }

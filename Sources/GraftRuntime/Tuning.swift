@@ -25,7 +25,7 @@ package struct Tuning: Codable, Hashable, Sendable {
     package var lanes = MatmulLanes(wave: 16, rows: 8)
   }
 
-  /// Attention (Kernels/attention.cl).
+  /// Attention (Kernels/attention*.cl).
   package struct Attention: Codable, Hashable, Sendable {
     /// On a CPU, vectors of 16 floats in a row of a register tile.
     package var vectors = 4

@@ -111,7 +111,8 @@ final class UploadRing: Sendable {
 
 /// A stretch of the device's memory, and the host's from which it is filled.
 ///
-/// `@unchecked Sendable`: changed only under the lock of the ``UploadRing`` that made it.
+/// `@unchecked Sendable`: `device` and `pinned` never change. What `pinned` points to, `copied`, `lastUse` and `isTaken` are
+/// read and written only under the lock of the ``UploadRing`` that made it, and `deinit` runs when nobody else has it.
 private final class Place: @unchecked Sendable {
   let device: Buffer
   let pinned: PinnedMemory?

@@ -1,3 +1,4 @@
+import Foundation
 import GraftOps
 import GraftRuntime
 import Testing
@@ -6,6 +7,9 @@ import Testing
 enum Runtime {
   private static let traits = try? Device.select().traits
   private static let quirks = traits?.quirks ?? []
+
+  /// Tests that share out their cases take all of them each: much longer, since compiling takes most of the time.
+  static let takesAll = ProcessInfo.processInfo.environment["GRAFT_LIMITS"] == "all"
 
   static let runsKernels = !quirks.contains(.interpretsKernels)
   static let runsKernelsReason: Comment =

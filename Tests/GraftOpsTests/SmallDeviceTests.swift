@@ -1,4 +1,3 @@
-import Foundation
 import GraftCases
 import GraftRuntime
 import Testing
@@ -24,10 +23,9 @@ import Testing
 
   /// Each limit takes every sixth case, so that together they take all; GRAFT_LIMITS=all takes all under each.
   private static func cases(under limit: Int, on traits: DeviceTraits) -> [OperationCase] {
-    let isWhole = ProcessInfo.processInfo.environment["GRAFT_LIMITS"] == "all"
     // CLBlast asks the driver for its limits and never sees the traits.
     let mine = AllCases.checks(on: traits).filter { !"\($0)".hasSuffix("clblast") }
-    return isWhole ? mine : mine.indices.filter { $0 % limits.count == limit }.map { mine[$0] }
+    return Runtime.takesAll ? mine : mine.indices.filter { $0 % limits.count == limit }.map { mine[$0] }
   }
 
   @Test(.enabled(if: Runtime.runsKernels, Runtime.runsKernelsReason), arguments: limits.indices)

@@ -17,6 +17,7 @@ import Testing
     let found = quirks("rusticl", "llvmpipe (LLVM 19.1.7, 256 bits)", version)
     #expect(found.contains(.endsLongLoops) == endsLongLoops)
     #expect(found.contains(.timesNoKernels) == timesNoKernels)
+    #expect(found.contains(.doublesLocalMemory) == endsLongLoops)
     #expect(found.isSuperset(of: [.cachesPrograms, .slowPrivateVectors]))
   }
 
