@@ -461,39 +461,6 @@ DEFINE_ACTIVATE(16, float16)
 DEFINE_ACTIVATE(4, float4)
 DEFINE_ACTIVATE(1, float)
 
-// The last step of a matrix product, whose kernels are matmul*.cl: y = f(scale * sum + bias) + residual.
-//
-// PARTS  a sum: 1 bias is added, 2 residual is added after f, 4 pre receives scale * sum + bias, for the gradient of f, and
-//        8 times f (activate above). Default 0.
-// SCALE  defined: the sum is multiplied by `scale`, the last argument of every kernel then.
-#ifndef PARTS
-#define PARTS 0
-#endif
-#define HAS_BIAS(parts) ((parts) & 1)
-#define HAS_RESIDUAL(parts) ((parts) & 2)
-#define KEEPS_PRE(parts) ((parts) & 4)
-
-// Multiplied before the bias is added, each rounded: the same bits in every kernel.
-#ifdef SCALE
-#define SCALE_PARAMETER , const global float *scale
-#define SCALE_ARGUMENT , scale
-#define SCALED(sum, factor) sum *= factor;
-#else
-#define SCALE_PARAMETER
-#define SCALE_ARGUMENT
-#define SCALED(sum, factor)
-#endif
-
-inline void finish1(float sum, size_t at, int column, global result *y, const global float *bias,
-                    const global float *residual, global float *pre, int parts SCALE_PARAMETER) {
-  SCALED(sum, scale[column])
-  if (HAS_BIAS(parts)) sum += bias[column];
-  if (KEEPS_PRE(parts)) pre[at] = sum;
-  sum = activate1(sum, parts / 8);
-  if (HAS_RESIDUAL(parts)) sum += residual[at];
-  STORE_RESULT(sum, y + at);
-}
-
 // 32 random bits for element `index` under a key of three words: a counter-based generator, so that the backward pass
 // draws the same numbers without storing them. Two rounds of an avalanching bijection of 32 bits (multipliers by
 // C. Wellons' search, "lowbias32"), each keyed by a word that mixes the whole key.
@@ -522,6 +489,57 @@ inline uint16 random_bits16(uint key0, uint key1, uint key2, uint index) {
   const uint16 each = (uint16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   return random_mix16(random_mix16(index + each + random_key(key0, key1, key2, 0x9e3779b9u)) ^
                       random_key(key0, key1, key2, 0x7f4a7c15u));
+}
+
+// The last step of a matrix product, whose kernels are matmul*.cl: y = f(scale * sum + bias) + residual.
+//
+// PARTS  a sum: 1 bias is added, 2 residual is added after f, 4 pre receives scale * sum + bias, for the gradient of f, and
+//        8 times f (activate above). Default 0.
+// SCALE  defined: the sum is multiplied by `scale`, the last argument of every kernel then.
+// DROP   defined: what f gives is dropped as in dropout.cl, whose arguments follow.
+// GRADIENT_OF_F  defined: y = drop(sum) * f'(pre) + residual, what goes back through f. Then pre is read.
+#ifndef PARTS
+#define PARTS 0
+#endif
+#define HAS_BIAS(parts) ((parts) & 1)
+#define HAS_RESIDUAL(parts) ((parts) & 2)
+#define KEEPS_PRE(parts) ((parts) & 4)
+
+// Multiplied before the bias is added, each rounded: the same bits in every kernel.
+#ifdef SCALE
+#define SCALE_PARAMETER , const global float *scale
+#define SCALE_ARGUMENT , scale
+#define SCALED(sum, factor) sum *= factor;
+#else
+#define SCALE_PARAMETER
+#define SCALE_ARGUMENT
+#define SCALED(sum, factor)
+#endif
+#ifdef DROP
+#define DROP_PARAMETERS , uint key0, uint key1, uint key2, uint threshold, float keep_scale
+#define DROP_ARGUMENTS , key0, key1, key2, threshold, keep_scale
+#define DROPPED(sum, index) \
+  sum = random_bits(key0, key1, key2, (uint)(index)) >= threshold ? sum * keep_scale : 0.0f;
+#else
+#define DROP_PARAMETERS
+#define DROP_ARGUMENTS
+#define DROPPED(sum, index)
+#endif
+
+inline void finish1(float sum, size_t at, int column, global result *y, const global float *bias,
+                    const global float *residual, global float *pre, int parts SCALE_PARAMETER DROP_PARAMETERS) {
+#ifdef GRADIENT_OF_F
+  DROPPED(sum, at)
+  if (parts / 8) sum *= activate_gradient1(pre[at], parts / 8);
+#else
+  SCALED(sum, scale[column])
+  if (HAS_BIAS(parts)) sum += bias[column];
+  if (KEEPS_PRE(parts)) pre[at] = sum;
+  sum = activate1(sum, parts / 8);
+  DROPPED(sum, at)
+#endif
+  if (HAS_RESIDUAL(parts)) sum += residual[at];
+  STORE_RESULT(sum, y + at);
 }
 
 // Before a loop with a constant count that runs seldom: unrolled it would gain nothing and take long to compile.

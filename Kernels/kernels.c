@@ -44,6 +44,9 @@ static const char dropout_text[] = {
 static const char elementwise_text[] = {
 #embed "elementwise.cl"
 };
+static const char gradient_slices_text[] = {
+#embed "gradient_slices.cl"
+};
 static const char grouped_linear_text[] = {
 #embed "grouped_linear.cl"
 };
@@ -121,6 +124,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(drop_path),
     SOURCE(dropout),
     SOURCE(elementwise),
+    SOURCE(gradient_slices),
     SOURCE(grouped_linear),
     SOURCE(head_norm),
     SOURCE(kronecker),

@@ -31,8 +31,18 @@
 // QUADS           rows that begin at a multiple of 16 bytes, a sum: 1 of A, 2 of B, 4 of y, residual and pre. They are
 //                 read or written as float4, the others as vload4, which may be four reads, or one by one. Default 0.
 // WAVE            of common.cl.
-// SLICED          defined: group (., ., z) sums k from z * per_slice to (z + 1) * per_slice only, into y + z * m * n: the
-//                 first stage of a sum over many rows. With QUADS of what lies along k, per_slice is a multiple of 4.
+// SLICED          defined: group (., ., z) sums k from z * per_slice to (z + 1) * per_slice only, into
+//                 y + y_at + z * slice_stride: the first stage of a sum over many rows. A slice may be empty. With QUADS
+//                 of what lies along k, per_slice is a multiple of 4; of y, so are y_at and slice_stride.
+// ROW_SUMS        defined, with A_TRANSPOSED and SLICED: the sums over k of A's rows go to y + row_sums_at +
+//                 z * slice_stride, (m): where A is what a layer's result received, its bias's gradient.
+// NORMALIZED      defined: A is read behind a layer norm over k, with norm_weight (k) and norm_bias (k), of the rows of which
+//                 only `chunks` are known.
+// KEEP_STATISTICS defined: `statistics` receives theirs as layer_norm.cl keeps them.
+// B_NORMALIZED    defined, with B_LAYOUT 1: B (rows, n) is read behind a layer norm over n, of which `statistics` are kept.
+// CHUNKS          defined: of every CHUNK columns of y next_chunks receives the mean, the sum of what is off it and its
+//                 squares, (3, chunks, m): what a layer norm of y's rows begins with. With QUADS of y; TILE_N is a multiple
+//                 of CHUNK.
 
 #ifndef TILE_M
 #define TILE_M 64
@@ -65,6 +75,7 @@
 #define QUADS 0
 #endif
 
+#define CHUNK 32
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 #define ITEMS_M (TILE_M / PER_M)
 #define ITEMS_N (TILE_N / PER_N)
@@ -188,11 +199,48 @@ inline float4 load_edge(source p, int last) {
 #endif
 #endif
 
+// What a layer norm makes of the quads on their way to local memory. Weight and bias lie along k, or across.
+#define BEHIND_NORM(v, mean, inverse, rest, weight, bias) ((((v) - (mean)) * (inverse) - (rest)) * (weight) + (bias))
+#ifdef NORMALIZED
+#if QUADS & 1
+#define LOAD_NORM(p) LOAD_QUAD(p)
+#else
+#define LOAD_NORM(p) vload4(0, p)
+#endif
+#define NORMALIZE_BY(w, b)                                                              \
+  {                                                                                     \
+    const float4 weight = w, shift = b;                                                 \
+    EACH_A next_a[f] = BEHIND_NORM(next_a[f], mean_a[f], inverse_a[f], rest_a[f], weight, shift); \
+  }
+#define NORMALIZE NORMALIZE_BY(LOAD_NORM(norm_weight + norm_at), LOAD_NORM(norm_bias + norm_at))
+#define NORMALIZE_TAIL(left) \
+  NORMALIZE_BY(load_first(norm_weight + norm_at, (left) - step_a[0]), load_first(norm_bias + norm_at, (left) - step_a[0]))
+#define MOVE_NORM(steps) norm_at += steps;
+#elif defined(B_NORMALIZED)
+#define NORMALIZE                                                                                             \
+  EACH_B {                                                                                                    \
+    const global float *row = statistics + 3 * (size_t)min(norm_at + step_b[f], k - 1);                       \
+    next_b[f] = BEHIND_NORM(next_b[f], row[0], row[1], row[2], weight_b[f], shift_b[f]);                      \
+  }
+#define NORMALIZE_TAIL(left) NORMALIZE
+#define MOVE_NORM(steps) norm_at += steps;
+#else
+#define NORMALIZE
+#define NORMALIZE_TAIL(left)
+#define MOVE_NORM(steps)
+#endif
+#ifdef ROW_SUMS
+#define SUM_ROWS(is_new) EACH_A sums_a[f] += (is_new) ? next_a[f] : (float4)(0.0f);
+#else
+#define SUM_ROWS(is_new)
+#endif
+
 #define EACH_A UNROLL for (int f = 0; f < FETCHES_A; ++f)
 #define EACH_B UNROLL for (int f = 0; f < FETCHES_B; ++f)
 #define MOVE(steps)                                          \
   EACH_A from_a[f] += (size_t)(steps) * STRIDE_A;            \
-  EACH_B from_b[f] += (size_t)(steps) * STRIDE_B;
+  EACH_B from_b[f] += (size_t)(steps) * STRIDE_B;            \
+  MOVE_NORM(steps)
 #define FETCH                        \
   EACH_A next_a[f] = LOAD_A(f);      \
   EACH_B next_b[f] = LOAD_B(f);
@@ -229,24 +277,88 @@ inline float4 load_edge(source p, int last) {
     UNROLL for (int q = 0; q < PIECES; ++q) MULTIPLY_PIECE(q, pa + q * (TILE_M / PIECES))                 \
   }
 
+#define EACH_OF_QUAD(f, v) (float4)(f(v.x, PARTS / 8), f(v.y, PARTS / 8), f(v.z, PARTS / 8), f(v.w, PARTS / 8))
+#define DROPPED_QUAD(sum, at) \
+  DROPPED(sum.x, at) DROPPED(sum.y, (at) + 1) DROPPED(sum.z, (at) + 2) DROPPED(sum.w, (at) + 3)
+
 // What finish1 of common.cl does, for four neighbours.
 inline void finish4(float4 sum, size_t at, int column, global float *y, const global float *bias,
-                    const global float *residual, global float *pre SCALE_PARAMETER) {
+                    const global float *residual, global float *pre SCALE_PARAMETER DROP_PARAMETERS) {
+#ifdef GRADIENT_OF_F
+  DROPPED_QUAD(sum, at)
+  if (PARTS / 8) {
+    const float4 x = LOAD_QUAD(pre + at);
+    sum *= EACH_OF_QUAD(activate_gradient1, x);
+  }
+#else
   SCALED(sum, LOAD_QUAD(scale + column))
   if (HAS_BIAS(PARTS)) sum += LOAD_QUAD(bias + column);
   if (KEEPS_PRE(PARTS)) STORE_QUAD(sum, pre + at);
-  sum = (float4)(activate1(sum.x, PARTS / 8), activate1(sum.y, PARTS / 8), activate1(sum.z, PARTS / 8),
-                 activate1(sum.w, PARTS / 8));
+  sum = EACH_OF_QUAD(activate1, sum);
+  DROPPED_QUAD(sum, at)
+#endif
   if (HAS_RESIDUAL(PARTS)) sum += LOAD_QUAD(residual + at);
   STORE_QUAD(sum, y + at);
 }
 
+// Operands of some builds only.
+#ifdef SLICED
+#define SLICE_PARAMETERS , int per_slice, int slice_stride, int y_at
+#else
+#define SLICE_PARAMETERS
+#endif
+#ifdef ROW_SUMS
+#define ROW_SUMS_PARAMETER , int row_sums_at
+#else
+#define ROW_SUMS_PARAMETER
+#endif
+#ifdef NORMALIZED
+#define CHUNKS_PARAMETERS , const global float *restrict chunks, float epsilon
+#else
+#define CHUNKS_PARAMETERS
+#endif
+#if defined(NORMALIZED) || defined(B_NORMALIZED)
+#define NORM_PARAMETERS                                                                           \
+  , const global float *restrict norm_weight, const global float *restrict norm_bias, global float *statistics \
+  CHUNKS_PARAMETERS
+#else
+#define NORM_PARAMETERS
+#endif
+#ifdef CHUNKS
+#define NEXT_CHUNKS_PARAMETER , global float *next_chunks
+#else
+#define NEXT_CHUNKS_PARAMETER
+#endif
+
+#ifdef NORMALIZED
+// Mean, inverse deviation and rest (layer_norm.cl) of a row of A, from those of its chunks.
+inline float3 row_norm(const global float *chunks, int row, int m, int k, float epsilon) {
+  const size_t plane = (size_t)((k + CHUNK - 1) / CHUNK) * m;
+  chunks += row;
+  float mean = 0.0f;
+  for (int c = 0; c < k; c += CHUNK) mean = fma((float)min(CHUNK, k - c), chunks[(size_t)(c / CHUNK) * m], mean);
+  mean /= k;
+  float off = 0.0f, squares = 0.0f;
+  for (int c = 0; c < k; c += CHUNK) {
+    const global float *chunk = chunks + (size_t)(c / CHUNK) * m;
+    const float count = min(CHUNK, k - c), apart = chunk[0] - mean, sum = fma(count, apart, chunk[plane]);
+    off += sum;
+    squares += fma(apart, sum + chunk[plane], chunk[2 * plane]);
+  }
+  off /= k;
+  const float inverse = 1.0f / sqrt(max(squares / k - off * off, 0.0f) + epsilon);
+  return (float3)(mean, inverse, off * inverse);
+}
+#endif
+
+
 WAVE_KERNEL __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void matmul_tiles(const global float *restrict a, const global stored *restrict b, global float *y,
-                  const global float *bias, const global float *residual, global float *pre, int m, int n, int k,
-                  int per_slice SCALE_PARAMETER) {
-  local float tile_a[BUFFERS * DEPTH * ROW_A] __attribute__((aligned(16)));
-  local float tile_b[BUFFERS * DEPTH * ROW_B] __attribute__((aligned(16)));
+                  const global float *bias, const global float *residual, global float *pre, int m, int n,
+                  int k SLICE_PARAMETERS SCALE_PARAMETER DROP_PARAMETERS ROW_SUMS_PARAMETER NORM_PARAMETERS
+                      NEXT_CHUNKS_PARAMETER) {
+  local float memory[BUFFERS * DEPTH * (ROW_A + ROW_B)] __attribute__((aligned(16)));
+  local float *tile_a = memory, *tile_b = memory + BUFFERS * DEPTH * ROW_A;
   const int t = get_local_id(0);
   const int lane = t % (WAVE_M * WAVE_N), wave = t / (WAVE_M * WAVE_N);
   const int tx = wave % (ITEMS_N / WAVE_N) * WAVE_N + lane % WAVE_N;
@@ -254,7 +366,11 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
   const int row0 = get_group_id(1) * TILE_M, column0 = get_group_id(0) * TILE_N;
 #ifdef SLICED
   const int begin = get_group_id(2) * per_slice, end = min(begin + per_slice, k);
-  y += (size_t)get_group_id(2) * m * n;
+  y += (size_t)get_group_id(2) * slice_stride;
+#ifdef ROW_SUMS
+  global float *row_sums = y + row_sums_at;
+#endif
+  y += y_at;
 #else
   const int begin = 0, end = k;
 #endif
@@ -278,6 +394,45 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
     to_b[f] = step_b[f] * ROW_B + PLACE_B(e);
     edge_b[f] = LAST_B - column;
   }
+#ifdef NORMALIZED
+  for (int r = t; r < TILE_M; r += ITEMS) {
+    const float3 norm = row_norm(chunks, min(row0 + r, m - 1), m, k, epsilon);
+    memory[r] = norm.x;
+    memory[TILE_M + r] = norm.y;
+    memory[2 * TILE_M + r] = norm.z;
+#ifdef KEEP_STATISTICS
+    if (column0 == 0 && row0 + r < m) vstore3(norm, row0 + r, statistics);
+#endif
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  float mean_a[FETCHES_A], inverse_a[FETCHES_A], rest_a[FETCHES_A];
+  EACH_A {
+    const int row = PLACE_A(min(t + f * ITEMS, TILE_M * DEPTH / 4 - 1));
+    mean_a[f] = memory[row];
+    inverse_a[f] = memory[TILE_M + row];
+    rest_a[f] = memory[2 * TILE_M + row];
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  // An item's quads are all of the same steps.
+  int norm_at = begin + step_a[0];
+#elif defined(B_NORMALIZED)
+  int norm_at = begin;
+  float4 weight_b[FETCHES_B], shift_b[FETCHES_B];
+  EACH_B {
+    const int column = LAST_B - edge_b[f];
+#if QUADS & 2
+    weight_b[f] = LOAD_QUAD(norm_weight + column);
+    shift_b[f] = LOAD_QUAD(norm_bias + column);
+#else
+    weight_b[f] = load_edge(norm_weight + column, edge_b[f]);
+    shift_b[f] = load_edge(norm_bias + column, edge_b[f]);
+#endif
+  }
+#endif
+#ifdef ROW_SUMS
+  float4 sums_a[FETCHES_A];
+  EACH_A sums_a[f] = 0.0f;
+#endif
   float4 next_a[FETCHES_A], next_b[FETCHES_B];
   float4 sums[PER_M][COLUMN_QUADS];
   UNROLL for (int r = 0; r < PER_M; ++r) UNROLL for (int c = 0; c < COLUMN_QUADS; ++c) sums[r][c] = 0.0f;
@@ -285,6 +440,8 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
   const int whole = (end - begin) / DEPTH, left = (end - begin) % DEPTH;
   if (whole > 0) {
     FETCH
+    NORMALIZE
+    SUM_ROWS(1)
     KEEP(0, 0)
   }
   barrier(CLK_LOCAL_MEM_FENCE);
@@ -300,6 +457,8 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
 #else
     barrier(CLK_LOCAL_MEM_FENCE);
 #endif
+    NORMALIZE
+    SUM_ROWS(s > 1)
     KEEP(half_a, half_b)
     barrier(CLK_LOCAL_MEM_FENCE);
   }
@@ -307,24 +466,69 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
     const int steps = whole > 0 ? DEPTH : 0;
     MOVE(steps)
     FETCH_TAIL(left)
+    NORMALIZE_TAIL(left)
+    SUM_ROWS(1)
     KEEP(0, 0)
     barrier(CLK_LOCAL_MEM_FENCE);
     COMPACT for (int i = 0; i < left; ++i) MULTIPLY(0, 0, i)
   }
 
+#ifdef ROW_SUMS
+  if (column0 == 0) {
+    barrier(CLK_LOCAL_MEM_FENCE);
+    EACH_A if (IS_MINE(f, TILE_M)) { KEEP_A(to_a[f], sums_a[f]) }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int r = t; r < TILE_M && row0 + r < m; r += ITEMS) {
+      float sum = 0.0f;
+      UNROLL for (int i = 0; i < DEPTH; ++i) sum += tile_a[i * ROW_A + r];
+      row_sums[row0 + r] = sum;
+    }
+  }
+#endif
+
+// The row of the tile that is an item's r-th.
+#define PLACE_OF(r) ((r) / PIECE * (TILE_M / PIECES) + PIECE * ty + (r) % PIECE)
   UNROLL for (int c = 0; c < COLUMN_QUADS; ++c) {
     const int column = column0 + c * (TILE_N / COLUMN_QUADS) + 4 * tx;
     UNROLL for (int r = 0; r < PER_M; ++r) {
-      const int row = row0 + r / PIECE * (TILE_M / PIECES) + PIECE * ty + r % PIECE;
+      const int row = row0 + PLACE_OF(r);
       if (row >= m || column >= n) continue;
       const size_t at = (size_t)row * n + column;
 #if QUADS & 4
-      finish4(sums[r][c], at, column, y, bias, residual, pre SCALE_ARGUMENT);
+      finish4(sums[r][c], at, column, y, bias, residual, pre SCALE_ARGUMENT DROP_ARGUMENTS);
 #else
       const float v[4] = {sums[r][c].x, sums[r][c].y, sums[r][c].z, sums[r][c].w};
       UNROLL for (int j = 0; j < 4; ++j)
-        if (column + j < n) finish1(v[j], at + j, column + j, y, bias, residual, pre, PARTS SCALE_ARGUMENT);
+        if (column + j < n)
+          finish1(v[j], at + j, column + j, y, bias, residual, pre, PARTS SCALE_ARGUMENT DROP_ARGUMENTS);
 #endif
     }
   }
+#ifdef CHUNKS
+  // Read again, since there are no registers left to keep what was written.
+  barrier(CLK_GLOBAL_MEM_FENCE);
+  COMPACT for (int e = t; e < TILE_M * (TILE_N / CHUNK); e += ITEMS) {
+    const int row = row0 + e % TILE_M, column = column0 + e / TILE_M * CHUNK;
+    if (row >= m || column >= n) continue;
+    const int quads = min(CHUNK, n - column) / 4;
+    const global float *from = y + (size_t)row * n + column;
+    float4 kept[CHUNK / 4], total = 0.0f;
+    UNROLL for (int q = 0; q < CHUNK / 4; ++q) {
+      kept[q] = q < quads ? LOAD_QUAD(from + 4 * q) : (float4)(0.0f);
+      total += kept[q];
+    }
+    const float mean = sum4(total) / (4 * quads);
+    float4 off = 0.0f, squares = 0.0f;
+    UNROLL for (int q = 0; q < CHUNK / 4; ++q) {
+      const float4 apart = q < quads ? kept[q] - mean : (float4)(0.0f);
+      off += apart;
+      squares = fma(apart, apart, squares);
+    }
+    const size_t plane = (size_t)((n + CHUNK - 1) / CHUNK) * m;
+    global float *to = next_chunks + (size_t)(column / CHUNK) * m + row;
+    to[0] = mean;
+    to[plane] = sum4(off);
+    to[2 * plane] = sum4(squares);
+  }
+#endif
 }

@@ -5,7 +5,7 @@
 // FOR_ROWS in common.cl; a row is a token.
 //
 // SIDE  side of the neighbourhood, in cells. Odd. Default 3.
-// ADD   defined: sum_so_far, of x's shape, is added to the gradient.
+// PARTS and more of common.cl's last step: sum_so_far, of x's shape, and what x was made by, past which the gradient goes.
 
 #ifndef SIDE
 #define SIDE 3
@@ -48,8 +48,9 @@ kernel void unfold(const global float *x, global float *y, int front, int height
 
 // The gradient, gathered: dx[b, cell, c] = sum over taps (u, v) of dy[b, cell - (u, v), c, tap] [+ sum_so_far].
 #if LANES == 1
-kernel void unfold_backward(const global float *dy, const global float *sum_so_far, global float *dx, int front,
-                            int height, int width, int channels, int rows, int per_item) {
+kernel void unfold_backward(const global float *dy, global float *dx, const global float *bias,
+                            const global float *sum_so_far, global float *pre, int front, int height, int width,
+                            int channels, int rows, int per_item DROP_PARAMETERS) {
   const int tokens = front + height * width;
   FOR_ROWS(row) {
     const int token = row % tokens;
@@ -65,17 +66,15 @@ kernel void unfold_backward(const global float *dy, const global float *sum_so_f
           if (is_inside) sum += from[-(u * width + v) * channels * TAPS + (u + R) * SIDE + v + R];
         }
       }
-#ifdef ADD
-      sum += sum_so_far[(size_t)row * channels + c];
-#endif
-      dx[(size_t)row * channels + c] = sum;
+      finish1(sum, (size_t)row * channels + c, c, dx, bias, sum_so_far, pre, PARTS DROP_ARGUMENTS);
     }
   }
 }
 #else
 // Group (block, channels / LANES): LANES channels of TEAMS neighbouring cells, whose taps come through local memory.
-kernel void unfold_backward(const global float *dy, const global float *sum_so_far, global float *dx, int front,
-                            int height, int width, int channels, int rows, int per_item) {
+kernel void unfold_backward(const global float *dy, global float *dx, const global float *bias,
+                            const global float *sum_so_far, global float *pre, int front, int height, int width,
+                            int channels, int rows, int per_item DROP_PARAMETERS) {
   local float near[(TEAMS + 2 * R) * LANES * TAPS];
   const int tokens = front + height * width;
   const int across = (width + TEAMS - 1) / TEAMS;
@@ -109,9 +108,6 @@ kernel void unfold_backward(const global float *dy, const global float *sum_so_f
   const int c = first + LANE;
   if (left + TEAM >= span || c >= channels) return;
   const size_t at = (row + left + TEAM) * channels + c;
-#ifdef ADD
-  sum += sum_so_far[at];
-#endif
-  dx[at] = sum;
+  finish1(sum, at, c, dx, bias, sum_so_far, pre, PARTS DROP_ARGUMENTS);
 }
 #endif

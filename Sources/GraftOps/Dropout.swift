@@ -11,6 +11,15 @@ extension Tape {
     try masked(input, probability: probability) { try $0.apply(to: $1, addingTo: $2) }
   }
 
+  /// What a dropout keeps, drawn now; `nil` where nothing is dropped.
+  ///
+  /// - Throws: ``OperationError/dropoutProbability(_:)`` outside [0, 1).
+  func dropoutMask(probability: Float) throws -> DropoutMask? {
+    guard probability >= 0, probability < 1 else { throw OperationError.dropoutProbability(probability) }
+    guard isTraining, probability > 0 else { return nil }
+    return DropoutMask(key: nextRandomKey(), probability: probability)
+  }
+
   /// Applies a mask that the backward pass draws again with the same key.
   ///
   /// - Parameter apply: the masked tensor, plus the sum so far where there is one.
@@ -18,9 +27,7 @@ extension Tape {
     _ input: Tensor, probability: Float,
     _ apply: @escaping (DropoutMask, Tensor, _ sum: Tensor?) throws -> Tensor
   ) throws -> Tensor {
-    guard probability >= 0, probability < 1 else { throw OperationError.dropoutProbability(probability) }
-    guard isTraining, probability > 0 else { return input }
-    let mask = DropoutMask(key: nextRandomKey(), probability: probability)
+    guard let mask = try dropoutMask(probability: probability) else { return input }
     let output = try apply(mask, input, nil)
     guard needsGradient(input) else { return output }
     record(output) { [input = input.gradientKey] gradient, gradients in

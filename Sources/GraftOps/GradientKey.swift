@@ -13,6 +13,10 @@ package final class GradientKey {
   package internal(set) var requiresGradient = false
   /// Where the gradient of a trainable parameter is summed; `nil` for everything else.
   package internal(set) var sum: Tensor?
+  /// Where slices of the gradient of a small parameter are left; `nil` where it is summed at once.
+  var slices: GradientSlices.Window?
+  /// What the tensor was made by, where a product that reads it may send its gradient past that; see ``Pointwise``.
+  var applied: Pointwise?
 
   init(context: Context, shape: [Int]) {
     self.context = context

@@ -9,15 +9,30 @@ struct LinearProduct {
   let outputs: Int
   let inputs: Int
 
-  /// `x W^T + bias`.
-  func forward(_ x: Tensor, _ weight: Tensor, bias: Tensor?, into output: Tensor) throws {
+  /// Whether its kernels take norms in front, what follows and derivatives in.
+  var foldsAll: Bool { variant == .localMemoryTiled }
+
+  /// `epilogue(x W^T)`; of what an epilogue can be, a bias alone where not all is folded in.
+  func forward(_ x: LinearInput, _ weight: Tensor, epilogue: MatmulEpilogue, into output: Tensor) throws {
+    guard !foldsAll else {
+      return try MatmulKernels.tiles(
+        x, .transposed(weight), rows: rows, columns: outputs, inner: inputs, epilogue: epilogue, into: output)
+    }
     try multiply(
-      x, weight, isTransposed: true, inner: inputs, columns: outputs, epilogue: .init(bias: bias),
+      x.tensor(), weight, isTransposed: true, inner: inputs, columns: outputs, epilogue: epilogue,
       into: output)
   }
 
-  /// `gradient W [+ sum]`.
-  func inputGradient(_ gradient: Tensor, _ weight: Tensor, adding sum: Tensor?, into output: Tensor) throws {
+  /// `gradient W [+ sum]`, past what the input was made by where that is given.
+  func inputGradient(
+    _ gradient: Tensor, _ weight: Tensor, adding sum: Tensor?, through applied: Pointwise?,
+    into output: Tensor
+  ) throws {
+    guard !foldsAll else {
+      return try MatmulKernels.tiles(
+        .rows(gradient), .rowMajor(weight), rows: rows, columns: inputs, inner: outputs,
+        epilogue: .init(through: applied, residual: sum), into: output)
+    }
     try multiply(
       gradient, weight, isTransposed: false, inner: outputs, columns: inputs, epilogue: .init(residual: sum),
       into: output)
@@ -29,11 +44,7 @@ struct LinearProduct {
     _ a: Tensor, _ b: Tensor, isTransposed: Bool, inner: Int, columns: Int, epilogue: MatmulEpilogue,
     into output: Tensor
   ) throws {
-    if variant == .localMemoryTiled {
-      try MatmulKernels.tiles(
-        a, isTransposed ? .transposed(b) : .rowMajor(b), rows: rows, columns: columns, inner: inner,
-        epilogue: epilogue, into: output)
-    } else if columns <= 16 && inner >= 64 {
+    if columns <= 16 && inner >= 64 {
       let matrix = isTransposed ? b : try transposeMatrices(b.reshaped([1, inner, columns]))
       try narrow(a, matrix, inner: inner, columns: columns, epilogue: epilogue, into: output)
     } else {
@@ -55,21 +66,21 @@ struct LinearProduct {
   }
 
   /// `base + gradient^T x`, (outputs, inputs): slices of the rows first, then their sum in order.
-  func weightGradient(_ x: Tensor, _ gradient: Tensor, base: Tensor?, into target: Tensor) throws {
+  func weightGradient(_ x: LinearInput, _ gradient: Tensor, base: Tensor?, into target: Tensor) throws {
     // The wider operand runs along the vectors.
     let swaps = variant == .cpuRegisterTiled && outputs > inputs
-    let (p, q) = swaps ? (x, gradient) : (gradient, x)
     let (height, width) = swaps ? (inputs, outputs) : (outputs, inputs)
-    let isLocal = variant == .localMemoryTiled
-    let tiles = isLocal ? divided(height, 64) * divided(width, 64) : divided(height, 8) * divided(width, 32)
+    let tiles = foldsAll ? divided(height, 64) * divided(width, 64) : divided(height, 8) * divided(width, 32)
     let perSlice = rowsOfSlice(tiles: tiles)
     let slices = divided(rows, perSlice)
-    let partial = try Tensor(empty: [slices, height, width], on: x.context)
-    if isLocal {
-      try MatmulKernels.tiles(
-        p, isTransposed: true, .rowMajor(q), rows: height, columns: width, inner: rows, perSlice: perSlice,
-        into: partial)
+    let partial = try Tensor(empty: [slices, height, width], on: gradient.context)
+    if foldsAll {
+      try MatmulKernels.slices(
+        gradient, x, rows: height, columns: width, inner: rows, perSlice: perSlice, count: slices,
+        stride: height * width, into: partial)
     } else {
+      let x = try x.tensor()
+      let (p, q) = swaps ? (x, gradient) : (gradient, x)
       try x.context.run(
         KernelKey("linear", "linear_weight_gradient"),
         over: [divided(height, 8), divided(width, 32), slices],
@@ -77,6 +88,28 @@ struct LinearProduct {
     }
     try reduce(
       partial, slices: slices, isTransposed: swaps, base: base, rows: outputs, columns: inputs, into: target)
+  }
+
+  /// The same in slices that are added up later, with the bias's gradient, the sums of the gradient's rows.
+  ///
+  /// - Parameters:
+  ///   - offset: of the weight in a slice.
+  ///   - biasOffset: of the bias, where its gradient is wanted.
+  ///   - least: slices that must be written; those without rows are zero.
+  ///   - target: (slices, elements of a slice).
+  /// - Returns: slices that may hold something.
+  func weightGradient(
+    _ x: LinearInput, _ gradient: Tensor, at offset: Int, biasAt biasOffset: Int?, least: Int,
+    in target: Tensor
+  ) throws -> Int {
+    let wanted = min(
+      GradientSlices.most, divided(256, divided(outputs, 64) * divided(inputs, 64)), divided(rows, 64))
+    let perSlice = divided(divided(rows, wanted), 8) * 8
+    let slices = divided(rows, perSlice)
+    try MatmulKernels.slices(
+      gradient, x, rows: outputs, columns: inputs, inner: rows, perSlice: perSlice,
+      count: max(slices, least), stride: target.width, at: offset, rowSumsAt: biasOffset, into: target)
+    return slices
   }
 
   private func reduce(
@@ -96,7 +129,7 @@ struct LinearProduct {
   /// Rows of a slice: enough slices to occupy the device beside the tiles, none shorter than 64 rows.
   private func rowsOfSlice(tiles: Int) -> Int {
     // A fixed target, not the device's number of units: the same bits wherever the same kernels run.
-    let wanted = variant == .localMemoryTiled ? 256 : 64
+    let wanted = foldsAll ? 256 : 64
     let slices = max(1, min(divided(wanted, tiles), divided(rows, 64)))
     return divided(rows, slices)
   }

@@ -108,7 +108,7 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 }
 
-/// What follows a product, folded into its last step: `y = activation(scale * (A B) + bias) + residual`.
+/// What follows a product, folded into its last step: `y = drop(activation(scale * (A B) + bias)) + residual`.
 package struct MatmulEpilogue {
   /// One factor a column.
   package var scale: Tensor?
@@ -117,6 +117,10 @@ package struct MatmulEpilogue {
   package var residual: Tensor?
   /// Receives `scale * (A B) + bias`.
   package var preactivation: Tensor?
+  /// What is dropped; of Kernels/matmul_tiles.cl alone.
+  var mask: DropoutMask?
+  /// True where `y = drop(A B) * f'(preactivation) + residual`; of the same kernel alone.
+  private(set) var isBackward = false
 
   package init(
     scale: Tensor? = nil, bias: Tensor? = nil, activation: Activation = .none, residual: Tensor? = nil,
@@ -129,11 +133,20 @@ package struct MatmulEpilogue {
     self.preactivation = preactivation
   }
 
+  /// What goes back through what a product applied, plus the sum so far.
+  init(through applied: Pointwise?, residual: Tensor?) {
+    self.residual = residual
+    guard let applied else { return }
+    (activation, preactivation, mask) = (applied.activation, applied.preactivation, applied.mask)
+    isBackward = true
+  }
+
   var isEmpty: Bool { scale == nil && parts == 0 }
 
   /// Which parts there are besides the scale, as matmul.cl's PARTS counts them.
   var parts: Int {
-    (bias == nil ? 0 : 1) + (residual == nil ? 0 : 2) + (preactivation == nil ? 0 : 4) + 8 * activation.macro
+    (bias == nil ? 0 : 1) + (residual == nil ? 0 : 2) + (preactivation == nil || isBackward ? 0 : 4)
+      + 8 * activation.macro
   }
 
   /// The operands in the kernels' order; `unused` stands in for those that are switched off.
@@ -144,4 +157,13 @@ package struct MatmulEpilogue {
   /// What kernels with a scale are built with, and their last argument; nothing without, so that they stay as they were.
   var scaleMacros: [KernelKey.Macro] { scale == nil ? [] : [.init("SCALE", 1)] }
   var scaleArguments: [any KernelArgument] { scale.map { [$0.buffer] } ?? [] }
+
+  /// The same for what Kernels/matmul_tiles.cl alone can do.
+  var tileMacros: [KernelKey.Macro] {
+    scaleMacros + (mask == nil ? [] : [.init("DROP", 1)]) + (isBackward ? [.init("GRADIENT_OF_F", 1)] : [])
+  }
+  var tileArguments: [any KernelArgument] {
+    scaleArguments
+      + (mask.map { [$0.key.0, $0.key.1, $0.key.2, $0.threshold, $0.scale] as [any KernelArgument] } ?? [])
+  }
 }

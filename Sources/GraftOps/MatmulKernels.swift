@@ -43,13 +43,19 @@ enum MatmulKernels {
 
   /// `output (m, n) = epilogue(a (m, k) * panels (k, n))` on a GPU: a frozen weight.
   static func frozen(
-    _ a: Tensor, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
+    _ a: LinearInput, _ panels: MatmulPanels, rows m: Int, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
-    guard try !lanes(a, panels, rows: m, epilogue: epilogue, into: output) else { return }
+    guard
+      try foldsAll(on: output.context)
+        || !lanes(a.tensor(), panels, rows: m, epilogue: epilogue, into: output)
+    else { return }
     try tiles(
       a, .panels(panels), rows: m, columns: panels.columns, inner: panels.inner, epilogue: epilogue,
       into: output)
   }
+
+  /// Whether frozen products take norms in front, dropout and derivatives into their kernel.
+  static func foldsAll(on context: Context) -> Bool { context.tuning.matmul.kernel == .tiles }
 
   /// The same by waves whose lanes read each other's registers.
   ///
@@ -96,6 +102,15 @@ enum MatmulKernels {
       }
     }
 
+    /// Whether its rows begin at whole quads.
+    fileprivate func isWhole(columns n: Int, alongSum: Bool) -> Bool {
+      switch self {
+      case .panels: false
+      case .rowMajor: n % 4 == 0
+      case .transposed: alongSum
+      }
+    }
+
     fileprivate var macros: [KernelKey.Macro] {
       switch self {
       case .panels(let panels): [.init("B_LAYOUT", 0)] + panels.macros
@@ -105,46 +120,102 @@ enum MatmulKernels {
     }
   }
 
-  /// `output (slices, m, n) = epilogue(a (m, k) * b (k, n))` on a GPU, with tiles in local memory.
+  /// `output (m, n) = epilogue(a (m, k) * b (k, n))` on a GPU, with tiles in local memory.
+  ///
+  /// What a norm of the output's rows would begin with is left beside them where there is a residual: so the stream goes on.
+  static func tiles(
+    _ a: LinearInput, _ b: RightOperand, rows m: Int, columns n: Int, inner k: Int,
+    epilogue: MatmulEpilogue = .init(), into output: Tensor
+  ) throws {
+    let context = output.context
+    var macros = b.macros + epilogue.tileMacros
+    var arguments = epilogue.tileArguments
+    if case .behindNorm(let normed) = a {
+      let statistics = try normed.missingStatistics()
+      macros.append(.init("NORMALIZED", 1))
+      if statistics != nil { macros.append(.init("KEEP_STATISTICS", 1)) }
+      // Without the macro nobody writes the statistics: any buffer stands in.
+      arguments += [
+        normed.weight.buffer, normed.bias.buffer, (statistics ?? output).buffer, normed.chunks.buffer,
+        normed.epsilon,
+      ]
+    }
+    let quads = Quads(a: k % 4 == 0, b: b.isWhole(columns: n, alongSum: k % 4 == 0), y: n % 4 == 0)
+    macros += [.init("PARTS", epilogue.parts), .init("QUADS", quads.macro)]
+    let wantsChunks = epilogue.residual != nil && epilogue.activation == .none && n % 4 == 0
+    let (tile, kernel) = try fitting(rows: m, columns: n, on: context) { tile in
+      macros + tile.macros + (wantsChunks && tile.leavesChunks ? [.init("CHUNKS", 1)] : [])
+    }
+    if wantsChunks, tile.leavesChunks {
+      let chunks = try Tensor(empty: [3, (n + 31) / 32, m], on: context)
+      output.chunks = chunks
+      arguments.append(chunks.buffer)
+    }
+    let operands = [a.operand.buffer, b.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
+    try context.run(
+      kernel, over: tile.global(rows: m, columns: n), group: [tile.items, 1],
+      arguments: operands + [m, n, k] + arguments)
+  }
+
+  /// The first stage of a weight's gradient on a GPU, `a^T (m, k) * b (k, n)`: each slice sums `perSlice` of the k rows.
   ///
   /// - Parameters:
-  ///   - isTransposed: `a` is stored (k, m).
-  ///   - perSlice: when given, each slice sums this many steps of `k` only, without an epilogue.
-  static func tiles(
-    _ a: Tensor, isTransposed: Bool = false, _ b: RightOperand, rows m: Int, columns n: Int,
-    inner k: Int, perSlice: Int? = nil, epilogue: MatmulEpilogue = .init(), into output: Tensor
+  ///   - stride: elements from a slice's product in the output to the next.
+  ///   - offset: of the first slice's product in the output.
+  ///   - rowSumsOffset: of the sums over the first slice of a's rows, where they are wanted.
+  static func slices(
+    _ a: Tensor, _ b: LinearInput, rows m: Int, columns n: Int, inner k: Int, perSlice: Int, count: Int,
+    stride: Int, at offset: Int = 0, rowSumsAt rowSumsOffset: Int? = nil, into output: Tensor
   ) throws {
-    let context = a.context
-    // Rows that begin at whole quads; where a slice begins counts for those that lie along the sum.
-    let alongSum = k % 4 == 0 && (perSlice ?? 0) % 4 == 0
-    let isWhole: (a: Bool, b: Bool) =
-      switch b {
-      case .panels: (isTransposed ? m % 4 == 0 : alongSum, false)
-      case .rowMajor: (isTransposed ? m % 4 == 0 : alongSum, n % 4 == 0)
-      case .transposed: (isTransposed ? m % 4 == 0 : alongSum, alongSum)
-      }
-    let quads = (isWhole.a ? 1 : 0) + (isWhole.b ? 2 : 0) + (n % 4 == 0 ? 4 : 0)
-    var macros = b.macros + [.init("PARTS", epilogue.parts), .init("QUADS", quads)]
-    macros += context.traits.narrowWaveMacros
-    if isTransposed { macros.append(.init("A_TRANSPOSED", 1)) }
-    if perSlice != nil { macros.append(.init("SLICED", 1)) }
-    macros += epilogue.scaleMacros
+    let context = output.context
+    let operand = RightOperand.rowMajor(b.operand)
+    let quads = Quads(a: m % 4 == 0, b: n % 4 == 0, y: n % 4 == 0 && stride % 4 == 0)
+    var macros: [KernelKey.Macro] = operand.macros
+    macros += [.init("A_TRANSPOSED", 1), .init("SLICED", 1), .init("PARTS", 0), .init("QUADS", quads.macro)]
+    var arguments: [any KernelArgument] = [perSlice, stride, offset]
+    if let rowSumsOffset {
+      macros.append(.init("ROW_SUMS", 1))
+      arguments.append(rowSumsOffset)
+    }
+    if case .behindNorm(let normed) = b {
+      guard let statistics = normed.statistics else { preconditionFailure("the norm was never computed") }
+      macros.append(.init("B_NORMALIZED", 1))
+      arguments += [normed.weight.buffer, normed.bias.buffer, statistics.buffer]
+    }
+    let (tile, kernel) = try fitting(rows: m, columns: n, on: context) { macros + $0.macros }
+    let operands: [any KernelArgument] = [
+      a.buffer, operand.tensor.buffer, output.buffer, output.buffer, output.buffer, output.buffer, m, n, k,
+    ]
+    try context.run(
+      kernel, over: tile.global(rows: m, columns: n) + [count], group: [tile.items, 1, 1],
+      arguments: operands + arguments)
+  }
+
+  /// Rows that begin at whole quads.
+  private struct Quads {
+    let a, b, y: Bool
+
+    var macro: Int { (a ? 1 : 0) + (b ? 2 : 0) + (y ? 4 : 0) }
+  }
+
+  /// The tile for a product, and its kernel; a smaller one where a kernel that needs many registers allows fewer items than
+  /// the device does.
+  private static func fitting(
+    rows m: Int, columns n: Int, on context: Context, _ macros: (MatmulTile) -> [KernelKey.Macro]
+  ) throws -> (MatmulTile, KernelKey) {
+    let traits = context.traits
     func choose(items: Int) -> (MatmulTile, KernelKey) {
       let tile = MatmulTile.choose(
-        rows: m, columns: n, tuning: context.tuning, items: items, localMemory: context.traits.localMemory)
-      return (tile, KernelKey("matmul_tiles", "matmul_tiles", macros: macros + tile.macros))
+        rows: m, columns: n, tuning: context.tuning, items: items, localMemory: traits.localMemory)
+      return (
+        tile, KernelKey("matmul_tiles", "matmul_tiles", macros: macros(tile) + traits.narrowWaveMacros)
+      )
     }
-    var (tile, kernel) = choose(items: context.traits.largestGroup)
-    // A kernel that needs many registers may allow fewer items than the device does.
+    var (tile, kernel) = choose(items: traits.largestGroup)
     while tile.items > 1, try context.maxGroup(of: kernel) < tile.items {
       (tile, kernel) = choose(items: tile.items / 2)
     }
-    let slices = perSlice.map { (k + $0 - 1) / $0 } ?? 1
-    let groups = [(n + tile.columns - 1) / tile.columns, (m + tile.rows - 1) / tile.rows]
-    try context.run(
-      kernel, over: [groups[0] * tile.items, groups[1], slices], group: [tile.items, 1, 1],
-      arguments: [a.buffer, b.tensor.buffer, output.buffer] + epilogue.arguments(unused: output)
-        + [m, n, k, perSlice ?? k] + epilogue.scaleArguments)
+    return (tile, kernel)
   }
 
   /// `output = epilogue(output)`, in place.

@@ -42,6 +42,13 @@ public final class ParameterArena {
     }
     self.parameters = parameters
     starts = (offsets + [end]).map { $0 / 4 }
+    guard !context.traits.isCPU else { return }
+    let most = GradientSlices.mostBytes / (4 * GradientSlices.most)
+    let small = starts.dropFirst().prefix { $0 <= most }
+    let slices = GradientSlices(of: gradients, stride: small.last ?? 0)
+    for (parameter, (offset, next)) in zip(parameters, zip(starts, small)) {
+      parameter.value.gradientKey.slices = slices.window(offset: offset, end: next)
+    }
   }
 
   /// Number of trainable scalars.

@@ -126,8 +126,11 @@ public final class PreparedLinear {
     variant == .cpuDotProduct && width % 2 == 0 ? .uint16 : .float32
   }
 
+  /// Whether its products take norms in front, dropout and derivatives in.
+  var foldsAll: Bool { variant == .localMemoryTiled && MatmulKernels.foldsAll(on: context) }
+
   /// `epilogue(scale * (x W^T) + bias)`.
-  func forward(_ x: Tensor, epilogue: MatmulEpilogue, into output: Tensor) throws {
+  func forward(_ x: LinearInput, epilogue: MatmulEpilogue, into output: Tensor) throws {
     var epilogue = epilogue
     epilogue.bias = bias
     epilogue.scale = scale
@@ -136,18 +139,21 @@ public final class PreparedLinear {
       try multiply(x, panels, epilogue: epilogue, into: output)
     case .rowMajor(let matrix):
       try multiply(
-        x, matrix, isTransposed: true, inner: inputs, columns: outputs, epilogue: epilogue, into: output)
+        x.tensor(), matrix, isTransposed: true, inner: inputs, columns: outputs, epilogue: epilogue,
+        into: output)
     }
   }
 
-  /// `(scale * gradient) W [+ sum]`: the gradient of the input.
-  func backward(_ gradient: Tensor, adding sum: Tensor?, into output: Tensor) throws {
-    let epilogue = MatmulEpilogue(residual: sum)
+  /// `(scale * gradient) W [+ sum]`: the gradient of the input, past what that was made by where it is given.
+  func backward(
+    _ gradient: Tensor, adding sum: Tensor?, through applied: Pointwise?, into output: Tensor
+  ) throws {
+    let epilogue = MatmulEpilogue(through: applied, residual: sum)
     switch weight {
     case .panels(let panels):
       let transposed = try self.transposed ?? panels.transposed(scale: scale)
       self.transposed = transposed
-      try multiply(gradient, transposed, epilogue: epilogue, into: output)
+      try multiply(.rows(gradient), transposed, epilogue: epilogue, into: output)
     case .rowMajor(let matrix):
       try multiply(
         gradient, scaledRows(of: matrix), isTransposed: false, inner: outputs, columns: inputs,
@@ -171,10 +177,10 @@ public final class PreparedLinear {
   }
 
   private func multiply(
-    _ a: Tensor, _ panels: MatmulPanels, epilogue: MatmulEpilogue, into output: Tensor
+    _ a: LinearInput, _ panels: MatmulPanels, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
     if variant != .localMemoryTiled {
-      try MatmulKernels.registers(a, panels, rows: a.rows, epilogue: epilogue, into: output)
+      try MatmulKernels.registers(a.tensor(), panels, rows: a.rows, epilogue: epilogue, into: output)
     } else {
       try MatmulKernels.frozen(a, panels, rows: a.rows, epilogue: epilogue, into: output)
     }
@@ -212,30 +218,51 @@ extension Tape {
     _ x: Tensor, _ layer: PreparedLinear, activation: Activation = .none, residual: Tensor? = nil,
     readBy reader: PreparedLinear? = nil
   ) throws -> Tensor {
+    try linear(.rows(x), layer, activation: activation, residual: residual, readBy: reader)
+  }
+
+  /// The same of rows that may be behind a norm.
+  package func linear(
+    _ x: LinearInput, _ layer: PreparedLinear, activation: Activation = .none, residual: Tensor? = nil,
+    readBy reader: PreparedLinear? = nil
+  ) throws -> Tensor {
+    let x = layer.foldsAll ? x : .rows(try x.tensor())
     precondition(x.width == layer.inputs, "the input is \(x.width) wide, the layer \(layer.inputs)")
     let shape = x.shape.dropLast() + [layer.outputs]
     precondition(
       residual.map { $0.count == x.rows * layer.outputs } ?? true, "the residual has another shape")
     // Both are of one context, and so of one variant; but a case may mix them.
     let element = layer.variant == .cpuDotProduct ? reader?.reads(width: layer.outputs) ?? .float32 : .float32
-    let output = try Tensor(empty: Array(shape), element: element, on: x.context)
+    let output = try Tensor(empty: Array(shape), element: element, on: layer.context)
     let keeps = activation != .none && needsGradient(x)
-    let preactivation = keeps ? try Tensor(empty: output.shape, on: x.context) : nil
+    let preactivation = keeps ? try Tensor(empty: output.shape, on: layer.context) : nil
     try layer.forward(
       x, epilogue: .init(activation: activation, residual: residual, preactivation: preactivation),
       into: output)
     guard needsGradient(x, residual) else { return output }
-    record(output) { [x = x.gradientKey, residual = residual?.gradientKey] gradient, gradients in
+    let input = x.gradientKey
+    guard !layer.foldsAll else {
+      let applied = keeps ? Pointwise(activation, preactivation, shape: output.shape, on: layer.context) : nil
+      recordFolding(output, applied, residual: residual) { gradient, gradients in
+        try gradients.accumulate(through: input, folds: true) { sum, applied in
+          let result = try input.empty()
+          try layer.backward(gradient, adding: sum, through: applied, into: result)
+          return result
+        }
+      }
+      return output
+    }
+    record(output) { [residual = residual?.gradientKey] gradient, gradients in
       // Shared, not copied: nobody changes a gradient in place.
       if let residual { try gradients.add(gradient.reshaped(residual.shape), to: residual) }
-      try gradients.accumulate(into: x) { sum in
+      try gradients.accumulate(into: input) { sum in
         let upstream =
           try preactivation.map {
             try Activation.backward(
               activation, preactivation: $0, gradient: gradient, as: layer.reads(width: layer.outputs))
           } ?? gradient
-        let result = try x.empty()
-        try layer.backward(upstream, adding: sum, into: result)
+        let result = try input.empty()
+        try layer.backward(upstream, adding: sum, through: nil, into: result)
         return result
       }
     }

@@ -66,6 +66,10 @@ public final class Tape {
     isTraining && inputs.contains { $0?.requiresGradient == true }
   }
 
+  func needsGradient(_ input: LinearInput, _ others: Tensor?...) -> Bool {
+    isTraining && (input.gradientKey.requiresGradient || others.contains { $0?.requiresGradient == true })
+  }
+
   /// Leaves a record for `output`.
   ///
   /// - Parameter backward: receives the output's gradient and adds the inputs' gradients.
@@ -80,8 +84,13 @@ public final class Tape {
   /// - Parameter backward: receives a gradient an output, `nil` where none arrived (but never for all of them), and
   ///   adds the inputs' gradients.
   package func record(_ outputs: [Tensor], _ backward: @escaping ([Tensor?], Gradients) throws -> Void) {
-    for output in outputs { output.gradientKey.requiresGradient = true }
-    records.append(Record(outputs: outputs.map(\.gradientKey), backward: backward))
+    record(outputs.map(\.gradientKey), backward)
+  }
+
+  /// The same for what is known by its keys alone, because it is not in memory.
+  func record(_ outputs: [GradientKey], _ backward: @escaping ([Tensor?], Gradients) throws -> Void) {
+    for output in outputs { output.requiresGradient = true }
+    records.append(Record(outputs: outputs, backward: backward))
   }
 
   /// Runs the records backwards from `output`, whose gradient is `seed`, and forgets them one by one, so that each
@@ -96,6 +105,7 @@ public final class Tape {
     let gradients = Gradients()
     for (output, seed) in outputs { try gradients.add(seed, to: output.gradientKey) }
     try unwind(gradients)
+    try gradients.sumSlices()
   }
 
   /// Computes a part of the model that is forgotten and, in the backward pass, computed again to the same bits.
@@ -137,9 +147,31 @@ public final class Tape {
 /// Gradients of intermediate tensors during one backward pass.
 package final class Gradients {
   private var sums: [ObjectIdentifier: Tensor] = [:]
+  private var sliced: [ObjectIdentifier: GradientSlices] = [:]
 
   /// Takes a gradient out: nothing will be added to it any more.
   func take(_ identifier: ObjectIdentifier) -> Tensor? { sums.removeValue(forKey: identifier) }
+
+  /// Lets a product leave slices of the gradients of parameters, which are added up at the end.
+  ///
+  /// - Parameter compute: receives where to write, and how many slices it must write at least; returns how many may hold
+  ///   something.
+  func leaveSlices(
+    of windows: [GradientSlices.Window], _ compute: (Tensor, _ least: Int) throws -> Int
+  ) throws {
+    let all = windows[0].slices
+    // A weight that is used twice: its slices have one place.
+    if windows.contains(where: \.place.isPending) { try all.sum() }
+    let filled = try compute(all.target(), windows.map(\.place.filled).max() ?? 0)
+    for window in windows { (window.place.filled, window.place.isPending) = (filled, true) }
+    sliced[ObjectIdentifier(all)] = all
+  }
+
+  /// Adds up the slices that were left.
+  func sumSlices() throws {
+    for slices in sliced.values { try slices.sum() }
+    sliced = [:]
+  }
 
   /// Adds `gradient` to what a tensor has received so far.
   ///

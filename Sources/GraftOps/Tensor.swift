@@ -41,6 +41,9 @@ public final class Tensor {
   var whole: Tensor?
   /// How often the values were written since they were first made, by what does not go through ``whole``.
   var changes = 0
+  /// Of every 32 columns what a layer norm of the rows begins with, (3, chunks, rows), if the values' maker left it: see
+  /// ``NormedRows``.
+  var chunks: Tensor?
   /// What was computed of the values last, by whoever wants to keep it.
   var derived: DerivedTensor?
 
@@ -62,20 +65,27 @@ public final class Tensor {
   /// Number of rows when all dimensions but the last are taken together.
   package var rows: Int { shape.dropLast().reduce(1, *) }
 
-  package init(_ context: Context, shape: [Int], element: Element = .float32, buffer: Buffer) {
+  package init(
+    _ context: Context, shape: [Int], element: Element = .float32, buffer: Buffer,
+    gradientKey: GradientKey? = nil
+  ) {
     precondition(shape.allSatisfy { $0 > 0 }, "a tensor has no empty dimension")
     precondition(shape.reduce(1, *) * element.byteCount <= buffer.byteCount, "the buffer is too small")
     self.context = context
     self.shape = shape
     self.element = element
     self.buffer = buffer
-    gradientKey = GradientKey(context: context, shape: shape)
+    self.gradientKey = gradientKey ?? GradientKey(context: context, shape: shape)
   }
 
   /// A tensor with unspecified contents.
-  package convenience init(empty shape: [Int], element: Element = .float32, on context: Context) throws {
+  ///
+  /// - Parameter gradientKey: what the backward pass knows it by, where that is known already.
+  package convenience init(
+    empty shape: [Int], element: Element = .float32, on context: Context, gradientKey: GradientKey? = nil
+  ) throws {
     let buffer = try context.buffer(byteCount: shape.reduce(1, *) * element.byteCount)
-    self.init(context, shape: shape, element: element, buffer: buffer)
+    self.init(context, shape: shape, element: element, buffer: buffer, gradientKey: gradientKey)
   }
 
   /// A tensor with these values.

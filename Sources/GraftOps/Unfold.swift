@@ -28,17 +28,19 @@ extension Tape {
     guard needsGradient(input) else { return output }
     record(output) {
       [input = input.gradientKey, rows = input.rows, width = input.width] gradient, gradients in
-      try gradients.accumulate(into: input) { sum in
+      try gradients.accumulate(through: input, folds: true) { sum, applied in
         let result = try input.empty()
         let plan = UnfoldGradientPlan(
           images: rows / (front + grid.0 * grid.1), grid: grid, front: front, width: width, side: side,
           on: context)
+        let last = MatmulEpilogue(through: applied, residual: sum)
         try context.run(
           KernelKey(
             "unfold", "unfold_backward",
-            macros: plan.macros + [.init("SIDE", side)] + (sum == nil ? [] : [.init("ADD", 1)])),
-          over: plan.global, group: plan.group, gradient.buffer, (sum ?? gradient).buffer, result.buffer,
-          front, grid.0, grid.1, width, rows, plan.perItem)
+            macros: plan.macros + [.init("SIDE", side), .init("PARTS", last.parts)] + last.tileMacros),
+          over: plan.global, group: plan.group,
+          arguments: [gradient.buffer, result.buffer] + last.arguments(unused: result)
+            + [front, grid.0, grid.1, width, rows, plan.perItem] + last.tileArguments)
         return result
       }
     }

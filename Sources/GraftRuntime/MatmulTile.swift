@@ -29,6 +29,14 @@ package struct MatmulTile: Hashable, Sendable {
   /// Local memory of a group: a strip of each operand, padded by four.
   package var localBytes: Int { 4 * buffers * depth * (rows + columns + 8) }
 
+  /// Whether whole chunks of 32 columns lie in a group's tile.
+  package var leavesChunks: Bool { columns % 32 == 0 }
+
+  /// Work-items along each dimension for a product of so many rows and columns.
+  package func global(rows m: Int, columns n: Int) -> [Int] {
+    [(n + columns - 1) / columns * items, (m + rows - 1) / rows]
+  }
+
   /// What the kernel is compiled with.
   package var macros: [KernelKey.Macro] {
     [

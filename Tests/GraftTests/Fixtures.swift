@@ -23,12 +23,12 @@ enum Fixtures {
   /// The small timm ViT: width 64, 6 blocks, 4 heads, patch 8, 48 pixels.
   static let smallPath = folder / "vit/vit_w64_d6.safetensors"
 
-  static func smallViT(imageSize: ImageSize? = nil, resampling: PositionResampling = .bicubicAntialias) throws
-    -> Backbone
-  {
+  static func smallViT(
+    imageSize: ImageSize? = nil, resampling: PositionResampling = .bicubicAntialias, on other: Context? = nil
+  ) throws -> Backbone {
     try Backbone(
       path: smallPath, options: .init(imageSize: imageSize, heads: 4, positionResampling: resampling),
-      on: context.get())
+      on: other ?? context.get())
   }
 
   /// The DINOv2 ViT-S/14 that `tools/weights.py` fetches; tests that need it are skipped without it.

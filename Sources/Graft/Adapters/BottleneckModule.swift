@@ -59,23 +59,22 @@ struct BottleneckModule {
     { tokens, _ in 2 * tokens.count * width * bottleneck }
   }
 
-  private func added(by input: Tensor, on tape: Tape) throws -> Tensor {
-    var hidden = try tape.activation(down(input, on: tape), activation)
-    hidden = try tape.dropout(hidden, probability: hiddenDropout)
-    return try tape.dropout(up(hidden, scaledBy: scale, on: tape), probability: dropout)
+  private func add(to sum: Tensor, reading input: LinearInput, on tape: Tape) throws -> Tensor {
+    let hidden = try down(input, activation: activation, dropout: hiddenDropout, on: tape)
+    return try up(hidden, scaledBy: scale, dropout: dropout, addedTo: sum, on: tape)
   }
 }
 
 extension BottleneckModule: ParallelModule {
   static var isTokenwise: Bool { true }
 
-  func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
-    try tape.add(sum, added(by: input.values, on: tape))
+  func callAsFunction(_ input: Reading, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
+    try add(to: sum, reading: input.rows, on: tape)
   }
 }
 
 extension BottleneckModule: SequentialModule {
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens {
-    tokens.with(try tape.add(tokens.values, added(by: tokens.values, on: tape)))
+    tokens.with(try add(to: tokens.values, reading: .rows(tokens.values), on: tape))
   }
 }

@@ -93,12 +93,11 @@ struct ConvpassModule: ParallelModule {
     self.dropout = dropout
   }
 
-  func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
-    var hidden = try tape.activation(down(input.values, on: tape), .quickGELU)
+  func callAsFunction(_ input: Reading, addedTo sum: Tensor, on tape: Tape) throws -> Tensor {
+    var hidden = try down(input.rows, activation: .quickGELU, on: tape)
     let (cells, front) = (input.layout.grid, input.layout.front)
     hidden = try tape.unfoldTokens(hidden, grid: (cells.rows, cells.columns), side: 3, front: front)
-    hidden = try tape.activation(convolution(hidden, on: tape), .quickGELU)
-    hidden = try tape.dropout(hidden, probability: dropout)
-    return try tape.add(sum, up(hidden, scaledBy: scale, on: tape))
+    hidden = try convolution(hidden, activation: .quickGELU, dropout: dropout, on: tape)
+    return try up(hidden, scaledBy: scale, addedTo: sum, on: tape)
   }
 }

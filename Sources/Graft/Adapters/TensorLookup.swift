@@ -32,13 +32,30 @@ struct TrainableLinear {
   let weight: Tensor
   let bias: Tensor
 
-  func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
-    try tape.linear(input, weight: weight, bias: bias)
+  /// `drop(activation(x W^T + b))`.
+  func callAsFunction(
+    _ input: LinearInput, activation: Activation = .none, dropout: Float = 0, on tape: Tape
+  ) throws -> Tensor {
+    try tape.linear(input, weight: weight, bias: bias, activation: activation, dropout: dropout)
   }
 
-  /// `scale * (x W^T + b)`, in groups if need be; the factor goes onto the parameters, which are smaller than the tokens.
-  func callAsFunction(_ input: Tensor, groups: Int = 1, scaledBy scale: Float, on tape: Tape) throws -> Tensor
-  {
+  func callAsFunction(
+    _ input: Tensor, activation: Activation = .none, dropout: Float = 0, on tape: Tape
+  ) throws -> Tensor {
+    try self(.rows(input), activation: activation, dropout: dropout, on: tape)
+  }
+
+  /// `sum + drop(scale * (x W^T + b))`; the factor goes onto the parameters, which are smaller than the tokens.
+  func callAsFunction(
+    _ input: Tensor, scaledBy scale: Float, dropout: Float = 0, addedTo sum: Tensor, on tape: Tape
+  ) throws -> Tensor {
+    try tape.linear(
+      .rows(input), weight: tape.scale(weight, by: scale), bias: tape.scale(bias, by: scale),
+      dropout: dropout, residual: sum)
+  }
+
+  /// `scale * (x W^T + b)` in groups; the factor goes onto the parameters, which are smaller than the tokens.
+  func callAsFunction(_ input: Tensor, groups: Int, scaledBy scale: Float, on tape: Tape) throws -> Tensor {
     try tape.groupedLinear(
       input, weight: tape.scale(weight, by: scale), bias: tape.scale(bias, by: scale), groups: groups)
   }

@@ -19,4 +19,9 @@ struct FrozenNorm {
   func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
     try tape.layerNorm(input, weight: weight, bias: bias, epsilon: epsilon)
   }
+
+  /// The same, left to the products that read it where they can.
+  func normed(_ input: Tensor, on tape: Tape) throws -> LinearInput {
+    try tape.normed(input, weight: weight, bias: bias, epsilon: epsilon)
+  }
 }

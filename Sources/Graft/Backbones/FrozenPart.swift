@@ -60,7 +60,7 @@ struct FrozenPart {
   func callAsFunction(_ stream: Tokens, keeping kept: KeptTokens, _ pass: Pass) throws -> Tokens {
     var stream = stream
     // What stands beside the part reads behind the norm, as the part does.
-    var known = pass.sites.isTaken(.beside(id)) ? try pass.normalized(stream, norm) : nil
+    var known = pass.sites.isTaken(.beside(id)) ? try pass.reading(stream, behind: norm) : nil
     let hidden = try body(stream, known: known, keeping: kept, self, pass)
     if case .first(let count) = kept {
       stream = try stream.first(count, on: pass.tape)
@@ -78,7 +78,7 @@ protocol PartBody {
   ///   - kept: what is read of the result.
   /// - Returns: what the last layer reads.
   func callAsFunction(
-    _ stream: Tokens, known: Tokens?, keeping kept: KeptTokens, _ part: FrozenPart, _ pass: Pass
+    _ stream: Tokens, known: Reading?, keeping kept: KeptTokens, _ part: FrozenPart, _ pass: Pass
   ) throws -> Tensor
 }
 

@@ -33,16 +33,29 @@ struct Pass {
   /// What a part reads: the stream behind the norm and what stands before the part.
   ///
   /// - Parameter known: the stream behind the norm, where a module beside the part reads it too.
-  func enter(_ part: FrozenPart, _ stream: Tokens, known: Tokens?) throws -> Tokens {
-    func read(_ pass: Pass) throws -> Tokens {
-      try pass.sites.apply(
-        at: .before(part.id), to: known ?? pass.normalized(stream, part.norm), on: pass.tape)
+  func enter(_ part: FrozenPart, _ stream: Tokens, known: Reading?) throws -> LinearInput {
+    let before = Site.before(part.id)
+    if let known {
+      guard sites.isTaken(before) else { return known.rows }
+      return .rows(try sites.apply(at: before, to: known.tokens(), on: tape).values)
     }
     // A norm alone keeps its input and no more.
-    guard known == nil, sites.isTaken(.before(part.id)) || sites.isTaken(.on(part.norm.id)) else {
-      return try read(self)
+    guard sites.isTaken(before) || sites.isTaken(.on(part.norm.id)) else {
+      return try part.norm.normed(stream.values, on: tape)
     }
-    return try checkpoint(.norms, read, keeping: \.values)
+    let read = try checkpoint(
+      .norms,
+      { try $0.sites.apply(at: before, to: $0.normalized(stream, part.norm), on: $0.tape) }, keeping: \.values
+    )
+    return .rows(read.values)
+  }
+
+  /// What stands beside a part reads: the stream behind the norm, as the part does.
+  func reading(_ stream: Tokens, behind norm: FrozenNorm) throws -> Reading {
+    guard sites.isTaken(.on(norm.id)) else {
+      return Reading(try norm.normed(stream.values, on: tape), stream.layout)
+    }
+    return Reading(try normalized(stream, norm))
   }
 
   /// A frozen layer and what stands on it, then an activation.
@@ -51,12 +64,13 @@ struct Pass {
   ///
   /// - Parameter reader: the frozen layer that alone reads the result, if there is one.
   func apply(
-    _ layer: FrozenLayer, to input: Tensor, _ activation: Activation = .none,
+    _ layer: FrozenLayer, to input: LinearInput, _ activation: Activation = .none,
     readBy reader: PreparedLinear? = nil
   ) throws -> Tensor {
     guard sites.isTaken(.on(layer.id)) else {
       return try tape.linear(input, layer.linear, activation: activation, readBy: reader)
     }
+    let input = try input.tensor()
     var output = try sites.adjust(tape.linear(input, layer.bare), of: layer.id, reading: input, on: tape)
     if let scale = layer.linear.scale { output = try tape.scaleShift(output, scale: scale) }
     return try tape.activation(output, activation)
@@ -68,12 +82,12 @@ struct Pass {
   /// - Parameters:
   ///   - hidden: what the last layer reads.
   ///   - known: the stream behind the norm, where a module beside the part reads it.
-  func leave(_ part: FrozenPart, _ hidden: Tensor, known: Tokens?, stream: Tokens) throws -> Tokens {
+  func leave(_ part: FrozenPart, _ hidden: Tensor, known: Reading?, stream: Tokens) throws -> Tokens {
     let dropPath = regularization.dropPath * part.depthFraction
     let drops = tape.isTraining && (regularization.dropout > 0 || dropPath > 0)
     var sum: Tensor
     if drops || sites.isTaken(.on(part.last.id)) || sites.isTaken(.after(part.id)) {
-      var branch = try apply(part.last, to: hidden)
+      var branch = try apply(part.last, to: .rows(hidden))
       branch = try tape.dropout(branch, probability: regularization.dropout)
       branch = try sites.apply(at: .after(part.id), to: stream.with(branch), on: tape).values
       branch = try tape.dropPath(branch, probability: dropPath)
@@ -82,6 +96,6 @@ struct Pass {
       sum = try tape.linear(hidden, part.last.linear, residual: stream.values)
     }
     if let known { sum = try sites.add(at: .beside(part.id), reading: known, to: sum, on: tape) }
-    return stream.with(try sites.add(at: .around(part.id), reading: stream, to: sum, on: tape))
+    return stream.with(try sites.add(at: .around(part.id), reading: Reading(stream), to: sum, on: tape))
   }
 }

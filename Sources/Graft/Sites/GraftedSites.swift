@@ -42,7 +42,7 @@ package struct GraftedSites {
     try sequential[site]?(tokens, on: tape) ?? tokens
   }
 
-  func add(at site: Site, reading input: Tokens, to sum: Tensor, on tape: Tape) throws -> Tensor {
+  func add(at site: Site, reading input: Reading, to sum: Tensor, on tape: Tape) throws -> Tensor {
     try (parallel[site] ?? []).reduce(sum) { try $1(input, addedTo: $0, on: tape) }
   }
 

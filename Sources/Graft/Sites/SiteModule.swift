@@ -29,7 +29,7 @@ package protocol ParallelModule: TokenModule {
   ///   - input: what the part reads.
   ///   - sum: the residual stream after the part's result was added.
   /// - Returns: `sum` plus this module's output.
-  func callAsFunction(_ input: Tokens, addedTo sum: Tensor, on tape: Tape) throws -> Tensor
+  func callAsFunction(_ input: Reading, addedTo sum: Tensor, on tape: Tape) throws -> Tensor
 }
 
 /// What an adapter does on a frozen operation: reads what the operation read and changes what it gave.

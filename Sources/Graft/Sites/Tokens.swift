@@ -22,3 +22,21 @@ package struct Tokens {
     return Tokens(try tape.sliceTokens(values, from: 0, count: count), layout)
   }
 }
+
+/// What a part reads of a batch, and a module beside it: tokens that may be behind a norm.
+package struct Reading {
+  let rows: LinearInput
+  let layout: TokenLayout
+
+  init(_ rows: LinearInput, _ layout: TokenLayout) {
+    self.rows = rows
+    self.layout = layout
+  }
+
+  init(_ tokens: Tokens) { self.init(.rows(tokens.values), tokens.layout) }
+
+  /// The same in memory.
+  func tokens() throws -> Tokens { Tokens(try rows.tensor(), layout) }
+
+  func first(_ count: Int, on tape: Tape) throws -> Reading { Reading(try tokens().first(count, on: tape)) }
+}

@@ -163,8 +163,9 @@ package struct Rehearsal {
     func count() -> Int { context.log?.launches.count ?? 0 }
     func step() throws { try rehearsal.trainer?.stepInPlace(rehearsal.blank(recipe.batchSize)) }
     func answer() throws { try rehearsal.infer(recipe.batchSize) }
-    try step()
+    // Last a step: those that follow prepare again what it changed.
     try answer()
+    try step()
     let once = count()
     try step()
     let trained = count()

@@ -21,7 +21,8 @@ import Testing
 
   /// No more than there are today.
   @Test(arguments: [
-    ("linear", 91, 102), ("alore", 115, 405), ("convpass", 258, 854), ("lora", 127, 331),
+    ("linear", 68, 77), ("alore", 115, 415), ("convpass", 163, 433), ("lora", 115, 281),
+    ("adaptformer", 116, 371),
   ])
   func doNotCreepUp(_ adapter: String, _ answer: Int, _ step: Int) throws {
     let launches = try Self.launches(adapter)

@@ -44,7 +44,7 @@ struct FrozenStem {
     let tape = pass.tape
     let batch = input.rows / layout.grid.count
     var tokens = try tape.reshape(
-      pass.apply(patches, to: input), to: [batch, layout.grid.count, layout.width])
+      pass.apply(patches, to: .rows(input)), to: [batch, layout.grid.count, layout.width])
     if let classToken {
       if let others { tokens = try tape.prependTokens(tokens, prefix: others, position: nil) }
       tokens = try tape.prependTokens(tokens, prefix: classToken, position: position)

@@ -6,13 +6,13 @@ struct ChannelMLP: PartBody {
   let isGated: Bool
 
   func callAsFunction(
-    _ stream: Tokens, known: Tokens?, keeping kept: KeptTokens, _ part: FrozenPart, _ pass: Pass
+    _ stream: Tokens, known: Reading?, keeping kept: KeptTokens, _ part: FrozenPart, _ pass: Pass
   ) throws -> Tensor {
     let (activation, isGated) = (activation, isGated)
     return try pass.checkpoint(
       .hidden,
       { pass in
-        let read = try pass.enter(part, stream, known: known).values
+        let read = try pass.enter(part, stream, known: known)
         if isGated {
           return try pass.normalized(
             pass.tape.gated(pass.apply(part.first, to: read), activation), part.innerNorm)

@@ -23,10 +23,10 @@ struct FullAttention: PartBody {
   }
 
   func callAsFunction(
-    _ stream: Tokens, known: Tokens?, keeping kept: KeptTokens, _ part: FrozenPart, _ pass: Pass
+    _ stream: Tokens, known: Reading?, keeping kept: KeptTokens, _ part: FrozenPart, _ pass: Pass
   ) throws -> Tensor {
     let (tape, layout) = (pass.tape, stream.layout)
-    var qkv = try pass.apply(part.first, to: pass.enter(part, stream, known: known).values)
+    var qkv = try pass.apply(part.first, to: pass.enter(part, stream, known: known))
     if let queryKeyNorm { qkv = try tape.headNorm(qkv, queryKeyNorm, heads: heads) }
     if let rotation {
       qkv = try tape.rotate(qkv, angles: rotation.table(of: layout), front: layout.front, heads: heads)
