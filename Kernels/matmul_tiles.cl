@@ -357,8 +357,8 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
                   const global float *bias, const global float *residual, global float *pre, int m, int n,
                   int k SLICE_PARAMETERS SCALE_PARAMETER DROP_PARAMETERS ROW_SUMS_PARAMETER NORM_PARAMETERS
                       NEXT_CHUNKS_PARAMETER) {
-  local float memory[BUFFERS * DEPTH * (ROW_A + ROW_B)] __attribute__((aligned(16)));
-  local float *tile_a = memory, *tile_b = memory + BUFFERS * DEPTH * ROW_A;
+  local float tile_a[BUFFERS * DEPTH * ROW_A] __attribute__((aligned(16)));
+  local float tile_b[BUFFERS * DEPTH * ROW_B] __attribute__((aligned(16)));
   const int t = get_local_id(0);
   const int lane = t % (WAVE_M * WAVE_N), wave = t / (WAVE_M * WAVE_N);
   const int tx = wave % (ITEMS_N / WAVE_N) * WAVE_N + lane % WAVE_N;
@@ -397,9 +397,9 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
 #ifdef NORMALIZED
   for (int r = t; r < TILE_M; r += ITEMS) {
     const float3 norm = row_norm(chunks, min(row0 + r, m - 1), m, k, epsilon);
-    memory[r] = norm.x;
-    memory[TILE_M + r] = norm.y;
-    memory[2 * TILE_M + r] = norm.z;
+    tile_a[r] = norm.x;
+    tile_a[TILE_M + r] = norm.y;
+    tile_a[2 * TILE_M + r] = norm.z;
 #ifdef KEEP_STATISTICS
     if (column0 == 0 && row0 + r < m) vstore3(norm, row0 + r, statistics);
 #endif
@@ -408,9 +408,9 @@ void matmul_tiles(const global float *restrict a, const global stored *restrict 
   float mean_a[FETCHES_A], inverse_a[FETCHES_A], rest_a[FETCHES_A];
   EACH_A {
     const int row = PLACE_A(min(t + f * ITEMS, TILE_M * DEPTH / 4 - 1));
-    mean_a[f] = memory[row];
-    inverse_a[f] = memory[TILE_M + row];
-    rest_a[f] = memory[2 * TILE_M + row];
+    mean_a[f] = tile_a[row];
+    inverse_a[f] = tile_a[TILE_M + row];
+    rest_a[f] = tile_a[2 * TILE_M + row];
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   // An item's quads are all of the same steps.

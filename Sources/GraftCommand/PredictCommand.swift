@@ -63,10 +63,25 @@ struct PredictCommand: AsyncParsableCommand {
       let queue =
         if let early, ahead == preparations { early } else { try queue(of: pictures, as: Set(preparations)) }
       var faults: [DataError] = []
+      var pending: Answer?
+      // The device works on a batch while the one before is told.
+      func tell() throws {
+        if let answer = pending { faults += try answer() }
+        pending = nil
+      }
       for start in stride(from: 0, to: pictures.count, by: batchSize) where Reporter.isHeard {
         let batch = pictures[start..<min(start + batchSize, pictures.count)]
-        faults += try await predict(Array(batch), from: queue, loaded, reporter)
+        let next: Answer
+        do {
+          next = try await answer(for: Array(batch), from: queue, loaded, reporter)
+        } catch {
+          try tell()
+          throw error
+        }
+        try tell()
+        pending = next
       }
+      try tell()
       let answered = pictures.count - faults.count
       if let first = faults.first {
         let others = "\(faults.count) of \(pictures.count) pictures cannot be read; the others are answered."
@@ -105,10 +120,14 @@ struct PredictCommand: AsyncParsableCommand {
     }
   }
 
-  /// Answers for the pictures that can be read, in order, and names the others; returns their faults.
-  private func predict(
-    _ pictures: [Picture], from queue: PictureQueue, _ loaded: [LoadedModel], _ reporter: Reporter
-  ) async throws -> [DataError] {
+  /// Waits for the models, tells what they say of the pictures that can be read, in order, and names the others; returns
+  /// their faults.
+  private typealias Answer = () throws -> [DataError]
+
+  /// Queues the models' work on pictures.
+  private func answer(
+    for pictures: [Picture], from queue: PictureQueue, _ loaded: [LoadedModel], _ reporter: Reporter
+  ) async throws -> Answer {
     var rows: [PictureQueue.Crops] = []
     while rows.count < pictures.count, let row = try await queue.next() { rows.append(row) }
     // Models that want the pictures alike share them too.
@@ -117,27 +136,30 @@ struct PredictCommand: AsyncParsableCommand {
     let good = rows.count { (try? $0.get()) != nil }
     let decisions = try loaded.map { source in
       good == 0
-        ? []
-        : try source.model.decide(
+        ? { [] }
+        : try source.model.startDeciding(
           ImageBatch(
             count: good, imageSize: source.preparation.imageSize, pixels: pixels[source.preparation] ?? []))
     }
-    var faults: [DataError] = []
-    var row = 0
-    for (image, crops) in zip(pictures, rows) {
-      switch crops {
-      case .failure(let fault):
-        reporter.note("Error: \(fault)")
-        reporter.emit("broken", ["image": .string(image.word), "message": .string("\(fault)")])
-        faults.append(fault)
-      case .success:
-        for (source, decisions) in zip(loaded, decisions) {
-          try show(source, image, decisions[row], reporter)
+    return {
+      let decisions = try decisions.map { try $0() }
+      var faults: [DataError] = []
+      var row = 0
+      for (image, crops) in zip(pictures, rows) {
+        switch crops {
+        case .failure(let fault):
+          reporter.note("Error: \(fault)")
+          reporter.emit("broken", ["image": .string(image.word), "message": .string("\(fault)")])
+          faults.append(fault)
+        case .success:
+          for (source, decisions) in zip(loaded, decisions) {
+            try show(source, image, decisions[row], reporter)
+          }
+          row += 1
         }
-        row += 1
       }
+      return faults
     }
-    return faults
   }
 
   private func show(

@@ -104,12 +104,17 @@ extension GraftedModel {
       meanGMAC: exits.reduce(0) { $0 + $1.gmac * (Double($1.count) / images) })
   }
 
+  /// Begins ``decide(_:thresholds:)``, so that the host can turn to something else; what comes back waits for the end.
+  package func startDeciding(_ images: ImageBatch) throws -> (() throws -> [Decision]) {
+    try startDeciding(images, thresholds: calibration?.thresholds, cache: nil)
+  }
+
   /// Queues a batch's work; what comes back waits for it.
   ///
   /// With thresholds the host must look at every exit, and the work is done when this returns.
-  private func startDeciding(_ batch: ImageBatch, thresholds: [Double]?, cache: FeatureCache?) throws -> (
-    () throws -> [Decision]
-  ) {
+  private func startDeciding(
+    _ batch: ImageBatch, thresholds: [Double]?, cache: FeatureCache?
+  ) throws -> (() throws -> [Decision]) {
     if let thresholds {
       let decisions = try decide(batch, thresholds: thresholds)
       return { decisions }
