@@ -46,7 +46,8 @@ extension Tape {
       weight.count == outputs * inputs && weight.shape.first == outputs, "the weight has another shape")
     precondition(bias.map { $0.count == outputs } ?? true, "one bias an output")
     let variant = try MatmulVariant.choose(variant, on: context).own(on: context)
-    let product = LinearProduct(variant: variant, rows: x.rows, outputs: outputs, inputs: inputs)
+    let product = LinearProduct(
+      variant: variant, rows: x.rows, outputs: outputs, inputs: inputs, on: context)
     guard product.foldsAll else {
       var y = try plain(.rows(x.tensor()), weight, bias, product)
       y = try self.dropout(self.activation(y, activation), probability: dropout)

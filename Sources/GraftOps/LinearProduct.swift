@@ -8,13 +8,19 @@ struct LinearProduct {
   let rows: Int
   let outputs: Int
   let inputs: Int
-
   /// Whether its kernels take norms in front, what follows and derivatives in.
-  var foldsAll: Bool { variant == .localMemoryTiled }
+  let foldsAll: Bool
+
+  init(variant: MatmulVariant, rows: Int, outputs: Int, inputs: Int, on context: Context) {
+    (self.variant, self.rows, self.outputs, self.inputs) = (variant, rows, outputs, inputs)
+    foldsAll = variant == .localMemoryTiled && MatmulKernels.tilesFold(on: context)
+  }
+
+  private var isTiled: Bool { variant == .localMemoryTiled }
 
   /// `epilogue(x W^T)`; of what an epilogue can be, a bias alone where not all is folded in.
   func forward(_ x: LinearInput, _ weight: Tensor, epilogue: MatmulEpilogue, into output: Tensor) throws {
-    guard !foldsAll else {
+    guard !isTiled else {
       return try MatmulKernels.tiles(
         x, .transposed(weight), rows: rows, columns: outputs, inner: inputs, epilogue: epilogue, into: output)
     }
@@ -28,7 +34,7 @@ struct LinearProduct {
     _ gradient: Tensor, _ weight: Tensor, adding sum: Tensor?, through applied: Pointwise?,
     into output: Tensor
   ) throws {
-    guard !foldsAll else {
+    guard !isTiled else {
       return try MatmulKernels.tiles(
         .rows(gradient), .rowMajor(weight), rows: rows, columns: inputs, inner: outputs,
         epilogue: .init(through: applied, residual: sum), into: output)
@@ -70,11 +76,11 @@ struct LinearProduct {
     // The wider operand runs along the vectors.
     let swaps = variant == .cpuRegisterTiled && outputs > inputs
     let (height, width) = swaps ? (inputs, outputs) : (outputs, inputs)
-    let tiles = foldsAll ? divided(height, 64) * divided(width, 64) : divided(height, 8) * divided(width, 32)
+    let tiles = isTiled ? divided(height, 64) * divided(width, 64) : divided(height, 8) * divided(width, 32)
     let perSlice = rowsOfSlice(tiles: tiles)
     let slices = divided(rows, perSlice)
     let partial = try Tensor(empty: [slices, height, width], on: gradient.context)
-    if foldsAll {
+    if isTiled {
       try MatmulKernels.slices(
         gradient, x, rows: height, columns: width, inner: rows, perSlice: perSlice, count: slices,
         stride: height * width, into: partial)
@@ -129,7 +135,7 @@ struct LinearProduct {
   /// Rows of a slice: enough slices to occupy the device beside the tiles, none shorter than 64 rows.
   private func rowsOfSlice(tiles: Int) -> Int {
     // A fixed target, not the device's number of units: the same bits wherever the same kernels run.
-    let wanted = foldsAll ? 256 : 64
+    let wanted = isTiled ? 256 : 64
     let slices = max(1, min(divided(wanted, tiles), divided(rows, 64)))
     return divided(rows, slices)
   }

@@ -55,7 +55,12 @@ enum MatmulKernels {
   }
 
   /// Whether frozen products take norms in front, dropout and derivatives into their kernel.
-  static func foldsAll(on context: Context) -> Bool { context.tuning.matmul.kernel == .tiles }
+  static func foldsAll(on context: Context) -> Bool {
+    context.tuning.matmul.kernel == .tiles && tilesFold(on: context)
+  }
+
+  /// Whether the kernel of tiles can: Intel's compiler has too few registers for it, and spills.
+  static func tilesFold(on context: Context) -> Bool { !context.traits.family.isIntel }
 
   /// The same by waves whose lanes read each other's registers.
   ///
@@ -142,7 +147,8 @@ enum MatmulKernels {
     }
     let quads = Quads(a: k % 4 == 0, b: b.isWhole(columns: n, alongSum: k % 4 == 0), y: n % 4 == 0)
     macros += [.init("PARTS", epilogue.parts), .init("QUADS", quads.macro)]
-    let wantsChunks = epilogue.residual != nil && epilogue.activation == .none && n % 4 == 0
+    let wantsChunks =
+      epilogue.residual != nil && epilogue.activation == .none && n % 4 == 0 && tilesFold(on: context)
     let (tile, kernel) = try fitting(rows: m, columns: n, on: context) { tile in
       macros + tile.macros + (wantsChunks && tile.leavesChunks ? [.init("CHUNKS", 1)] : [])
     }
