@@ -42,7 +42,7 @@ private struct BiasModule: OperationModule {
   let bias: ChannelShift
   let frozen: Tensor
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
+  func callAsFunction(_ output: Tensor, reading input: LinearInput, on tape: Tape) throws -> Tensor {
     try tape.scaleShift(output, shift: bias(on: tape), from: frozen)
   }
 }

@@ -142,8 +142,9 @@ struct FacTModule: OperationModule {
   let place: FacT.Place
   let scale, dropout: Float
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
+  func callAsFunction(_ output: Tensor, reading input: LinearInput, on tape: Tape) throws -> Tensor {
     let (rank, width) = (down.shape[0], down.width)
+    let input = try input.tensor()
     let blocks = tape.reshape(input, to: [input.rows * place.inputs, width])
     let low = try tape.linear(blocks, weight: down, bias: nil)
     let mixed = try tape.linear(

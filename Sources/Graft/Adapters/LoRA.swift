@@ -151,8 +151,9 @@ private struct LoRAModule: OperationModule {
   let column: Int
   let scale, dropout: Float
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
-    let read = try tape.dropout(input, probability: dropout)
+  func callAsFunction(_ output: Tensor, reading input: LinearInput, on tape: Tape) throws -> Tensor {
+    let drops = tape.isTraining && dropout > 0
+    let read = drops ? .rows(try tape.dropout(input.tensor(), probability: dropout)) : input
     let product = try tape.linear(tape.linear(read, weight: down, bias: nil), weight: up, bias: nil)
     return try tape.addColumns(product, to: output, from: column, scale: scale)
   }

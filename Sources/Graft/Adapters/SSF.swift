@@ -62,7 +62,7 @@ private struct SSFModule: OperationModule {
   let scale: Tensor
   let shift: ChannelShift?
 
-  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
+  func callAsFunction(_ output: Tensor, reading input: LinearInput, on tape: Tape) throws -> Tensor {
     try tape.scaleShift(output, scale: scale, shift: shift?(on: tape))
   }
 }

@@ -27,7 +27,7 @@ struct Pass {
   /// Rows behind a norm and what stands on it; as they are where there is none.
   func normalized(_ rows: Tensor, _ norm: FrozenNorm?) throws -> Tensor {
     guard let norm else { return rows }
-    return try sites.adjust(norm(rows, on: tape), of: norm.id, reading: rows, on: tape)
+    return try sites.adjust(norm(rows, on: tape), of: norm.id, reading: .rows(rows), on: tape)
   }
 
   /// What a part reads: the stream behind the norm and what stands before the part.
@@ -70,7 +70,6 @@ struct Pass {
     guard sites.isTaken(.on(layer.id)) else {
       return try tape.linear(input, layer.linear, activation: activation, readBy: reader)
     }
-    let input = try input.tensor()
     var output = try sites.adjust(tape.linear(input, layer.bare), of: layer.id, reading: input, on: tape)
     if let scale = layer.linear.scale { output = try tape.scaleShift(output, scale: scale) }
     return try tape.activation(output, activation)

@@ -66,7 +66,7 @@ package struct GraftedSites {
   }
 
   func adjust(
-    _ output: Tensor, of operation: FrozenOperation.ID, reading input: Tensor, on tape: Tape
+    _ output: Tensor, of operation: FrozenOperation.ID, reading input: LinearInput, on tape: Tape
   ) throws -> Tensor {
     try (operations[operation] ?? []).reduce(output) { try $1($0, reading: input, on: tape) }
   }

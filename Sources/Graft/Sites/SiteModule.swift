@@ -37,5 +37,5 @@ package protocol OperationModule: SiteModule {
   /// - Parameters:
   ///   - output: (..., outputs), what the operation gave, before layer scale and activation.
   ///   - input: (..., inputs), what the operation read.
-  func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor
+  func callAsFunction(_ output: Tensor, reading input: LinearInput, on tape: Tape) throws -> Tensor
 }

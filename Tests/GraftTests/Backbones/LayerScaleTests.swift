@@ -11,8 +11,8 @@ import Testing
   private final class Witness: OperationModule {
     private(set) var seen: [(read: Tensor, gave: Tensor)] = []
 
-    func callAsFunction(_ output: Tensor, reading input: Tensor, on tape: Tape) throws -> Tensor {
-      seen.append((input, output))
+    func callAsFunction(_ output: Tensor, reading input: LinearInput, on tape: Tape) throws -> Tensor {
+      seen.append((try input.tensor(), output))
       return output
     }
   }
