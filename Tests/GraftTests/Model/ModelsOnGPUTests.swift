@@ -35,10 +35,17 @@ import Testing
     #expect(relativeError(found.flatMap { $0 }, wanted.flatMap { $0 }) < 1e-5)
     let (loss, same) = (try model.computeGradients(images), try other.computeGradients(images))
     #expect(abs(loss - same) < 1e-5 * abs(loss))
+    let whole = try norm(model.arena.parameters.flatMap { try $0.gradient.floats() })
     for parameter in model.arena.parameters {
       let (wanted, found) = (try parameter.gradient.floats(), try other[parameter.name].gradient.floats())
-      #expect(relativeError(found, wanted) < 1e-4, "\(parameter.name)")
+      // Of a bias in front of a batch norm it is nothing but rounding.
+      let size = max(norm(wanted), 1e-4 * whole)
+      #expect(norm(zip(found, wanted).map { $0 - $1 }) < 1e-4 * size, "\(parameter.name)")
     }
     #expect(try context.damagedBuffers() == 0)
+  }
+
+  private func norm(_ values: [Float]) -> Double {
+    values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
   }
 }
