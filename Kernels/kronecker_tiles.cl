@@ -8,6 +8,10 @@
 // The weights' gradients are sums over rows of two factors of a row: dU of its mixed lanes and dy, dV of dZ and x, dA of dQ
 // and Z. They are summed in slices of rows, and the slices in order.
 //
+// With a layer norm in front, x is what that gives, and is nowhere stored: whoever reads it normalises what the norm reads.
+// A group of kronecker_tile owns whole tokens, so that it can sum over them: forwards their statistics, as layer_norm_forward
+// does and for the same reasons, and backwards what layer_norm_backward does of y, the gradient of the norm's result.
+//
 // EXPERTS, RANK  numbers of experts and of their inner dimension; at most 64 experts. Default 4, 4.
 // WHOLE      defined: part is a multiple of 4, so that rows are read and written in quads.
 // BACKWARD   defined: the dropout falls on m, not on z.
@@ -16,6 +20,7 @@
 // OUTPUT     defined: y is wanted.
 // KEEP       defined: z is stored.
 // KEEP_MIXED defined: m is stored.
+// NORM       defined: x is behind a layer norm, whose statistics (tokens, 3) forwards are stored, and are read elsewhere.
 // AHEAD      steps of a sum that are unrolled: 4, or 2 where registers are few. Default 4.
 // WAVE       of common.cl.
 
@@ -67,6 +72,15 @@ inline float4 drop(float4 z, uint index, uint key0, uint key1, uint key2, uint t
   return z;
 }
 
+// What a layer norm makes of columns of a row before its weight and bias. `s`: the token's mean, inverse and rest.
+inline float4 standardised(float4 v, float4 s) { return (v - s.x) * s.y - s.z; }
+
+// Columns c ... of a row of x behind the norm, whose weight and bias for the row's part of a token are these.
+inline float4 load_normalised(const global float *row, float4 s, const global float *weight, const global float *bias, int c,
+                              int part) {
+  return fma(standardised(load_quad(row, c, part), s), load_quad(weight, c, part), load_quad(bias, c, part));
+}
+
 // A group of 64 items owns the rows of 64 / EXPERTS tokens. First item (ty, tx), tx < 4, computes rows ty, ty + 16, ... and
 // lanes 4 tx ... of every 16 of z, x coming through local memory CHUNK columns at a time; then all lanes of row t of m;
 // then rows 4 ty ... and 32 + 4 ty ... of y, in columns 4 tx ... and 32 + 4 tx ... of every 64, tx < 8.
@@ -86,11 +100,61 @@ inline float4 drop(float4 z, uint index, uint key0, uint key1, uint key2, uint t
 #endif
 #define GREATER(a, b) ((a) > (b) ? (a) : (b))
 
+// Sums over tokens: of each row 8 items have a share, in `shares`, and item t gets the sum of row t's token. `sums`: ROWS
+// floats of its own. All items of the group must take part; `shares` may be written again at once.
+inline float token_sum(const local float *shares, local float *sums, int t) {
+  barrier(CLK_LOCAL_MEM_FENCE);
+  sums[t] = sum4(LOCAL_QUAD(shares + 8 * t) + LOCAL_QUAD(shares + 8 * t + 4));
+  barrier(CLK_LOCAL_MEM_FENCE);
+  float sum = 0.0f;
+  COMPACT for (int b = 0; b < EXPERTS; ++b) sum += sums[min(t - t % EXPERTS, OWNED - EXPERTS) + b];
+  return sum;
+}
+
+#if defined(NORM) && !defined(BACKWARD)
+// Statistics of the tokens, for each of their rows: item (t / 8, t % 8) reads columns 4 (t % 8) ... of every 32 of rows
+// t / 8, t / 8 + 8, ... `memory`: 17 * ROWS floats.
+inline void measure_tokens(const global float *x, local float4 *statistics, local float *memory, int last, int part,
+                           float epsilon) {
+  const int t = get_local_id(0), lane = t % 8;
+  local float *sums = memory, *squares = memory + 8 * ROWS, *rows = memory + 16 * ROWS;
+  float sum[8], square[8], mean[8];
+  UNROLL for (int e = 0; e < 8; ++e) sum[e] = square[e] = 0.0f;
+  COMPACT for (int c = 4 * lane; c < part; c += 32)
+    UNROLL for (int e = 0; e < 8; ++e) sum[e] += sum4(load_quad(x + min(t / 8 + 8 * e, last) * part, c, part));
+  UNROLL for (int e = 0; e < 8; ++e) {
+    sums[t + 64 * e] = sum[e];
+    sum[e] = 0.0f;
+  }
+  const float own_mean = token_sum(sums, rows, t) / (EXPERTS * part);
+  statistics[t] = own_mean;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  UNROLL for (int e = 0; e < 8; ++e) mean[e] = statistics[t / 8 + 8 * e].x;
+  COMPACT for (int c = 4 * lane; c < part; c += 32) UNROLL for (int e = 0; e < 8; ++e) {
+    float4 centred = load_quad(x + min(t / 8 + 8 * e, last) * part, c, part) - mean[e];
+#ifndef WHOLE
+    centred = c + (int4)(0, 1, 2, 3) < part ? centred : (float4)(0.0f);
+#endif
+    sum[e] += sum4(centred);
+    square[e] += sum4(centred * centred);
+  }
+  UNROLL for (int e = 0; e < 8; ++e) {
+    sums[t + 64 * e] = sum[e];
+    squares[t + 64 * e] = square[e];
+  }
+  const float off = token_sum(sums, rows, t) / (EXPERTS * part);
+  const float variance = max(token_sum(squares, rows, t) / (EXPERTS * part) - off * off, 0.0f);
+  const float inverse = 1.0f / sqrt(variance + epsilon);
+  statistics[t] = (float4)(own_mean, inverse, off * inverse, 0.0f);
+}
+#endif
+
 WAVE_KERNEL __attribute__((reqd_work_group_size(64, 1, 1)))
 void kronecker_tile(const global float *restrict x, const global float *restrict w, const global float *restrict c,
                     const global float *sum_so_far, global float *y, global float *kept_z, global float *kept_m,
-                    int row_count, int part, int padded, float scale, uint key0, uint key1, uint key2, uint threshold,
-                    float keep_scale) {
+                    const global float *restrict normed, const global float *restrict norm_weight,
+                    const global float *restrict norm_bias, global float *statistics, int row_count, int part, int padded,
+                    float scale, uint key0, uint key1, uint key2, uint threshold, float keep_scale, float epsilon) {
 #ifdef BACKWARD
   const global float *columns = w + part * LANES_PADDED, *rows = w + 2 * part * LANES_PADDED, *mixes = MIXES(w) + MIX;
 #else
@@ -106,6 +170,16 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
   const int row0 = get_group_id(0) * OWNED;
   const int last = min(OWNED, row_count - row0) - 1;
   x += (size_t)row0 * part;
+#ifdef NORM
+  // Of each row its token's.
+  local float4 measured[ROWS];
+#ifdef BACKWARD
+  measured[t] = (float4)(vload3((row0 + min(t, last)) / EXPERTS, statistics), 0.0f);
+#else
+  measure_tokens(x, measured, memory, last, part, epsilon);
+  if (t <= last && t % EXPERTS == 0) vstore3(measured[t].xyz, (row0 + t) / EXPERTS, statistics);
+#endif
+#endif
   {
     const int tx = t % 4, ty = t / 4;
     float4 z[4][VECTORS];
@@ -114,7 +188,13 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
       barrier(CLK_LOCAL_MEM_FENCE);
       UNROLL for (int e = 0; e < ROWS * CHUNK / 4 / 64; ++e) {
         const int r = t / (CHUNK / 4) + e * (64 / (CHUNK / 4)), q = t % (CHUNK / 4) * 4;
+#if defined(NORM) && !defined(BACKWARD)
+        const int channel = r % EXPERTS * part;
+        LOCAL_QUAD(xs + r * X_ROW + q) =
+            load_normalised(x + min(r, last) * part, measured[r], norm_weight + channel, norm_bias + channel, q0 + q, part);
+#else
         LOCAL_QUAD(xs + r * X_ROW + q) = load_quad(x + min(r, last) * part, q0 + q, part);
+#endif
       }
       UNROLL for (int e = 0; e < CHUNK * LANES_PADDED / 4 / 64; ++e) {
         const int i = t + 64 * e;
@@ -176,16 +256,27 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
 #ifdef ADD
   sum_so_far += (size_t)row0 * part;
 #endif
+#if defined(NORM) && defined(BACKWARD)
+  // With g = y * weight, of each row the sums of g and of g (x - mean), eight items' shares of each.
+  local float *gs = memory, *gxs = memory + 8 * ROWS;
+  normed += (size_t)row0 * part;
+  UNROLL for (int r = 0; r < 8; ++r) gs[8 * ROW_OF(r) + tx] = gxs[8 * ROW_OF(r) + tx] = 0.0f;
+#endif
   COMPACT for (int p0 = 0; p0 < part; p0 += 64) {
     float4 sums[8][2];
     UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r) {
-      const int p = p0 + 32 * h + 4 * tx, row = min(ROW_OF(r), last);
+      const int p = p0 + 32 * h + 4 * tx, row = min(ROW_OF(r), last), channel = ROW_OF(r) % EXPERTS * part;
+#if defined(NORM) && !defined(BACKWARD)
+      sums[r][h] =
+          load_normalised(x + row * part, measured[ROW_OF(r)], norm_weight + channel, norm_bias + channel, p, part);
+#else
       sums[r][h] = load_quad(x + row * part, p, part);
-#ifdef ADD
+#endif
+#if defined(ADD) && !defined(NORM)
       sums[r][h] += load_quad(sum_so_far + row * part, p, part);
 #endif
 #ifdef BIAS
-      sums[r][h] = fma((float4)(scale), load_quad(c + row % EXPERTS * part, p, part), sums[r][h]);
+      sums[r][h] = fma((float4)(scale), load_quad(c + channel, p, part), sums[r][h]);
 #endif
     }
     // Rows of the operand are padded to 16 columns: what is behind is read as the last quad, and not stored.
@@ -206,30 +297,52 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
     }
     UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r)
       if (ROW_OF(r) <= last) store_quad(sums[r][h], y + ROW_OF(r) * part, p0 + 32 * h + 4 * tx, part);
+#if defined(NORM) && defined(BACKWARD)
+    UNROLL for (int r = 0; r < 8; ++r) {
+      float4 g = 0.0f, gx = 0.0f;
+      UNROLL for (int h = 0; h < 2; ++h) {
+        const int p = p0 + 32 * h + 4 * tx;
+        const float4 v = sums[r][h] * load_quad(norm_weight + ROW_OF(r) % EXPERTS * part, p, part);
+        g += v;
+        gx = fma(v, load_quad(normed + min(ROW_OF(r), last) * part, p, part) - measured[ROW_OF(r)].x, gx);
+      }
+      gs[8 * ROW_OF(r) + tx] += sum4(g);
+      gxs[8 * ROW_OF(r) + tx] += sum4(gx);
+    }
+#endif
   }
+#if defined(NORM) && defined(BACKWARD)
+  // inverse (g - mean(g) - h mean(g h)), h as forwards, of which each item reads the y that it wrote itself.
+  {
+    const float g = token_sum(gs, memory + 16 * ROWS, t) / (EXPERTS * part);
+    const float gx = token_sum(gxs, memory + 16 * ROWS, t) / (EXPERTS * part);
+    const float4 own = measured[t];
+    const float gh = own.y * gx - own.z * g;
+    measured[t] = (float4)(own.x, own.y, own.y * gh, g - own.z * gh);
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  COMPACT for (int p0 = 0; p0 < part; p0 += 64) UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r) {
+    const int p = p0 + 32 * h + 4 * tx, row = ROW_OF(r);
+    if (row > last) continue;
+    const float4 own = measured[row];
+    const float4 g = load_quad(y + row * part, p, part) * load_quad(norm_weight + row % EXPERTS * part, p, part);
+    float4 d = own.y * (g - fma(own.z, load_quad(normed + row * part, p, part) - own.x, own.w));
+#ifdef ADD
+    d += load_quad(sum_so_far + row * part, p, part);
+#endif
+    store_quad(d, y + row * part, p, part);
+  }
+#endif
 #endif
 }
 
-// What forwards was m, of the z that was kept: m[token, a, l] = sum_b mixes[a, b, l] z[token, b, l]. Item (quad of lanes of a
-// row) for `quads` in all.
-kernel void kronecker_mix(const global float *restrict z, const global float *restrict w, global float *restrict m,
-                          int part, int padded, int quads) {
-  const global float *mixes = MIXES(w);
-  const int item = get_global_id(0);
-  if (item >= quads) return;
-  const int l = item % (LANES_PADDED / 4) * 4, row = item / (LANES_PADDED / 4), a = row % EXPERTS;
-  float4 sum = 0.0f;
-  UNROLL for (int b = 0; b < EXPERTS; ++b)
-    sum = fma(GLOBAL_QUAD(mixes + (a * EXPERTS + b) * LANES_PADDED + l),
-              GLOBAL_QUAD(z + (size_t)(row - a + b) * LANES_PADDED + l), sum);
-  *(global float4 *)(m + (size_t)row * LANES_PADDED + l) = sum;
-}
-
-// Slices of dU and dV: sums over a slice's rows of left[row, l] right[row, p], to partials[slice][side](LANES_PADDED, part),
-// `side` 0 for dU of m and dy, 1 for dV of dZ and x; a slice's share has `share` floats.
+// Slices of the weights' gradients, sums over a slice's rows; a slice's share of `partials` has `share` floats: dU and dV
+// (LANES_PADDED, part), dA's lanes (EXPERTS, EXPERTS, LANES_PADDED), dc (EXPERTS, part).
 //
-// A group has 64 columns. Item (half, ty, tx), tx < 8, has lanes 4 ty ... and columns 4 tx ... and 32 + 4 tx ..., and every
-// second row; the halves are added at the end. Group index: ((slice * 2 + side) * blocks + block of columns).
+// Of a slice's groups, `groups` in all, the first have 64 columns each of dU, sums of m[row, l] dy[row, p], then as many of
+// dV, sums of dZ[row, l] x[row, q]. Item (half, ty, tx), tx < 8, has lanes 4 ty ... and columns 4 tx ... and 32 + 4 tx ...,
+// and every second row; the halves are added at the end. Then an item has a quad of lanes of dA, sums over tokens of
+// dQ[a, l] Z[b, l]; or one of the `channels` of dc that are wanted, sums of dy.
 #define SLICE_ITEMS (LANES_PADDED * 4)
 #define AT_ONCE 32
 #define LEFT_FLOATS (AT_ONCE * LANES_PADDED)
@@ -237,34 +350,74 @@ kernel void kronecker_mix(const global float *restrict z, const global float *re
 
 WAVE_KERNEL __attribute__((reqd_work_group_size(SLICE_ITEMS, 1, 1)))
 void kronecker_slices(const global float *restrict m, const global float *restrict dy, const global float *restrict dz,
-                      const global float *restrict x, global float *restrict partials, int row_count, int part,
-                      int rows_of_slice, int blocks, int share) {
+                      const global float *restrict x, const global float *restrict dq, const global float *restrict z,
+                      const global float *restrict norm_weight, const global float *restrict norm_bias,
+                      const global float *restrict statistics, global float *restrict partials, int row_count, int part,
+                      int rows_of_slice, int blocks, int groups, int channels, int share) {
   local float memory[GREATER(LEFT_FLOATS + AT_ONCE * RIGHT_ROW, LANES_PADDED * 64)] __attribute__((aligned(16)));
   local float *lefts = memory;
   local float *rights = memory + LEFT_FLOATS;
   const int t = get_local_id(0);
-  const int block = get_group_id(0) % blocks, side = get_group_id(0) / blocks % 2, slice = get_group_id(0) / blocks / 2;
-  const int first = slice * rows_of_slice, end = min(first + rows_of_slice, row_count);
+  const int slice = get_group_id(0) / groups, group = get_group_id(0) % groups;
+  const int first = slice * rows_of_slice;
+  int rows = min(rows_of_slice, row_count - first);
+  partials += (size_t)slice * share;
+  if (group >= 2 * blocks) {
+    const int item = (group - 2 * blocks) * SLICE_ITEMS + t, channel = item - MIX / 4;
+    global float *rest = partials + 2 * LANES_PADDED * part;
+    if (channel < 0) {
+      const int l = 4 * item % LANES_PADDED, b = 4 * item / LANES_PADDED % EXPERTS, a = 4 * item / LANES_PADDED / EXPERTS;
+      dq += (size_t)(first + a) * LANES_PADDED + l;
+      z += (size_t)(first + b) * LANES_PADDED + l;
+      float4 sum = 0.0f;
+      for (int row = 0; row < rows; row += EXPERTS)
+        sum = fma(GLOBAL_QUAD(dq + row * LANES_PADDED), GLOBAL_QUAD(z + row * LANES_PADDED), sum);
+      *(global float4 *)(rest + 4 * item) = sum;
+    } else if (channel < channels) {
+      dy += (size_t)first * part + channel;
+      float sum = 0.0f;
+      for (int row = 0; row < rows; row += EXPERTS) sum += dy[row * part];
+      rest[MIX + channel] = sum;
+    }
+    // Not a return: barriers behind one that some groups take are more than PoCL can do.
+    rows = 0;
+  }
+  const int side = group / blocks % 2, block = group % blocks;
   const int tx = t % 8, ty = t / 8 % (LANES_PADDED / 4), half_ = t / (LANES_PADDED * 2);
-  const global float *left = side == 0 ? m : dz;
-  const global float *right = (side == 0 ? dy : x) + 64 * block;
+  const global float *left = (side == 0 ? m : dz) + (size_t)first * LANES_PADDED;
+  const global float *right = (side == 0 ? dy : x) + (size_t)first * part + 64 * block;
   const int width = part - 64 * block;
+#ifdef NORM
+  norm_weight += 64 * block;
+  norm_bias += 64 * block;
+  statistics += (size_t)first / EXPERTS * 3;
+#endif
   float4 sums[4][2];
   UNROLL for (int i = 0; i < 4; ++i) sums[i][0] = sums[i][1] = 0.0f;
-  COMPACT for (int row = first; row < end; row += AT_ONCE) {
+  COMPACT for (int row = 0; row < rows; row += AT_ONCE) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    const int there = end - row;
+    const int there = rows - row;
     UNROLL for (int e = 0; e < LEFT_FLOATS / 4 / SLICE_ITEMS; ++e) {
       const int i = t + SLICE_ITEMS * e;
       float4 v = 0.0f;
-      if (i / (LANES_PADDED / 4) < there) v = GLOBAL_QUAD(left + (size_t)row * LANES_PADDED + 4 * i);
+      if (i / (LANES_PADDED / 4) < there) v = GLOBAL_QUAD(left + row * LANES_PADDED + 4 * i);
       LOCAL_QUAD(lefts + 4 * i) = v;
     }
     UNROLL for (int e = 0; e < (AT_ONCE * 16 + SLICE_ITEMS - 1) / SLICE_ITEMS; ++e) {
       const int i = t + SLICE_ITEMS * e, r = i / 16, c = i % 16 * 4;
       if (AT_ONCE * 16 % SLICE_ITEMS == 0 || r < AT_ONCE) {
         // Rows behind the last count as zeros on the left; what is here must only be a number, and is the last again.
-        LOCAL_QUAD(rights + r * RIGHT_ROW + c) = load_quad(right + (size_t)(row + min(r, there - 1)) * part, c, width);
+        const int from = row + min(r, there - 1);
+        float4 v = load_quad(right + from * part, c, width);
+#ifdef NORM
+        if (side == 1) {
+          const int channel = (uint)(row + r) % EXPERTS * part;
+          const float4 measured = (float4)(vload3(from / EXPERTS, statistics), 0.0f);
+          v = fma(standardised(v, measured), load_quad(norm_weight + channel, c, width),
+                  load_quad(norm_bias + channel, c, width));
+        }
+#endif
+        LOCAL_QUAD(rights + r * RIGHT_ROW + c) = v;
       }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -284,42 +437,14 @@ void kronecker_slices(const global float *restrict m, const global float *restri
   UNROLL for (int i = 0; i < 4; ++i) UNROLL for (int h = 0; h < 2; ++h)
     if (half_ == 1) LOCAL_QUAD(memory + (4 * ty + i) * 64 + 32 * h + 4 * tx) = sums[i][h];
   barrier(CLK_LOCAL_MEM_FENCE);
-  partials += (size_t)slice * share + (size_t)side * LANES_PADDED * part + 64 * block;
+  partials += (size_t)side * LANES_PADDED * part + 64 * block;
   UNROLL for (int i = 0; i < 4; ++i) UNROLL for (int h = 0; h < 2; ++h) {
     const int c = 32 * h + 4 * tx;
-    if (half_ == 0) {
+    if (half_ == 0 && rows > 0) {
       const float4 v = sums[i][h] + LOCAL_QUAD(memory + (4 * ty + i) * 64 + c);
       store_quad(v, partials + (4 * ty + i) * part, c, width);
     }
   }
-}
-
-// Slices of dA: partials[slice](EXPERTS, EXPERTS, LANES_PADDED) at a, b, l: sums over a slice's tokens of dq[a, l] z[b, l].
-// Item (quad of lanes of a, b) of a slice; work-items: slices times EXPERTS^2 LANES_PADDED / 4.
-kernel void kronecker_mix_slices(const global float *restrict dq, const global float *restrict z,
-                                 global float *restrict partials, int offset, int row_count,
-                                 int rows_of_slice, int slices, int share) {
-  const int item = get_global_id(0);
-  if (item >= slices * (MIX / 4)) return;
-  const int slice = item / (MIX / 4), e = item % (MIX / 4) * 4;
-  const int l = e % LANES_PADDED, b = e / LANES_PADDED % EXPERTS, a = e / LANES_PADDED / EXPERTS;
-  const int first = slice * rows_of_slice, end = min(first + rows_of_slice, row_count);
-  float4 sum = 0.0f;
-  for (int row = first; row < end; row += EXPERTS)
-    sum = fma(GLOBAL_QUAD(dq + (size_t)(row + a) * LANES_PADDED + l), GLOBAL_QUAD(z + (size_t)(row + b) * LANES_PADDED + l),
-              sum);
-  *(global float4 *)(partials + (size_t)slice * share + offset + e) = sum;
-}
-
-// Slices of dc: partials[slice](EXPERTS, part), sums over a slice's tokens of dy. Item (channel) of a slice.
-kernel void kronecker_bias_slices(const global float *restrict dy, global float *restrict partials, int offset,
-                                  int row_count, int part, int rows_of_slice, int slices, int share) {
-  const int width = EXPERTS * part, slice = get_global_id(0) / width, channel = get_global_id(0) % width;
-  if (slice >= slices) return;
-  const int end = min((slice + 1) * rows_of_slice, row_count) / EXPERTS;
-  float sum = 0.0f;
-  for (int token = slice * (rows_of_slice / EXPERTS); token < end; ++token) sum += dy[(size_t)token * width + channel];
-  partials[(size_t)slice * share + offset + channel] = sum;
 }
 
 // Adds the slices to the gradients that are wanted, slice after slice. Items: RANKS * part elements of dU, as many of dV,

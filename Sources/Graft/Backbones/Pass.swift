@@ -34,6 +34,10 @@ struct Pass {
   ///
   /// - Parameter known: the stream behind the norm, where a module beside the part reads it too.
   func enter(_ part: FrozenPart, _ stream: Tokens, known: Tokens?) throws -> Tokens {
+    if known == nil, let read = try sites.apply(at: .before(part.id), to: stream, behind: part.norm, on: tape)
+    {
+      return read
+    }
     func read(_ pass: Pass) throws -> Tokens {
       try pass.sites.apply(
         at: .before(part.id), to: known ?? pass.normalized(stream, part.norm), on: pass.tape)
