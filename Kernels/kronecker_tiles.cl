@@ -8,9 +8,9 @@
 // The weights' gradients are sums over rows of two factors of a row: dU of its mixed lanes and dy, dV of dZ and x, dA of dQ
 // and Z. They are summed in slices of rows, and the slices in order.
 //
-// With a layer norm in front, x is what that gives, and is nowhere stored: whoever reads it normalises what the norm reads.
-// A group of kronecker_tile owns whole tokens, so that it can sum over them: forwards their statistics, as layer_norm_forward
-// does and for the same reasons, and backwards what layer_norm_backward does of y, the gradient of the norm's result.
+// With a layer norm in front, x is what that gives, and is not kept. A group of kronecker_tile owns whole tokens, so that it
+// can do what a norm does: forwards, before all else, as layer_norm_forward and for the same reasons, into y, on which it goes
+// on in place; backwards, as layer_norm_backward, with the y that it has just computed.
 //
 // EXPERTS, RANK  numbers of experts and of their inner dimension; at most 64 experts. Default 4, 4.
 // WHOLE      defined: part is a multiple of 4, so that rows are read and written in quads.
@@ -75,12 +75,6 @@ inline float4 drop(float4 z, uint index, uint key0, uint key1, uint key2, uint t
 // What a layer norm makes of columns of a row before its weight and bias. `s`: the token's mean, inverse and rest.
 inline float4 standardised(float4 v, float4 s) { return (v - s.x) * s.y - s.z; }
 
-// Columns c ... of a row of x behind the norm, whose weight and bias for the row's part of a token are these.
-inline float4 load_normalised(const global float *row, float4 s, const global float *weight, const global float *bias, int c,
-                              int part) {
-  return fma(standardised(load_quad(row, c, part), s), load_quad(weight, c, part), load_quad(bias, c, part));
-}
-
 // A group of 64 items owns the rows of 64 / EXPERTS tokens. First item (ty, tx), tx < 4, computes rows ty, ty + 16, ... and
 // lanes 4 tx ... of every 16 of z, x coming through local memory CHUNK columns at a time; then all lanes of row t of m;
 // then rows 4 ty ... and 32 + 4 ty ... of y, in columns 4 tx ... and 32 + 4 tx ... of every 64, tx < 8.
@@ -111,41 +105,111 @@ inline float token_sum(const local float *shares, local float *sums, int t) {
   return sum;
 }
 
-#if defined(NORM) && !defined(BACKWARD)
-// Statistics of the tokens, for each of their rows: item (t / 8, t % 8) reads columns 4 (t % 8) ... of every 32 of rows
-// t / 8, t / 8 + 8, ... `memory`: 17 * ROWS floats.
-inline void measure_tokens(const global float *x, local float4 *statistics, local float *memory, int last, int part,
-                           float epsilon) {
-  const int t = get_local_id(0), lane = t % 8;
+#ifdef NORM
+// A norm's share of an item: columns 4 (t % 8) ... of every 32 of rows t / 8, t / 8 + 8, ..., so many rows at a time.
+#define NORM_ROWS (2 * AHEAD)
+#define FOR_NORM_ROWS(first) COMPACT for (int first = (uint)t / 8; first < ROWS; first += 8 * NORM_ROWS)
+#define FOR_EACH_ROW(e) UNROLL for (int e = 0; e < NORM_ROWS; ++e)
+#define NORM_ROW(e) (first + 8 * (e))
+#define FOR_NORM_COLUMNS(c) COMPACT for (int c = t % 8 * 4; c < part; c += 32)
+// Channels of the part of a token that a row is.
+#define CHANNELS(e) (NORM_ROW(e) % EXPERTS * part)
+// Where an item leaves its share of a row's sum.
+#define SHARE(e) (8 * NORM_ROW(e) + t % 8)
+
+// Normalises the group's rows of x into y, which all its items may read then. `statistics`: of the group's first token on.
+inline void normalise(const global float *x, const global float *weight, const global float *bias, global float *y,
+                      global float *statistics, local float *memory, int last, int part, float epsilon) {
+  const int t = get_local_id(0);
   local float *sums = memory, *squares = memory + 8 * ROWS, *rows = memory + 16 * ROWS;
-  float sum[8], square[8], mean[8];
-  UNROLL for (int e = 0; e < 8; ++e) sum[e] = square[e] = 0.0f;
-  COMPACT for (int c = 4 * lane; c < part; c += 32)
-    UNROLL for (int e = 0; e < 8; ++e) sum[e] += sum4(load_quad(x + min(t / 8 + 8 * e, last) * part, c, part));
-  UNROLL for (int e = 0; e < 8; ++e) {
-    sums[t + 64 * e] = sum[e];
-    sum[e] = 0.0f;
+  local float4 *measured = (local float4 *)(memory + 17 * ROWS);
+  FOR_NORM_ROWS(first) {
+    float sum[NORM_ROWS];
+    FOR_EACH_ROW(e) sum[e] = 0.0f;
+    FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) sum[e] += sum4(load_quad(x + min(NORM_ROW(e), last) * part, c, part));
+    FOR_EACH_ROW(e) sums[SHARE(e)] = sum[e];
   }
-  const float own_mean = token_sum(sums, rows, t) / (EXPERTS * part);
-  statistics[t] = own_mean;
+  const float mean = token_sum(sums, rows, t) / (EXPERTS * part);
+  measured[t] = mean;
   barrier(CLK_LOCAL_MEM_FENCE);
-  UNROLL for (int e = 0; e < 8; ++e) mean[e] = statistics[t / 8 + 8 * e].x;
-  COMPACT for (int c = 4 * lane; c < part; c += 32) UNROLL for (int e = 0; e < 8; ++e) {
-    float4 centred = load_quad(x + min(t / 8 + 8 * e, last) * part, c, part) - mean[e];
+  FOR_NORM_ROWS(first) {
+    float sum[NORM_ROWS], square[NORM_ROWS], means[NORM_ROWS];
+    FOR_EACH_ROW(e) {
+      means[e] = measured[NORM_ROW(e)].x;
+      sum[e] = square[e] = 0.0f;
+    }
+    FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+      float4 centred = load_quad(x + min(NORM_ROW(e), last) * part, c, part) - means[e];
 #ifndef WHOLE
-    centred = c + (int4)(0, 1, 2, 3) < part ? centred : (float4)(0.0f);
+      centred = c + (int4)(0, 1, 2, 3) < part ? centred : (float4)(0.0f);
 #endif
-    sum[e] += sum4(centred);
-    square[e] += sum4(centred * centred);
-  }
-  UNROLL for (int e = 0; e < 8; ++e) {
-    sums[t + 64 * e] = sum[e];
-    squares[t + 64 * e] = square[e];
+      sum[e] += sum4(centred);
+      square[e] += sum4(centred * centred);
+    }
+    FOR_EACH_ROW(e) {
+      sums[SHARE(e)] = sum[e];
+      squares[SHARE(e)] = square[e];
+    }
   }
   const float off = token_sum(sums, rows, t) / (EXPERTS * part);
   const float variance = max(token_sum(squares, rows, t) / (EXPERTS * part) - off * off, 0.0f);
   const float inverse = 1.0f / sqrt(variance + epsilon);
-  statistics[t] = (float4)(own_mean, inverse, off * inverse, 0.0f);
+  measured[t] = (float4)(mean, inverse, off * inverse, 0.0f);
+  if (t <= last && t % EXPERTS == 0) vstore3(measured[t].xyz, t / EXPERTS, statistics);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  FOR_NORM_ROWS(first) FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+    const int row = NORM_ROW(e);
+    if (row > last) continue;
+    const float4 v = standardised(load_quad(x + row * part, c, part), measured[row]);
+    store_quad(fma(v, load_quad(weight + CHANNELS(e), c, part), load_quad(bias + CHANNELS(e), c, part)), y + row * part, c,
+               part);
+  }
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
+}
+
+// Turns the group's rows of y, the gradient of what a norm gave, into that of its input x, with g = y * weight:
+//   inverse (g - mean(g) - h mean(g h)) [+ sum_so_far],   h = (x - mean) inverse - rest
+inline void normalise_backward(global float *y, const global float *x, const global float *weight,
+                               const global float *statistics, const global float *sum_so_far, local float *memory,
+                               int last, int part) {
+  const int t = get_local_id(0);
+  local float *gs = memory, *gxs = memory + 8 * ROWS, *rows = memory + 16 * ROWS;
+  local float4 *measured = (local float4 *)(memory + 17 * ROWS);
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
+  FOR_NORM_ROWS(first) {
+    float g[NORM_ROWS], gx[NORM_ROWS], means[NORM_ROWS];
+    FOR_EACH_ROW(e) {
+      means[e] = statistics[min(NORM_ROW(e), last) / EXPERTS * 3];
+      g[e] = gx[e] = 0.0f;
+    }
+    FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+      const int row = min(NORM_ROW(e), last);
+      const float4 v = load_quad(y + row * part, c, part) * load_quad(weight + CHANNELS(e), c, part);
+      g[e] += sum4(v);
+      gx[e] += sum4(v * (load_quad(x + row * part, c, part) - means[e]));
+    }
+    FOR_EACH_ROW(e) {
+      gs[SHARE(e)] = g[e];
+      gxs[SHARE(e)] = gx[e];
+    }
+  }
+  const float g_mean = token_sum(gs, rows, t) / (EXPERTS * part);
+  const float gx_mean = token_sum(gxs, rows, t) / (EXPERTS * part);
+  const float3 own = vload3(min(t, last) / EXPERTS, statistics);
+  const float gh_mean = own.y * gx_mean - own.z * g_mean;
+  // What is taken off g, as slope (x - mean) + offset.
+  measured[t] = (float4)(own.x, own.y, own.y * gh_mean, g_mean - own.z * gh_mean);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  FOR_NORM_ROWS(first) FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+    const int row = NORM_ROW(e);
+    if (row > last) continue;
+    const float4 m = measured[row], v = load_quad(y + row * part, c, part) * load_quad(weight + CHANNELS(e), c, part);
+    float4 d = m.y * (v - fma((float4)(m.z), load_quad(x + row * part, c, part) - m.x, (float4)(m.w)));
+#ifdef ADD
+    d += load_quad(sum_so_far + row * part, c, part);
+#endif
+    store_quad(d, y + row * part, c, part);
+  }
 }
 #endif
 
@@ -170,15 +234,17 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
   const int row0 = get_group_id(0) * OWNED;
   const int last = min(OWNED, row_count - row0) - 1;
   x += (size_t)row0 * part;
-#ifdef NORM
-  // Of each row its token's.
-  local float4 measured[ROWS];
-#ifdef BACKWARD
-  measured[t] = (float4)(vload3((row0 + min(t, last)) / EXPERTS, statistics), 0.0f);
-#else
-  measure_tokens(x, measured, memory, last, part, epsilon);
-  if (t <= last && t % EXPERTS == 0) vstore3(measured[t].xyz, (row0 + t) / EXPERTS, statistics);
+#ifdef OUTPUT
+  y += (size_t)row0 * part;
+#ifdef ADD
+  sum_so_far += (size_t)row0 * part;
 #endif
+#endif
+#if defined(NORM) && !defined(BACKWARD)
+  normalise(x, norm_weight, norm_bias, y, statistics + row0 / EXPERTS * 3, memory, last, part, epsilon);
+  const global float *read = y;
+#else
+  const global float *read = x;
 #endif
   {
     const int tx = t % 4, ty = t / 4;
@@ -188,13 +254,7 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
       barrier(CLK_LOCAL_MEM_FENCE);
       UNROLL for (int e = 0; e < ROWS * CHUNK / 4 / 64; ++e) {
         const int r = t / (CHUNK / 4) + e * (64 / (CHUNK / 4)), q = t % (CHUNK / 4) * 4;
-#if defined(NORM) && !defined(BACKWARD)
-        const int channel = r % EXPERTS * part;
-        LOCAL_QUAD(xs + r * X_ROW + q) =
-            load_normalised(x + min(r, last) * part, measured[r], norm_weight + channel, norm_bias + channel, q0 + q, part);
-#else
-        LOCAL_QUAD(xs + r * X_ROW + q) = load_quad(x + min(r, last) * part, q0 + q, part);
-#endif
+        LOCAL_QUAD(xs + r * X_ROW + q) = load_quad(read + min(r, last) * part, q0 + q, part);
       }
       UNROLL for (int e = 0; e < CHUNK * LANES_PADDED / 4 / 64; ++e) {
         const int i = t + 64 * e;
@@ -252,31 +312,21 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
 #ifdef OUTPUT
   const int tx = t % 8, ty = t / 8;
 #define ROW_OF(r) ((r) / 4 * 32 + 4 * ty + (r) % 4)
-  y += (size_t)row0 * part;
-#ifdef ADD
-  sum_so_far += (size_t)row0 * part;
-#endif
-#if defined(NORM) && defined(BACKWARD)
-  // With g = y * weight, of each row the sums of g and of g (x - mean), eight items' shares of each.
-  local float *gs = memory, *gxs = memory + 8 * ROWS;
-  normed += (size_t)row0 * part;
-  UNROLL for (int r = 0; r < 8; ++r) gs[8 * ROW_OF(r) + tx] = gxs[8 * ROW_OF(r) + tx] = 0.0f;
-#endif
   COMPACT for (int p0 = 0; p0 < part; p0 += 64) {
     float4 sums[8][2];
     UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r) {
-      const int p = p0 + 32 * h + 4 * tx, row = min(ROW_OF(r), last), channel = ROW_OF(r) % EXPERTS * part;
+      const int p = p0 + 32 * h + 4 * tx;
 #if defined(NORM) && !defined(BACKWARD)
-      sums[r][h] =
-          load_normalised(x + row * part, measured[ROW_OF(r)], norm_weight + channel, norm_bias + channel, p, part);
+      // In place: the last row of all is another item's.
+      sums[r][h] = ROW_OF(r) <= last ? load_quad(read + ROW_OF(r) * part, p, part) : (float4)(0.0f);
 #else
-      sums[r][h] = load_quad(x + row * part, p, part);
+      sums[r][h] = load_quad(read + min(ROW_OF(r), last) * part, p, part);
 #endif
 #if defined(ADD) && !defined(NORM)
-      sums[r][h] += load_quad(sum_so_far + row * part, p, part);
+      sums[r][h] += load_quad(sum_so_far + min(ROW_OF(r), last) * part, p, part);
 #endif
 #ifdef BIAS
-      sums[r][h] = fma((float4)(scale), load_quad(c + channel, p, part), sums[r][h]);
+      sums[r][h] = fma((float4)(scale), load_quad(c + ROW_OF(r) % EXPERTS * part, p, part), sums[r][h]);
 #endif
     }
     // Rows of the operand are padded to 16 columns: what is behind is read as the last quad, and not stored.
@@ -297,41 +347,10 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
     }
     UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r)
       if (ROW_OF(r) <= last) store_quad(sums[r][h], y + ROW_OF(r) * part, p0 + 32 * h + 4 * tx, part);
-#if defined(NORM) && defined(BACKWARD)
-    UNROLL for (int r = 0; r < 8; ++r) {
-      float4 g = 0.0f, gx = 0.0f;
-      UNROLL for (int h = 0; h < 2; ++h) {
-        const int p = p0 + 32 * h + 4 * tx;
-        const float4 v = sums[r][h] * load_quad(norm_weight + ROW_OF(r) % EXPERTS * part, p, part);
-        g += v;
-        gx = fma(v, load_quad(normed + min(ROW_OF(r), last) * part, p, part) - measured[ROW_OF(r)].x, gx);
-      }
-      gs[8 * ROW_OF(r) + tx] += sum4(g);
-      gxs[8 * ROW_OF(r) + tx] += sum4(gx);
-    }
-#endif
   }
 #if defined(NORM) && defined(BACKWARD)
-  // inverse (g - mean(g) - h mean(g h)), h as forwards, of which each item reads the y that it wrote itself.
-  {
-    const float g = token_sum(gs, memory + 16 * ROWS, t) / (EXPERTS * part);
-    const float gx = token_sum(gxs, memory + 16 * ROWS, t) / (EXPERTS * part);
-    const float4 own = measured[t];
-    const float gh = own.y * gx - own.z * g;
-    measured[t] = (float4)(own.x, own.y, own.y * gh, g - own.z * gh);
-  }
-  barrier(CLK_LOCAL_MEM_FENCE);
-  COMPACT for (int p0 = 0; p0 < part; p0 += 64) UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r) {
-    const int p = p0 + 32 * h + 4 * tx, row = ROW_OF(r);
-    if (row > last) continue;
-    const float4 own = measured[row];
-    const float4 g = load_quad(y + row * part, p, part) * load_quad(norm_weight + row % EXPERTS * part, p, part);
-    float4 d = own.y * (g - fma(own.z, load_quad(normed + row * part, p, part) - own.x, own.w));
-#ifdef ADD
-    d += load_quad(sum_so_far + row * part, p, part);
-#endif
-    store_quad(d, y + row * part, p, part);
-  }
+  normalise_backward(y, normed + (size_t)row0 * part, norm_weight, statistics + row0 / EXPERTS * 3, sum_so_far, memory, last,
+                     part);
 #endif
 #endif
 }
@@ -347,6 +366,8 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
 #define AT_ONCE 32
 #define LEFT_FLOATS (AT_ONCE * LANES_PADDED)
 #define RIGHT_ROW (64 + 4)
+// Whether an item fetches a norm's weight and bias but once, since all its rows are the same part of a token.
+#define KEEPS_NORM (AT_ONCE % EXPERTS == 0 && SLICE_ITEMS / 16 % EXPERTS == 0 && AHEAD >= 4)
 
 WAVE_KERNEL __attribute__((reqd_work_group_size(SLICE_ITEMS, 1, 1)))
 void kronecker_slices(const global float *restrict m, const global float *restrict dy, const global float *restrict dz,
@@ -391,6 +412,11 @@ void kronecker_slices(const global float *restrict m, const global float *restri
   norm_weight += 64 * block;
   norm_bias += 64 * block;
   statistics += (size_t)first / EXPERTS * 3;
+#if KEEPS_NORM
+  const int channel = (uint)t / 16 % EXPERTS * part, column = t % 16 * 4;
+  const float4 weight = load_quad(norm_weight + channel, column, width);
+  const float4 bias = load_quad(norm_bias + channel, column, width);
+#endif
 #endif
   float4 sums[4][2];
   UNROLL for (int i = 0; i < 4; ++i) sums[i][0] = sums[i][1] = 0.0f;
@@ -404,17 +430,19 @@ void kronecker_slices(const global float *restrict m, const global float *restri
       LOCAL_QUAD(lefts + 4 * i) = v;
     }
     UNROLL for (int e = 0; e < (AT_ONCE * 16 + SLICE_ITEMS - 1) / SLICE_ITEMS; ++e) {
-      const int i = t + SLICE_ITEMS * e, r = i / 16, c = i % 16 * 4;
+      const int r = (uint)t / 16 + SLICE_ITEMS / 16 * e, c = t % 16 * 4;
       if (AT_ONCE * 16 % SLICE_ITEMS == 0 || r < AT_ONCE) {
         // Rows behind the last count as zeros on the left; what is here must only be a number, and is the last again.
         const int from = row + min(r, there - 1);
         float4 v = load_quad(right + from * part, c, width);
 #ifdef NORM
         if (side == 1) {
-          const int channel = (uint)(row + r) % EXPERTS * part;
-          const float4 measured = (float4)(vload3(from / EXPERTS, statistics), 0.0f);
-          v = fma(standardised(v, measured), load_quad(norm_weight + channel, c, width),
-                  load_quad(norm_bias + channel, c, width));
+#if !KEEPS_NORM
+          const int channel = (row + r) % EXPERTS * part;
+          const float4 weight = load_quad(norm_weight + channel, c, width);
+          const float4 bias = load_quad(norm_bias + channel, c, width);
+#endif
+          v = fma(standardised(v, (float4)(vload3(from / EXPERTS, statistics), 0.0f)), weight, bias);
         }
 #endif
         LOCAL_QUAD(rights + r * RIGHT_ROW + c) = v;

@@ -6,7 +6,7 @@ extension Kronecker {
     let traits = context.traits
     guard !traits.isCPU, experts <= 64, traits.largestGroup >= max(64, sliceItems) else { return false }
     // The arrays of kronecker_tile, and of kronecker_slices.
-    let tile = max(64 * 36 + 32 * paddedLanes, 64 * (paddedLanes + 4)) + paddedLanes * 68 + 64 * 4
+    let tile = max(64 * 36 + 32 * paddedLanes, 64 * (paddedLanes + 4)) + paddedLanes * 68
     let slices = max(32 * paddedLanes + 32 * 68, 64 * paddedLanes)
     return 4 * max(tile, slices) <= traits.localMemory
   }
