@@ -20,7 +20,7 @@
 // OUTPUT     defined: y is wanted.
 // KEEP       defined: z is stored.
 // KEEP_MIXED defined: m is stored.
-// NORM       defined: x is behind a layer norm, whose statistics (tokens, 3) forwards are stored, and are read elsewhere.
+// NORM       defined: x is behind a layer norm, whose statistics (tokens, 4), mean, inverse and rest, forwards are stored.
 // AHEAD      steps of a sum that are unrolled: 4, or 2 where registers are few. Default 4.
 // WAVE       of common.cl.
 
@@ -155,7 +155,7 @@ inline void normalise(const global float *x, const global float *weight, const g
   const float variance = max(token_sum(squares, rows, t) / (EXPERTS * part) - off * off, 0.0f);
   const float inverse = 1.0f / sqrt(variance + epsilon);
   measured[t] = (float4)(mean, inverse, off * inverse, 0.0f);
-  if (t <= last && t % EXPERTS == 0) vstore3(measured[t].xyz, t / EXPERTS, statistics);
+  if (t <= last && t % EXPERTS == 0) *(global float4 *)(statistics + t / EXPERTS * 4) = measured[t];
   barrier(CLK_LOCAL_MEM_FENCE);
   FOR_NORM_ROWS(first) FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
     const int row = NORM_ROW(e);
@@ -179,7 +179,7 @@ inline void normalise_backward(global float *y, const global float *x, const glo
   FOR_NORM_ROWS(first) {
     float g[NORM_ROWS], gx[NORM_ROWS], means[NORM_ROWS];
     FOR_EACH_ROW(e) {
-      means[e] = statistics[min(NORM_ROW(e), last) / EXPERTS * 3];
+      means[e] = statistics[min(NORM_ROW(e), last) / EXPERTS * 4];
       g[e] = gx[e] = 0.0f;
     }
     FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
@@ -195,7 +195,7 @@ inline void normalise_backward(global float *y, const global float *x, const glo
   }
   const float g_mean = token_sum(gs, rows, t) / (EXPERTS * part);
   const float gx_mean = token_sum(gxs, rows, t) / (EXPERTS * part);
-  const float3 own = vload3(min(t, last) / EXPERTS, statistics);
+  const float4 own = GLOBAL_QUAD(statistics + min(t, last) / EXPERTS * 4);
   const float gh_mean = own.y * gx_mean - own.z * g_mean;
   // What is taken off g, as slope (x - mean) + offset.
   measured[t] = (float4)(own.x, own.y, own.y * gh_mean, g_mean - own.z * gh_mean);
@@ -241,7 +241,7 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
 #endif
 #endif
 #if defined(NORM) && !defined(BACKWARD)
-  normalise(x, norm_weight, norm_bias, y, statistics + row0 / EXPERTS * 3, memory, last, part, epsilon);
+  normalise(x, norm_weight, norm_bias, y, statistics + row0 / EXPERTS * 4, memory, last, part, epsilon);
   const global float *read = y;
 #else
   const global float *read = x;
@@ -349,7 +349,7 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
       if (ROW_OF(r) <= last) store_quad(sums[r][h], y + ROW_OF(r) * part, p0 + 32 * h + 4 * tx, part);
   }
 #if defined(NORM) && defined(BACKWARD)
-  normalise_backward(y, normed + (size_t)row0 * part, norm_weight, statistics + row0 / EXPERTS * 3, sum_so_far, memory, last,
+  normalise_backward(y, normed + (size_t)row0 * part, norm_weight, statistics + row0 / EXPERTS * 4, sum_so_far, memory, last,
                      part);
 #endif
 #endif
@@ -411,7 +411,7 @@ void kronecker_slices(const global float *restrict m, const global float *restri
 #ifdef NORM
   norm_weight += 64 * block;
   norm_bias += 64 * block;
-  statistics += (size_t)first / EXPERTS * 3;
+  statistics += (size_t)first / EXPERTS * 4;
 #if KEEPS_NORM
   const int channel = (uint)t / 16 % EXPERTS * part, column = t % 16 * 4;
   const float4 weight = load_quad(norm_weight + channel, column, width);
@@ -442,7 +442,7 @@ void kronecker_slices(const global float *restrict m, const global float *restri
           const float4 weight = load_quad(norm_weight + channel, c, width);
           const float4 bias = load_quad(norm_bias + channel, c, width);
 #endif
-          v = fma(standardised(v, (float4)(vload3(from / EXPERTS, statistics), 0.0f)), weight, bias);
+          v = fma(standardised(v, GLOBAL_QUAD(statistics + from / EXPERTS * 4)), weight, bias);
         }
 #endif
         LOCAL_QUAD(rights + r * RIGHT_ROW + c) = v;

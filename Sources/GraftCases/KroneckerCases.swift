@@ -38,8 +38,6 @@ package enum KroneckerCases {
     Shape(tokens: 33, part: 68, experts: 4, rank: 4, hasBias: true, dropout: 0.3),
     Shape(tokens: 200, part: 4, experts: 12, rank: 1, hasBias: true),
     Shape(tokens: 1, part: 3, experts: 1, rank: 1, normed: -1...3),
-    Shape(tokens: 3, part: 5, experts: 2, rank: 1, scale: 0.5, hasBias: true, normed: -1...3),
-    Shape(tokens: 17, part: 16, experts: 4, rank: 4, normed: -1...3),
     Shape(tokens: 19, part: 19, experts: 4, rank: 4, scale: 5, hasBias: true, uses: 2, normed: -1...3),
     Shape(tokens: 33, part: 68, experts: 4, rank: 4, hasBias: true, dropout: 0.3, uses: 2, normed: -1...3),
     Shape(tokens: 45, part: 7, experts: 3, rank: 6, dropout: 0.5, normed: -1...3),

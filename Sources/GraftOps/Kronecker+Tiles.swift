@@ -59,7 +59,7 @@ extension Kronecker {
     _ x: Tensor, behind norm: Norm?, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?,
     inner: Tensor?, into y: Tensor
   ) throws -> Kept {
-    let statistics = try norm.map { _ in try Tensor(empty: [x.rows, 3], on: context) }
+    let statistics = try norm.map { _ in try Tensor(empty: [x.rows, 4], on: context) }
     let kept = Kept(inner: inner, mixed: try inner.map { _ in try lanes(x.rows) }, statistics: statistics)
     var pass = Pass(flags: [], bias: bias, mask: mask, inner: kept.inner, mixed: kept.mixed)
     if let norm, let statistics { pass.norm = (norm, statistics, x) }

@@ -94,7 +94,7 @@ package struct Kronecker {
   struct Kept {
     /// The inner values, where weights are trained; in tiles also what they are mixed to.
     var inner, mixed: Tensor?
-    /// Of the norm in front: see Kernels/layer_norm.cl.
+    /// Of the norm in front.
     var statistics: Tensor?
   }
 
