@@ -48,10 +48,9 @@
 #define MIX_FORWARD(w) ((w) + 2 * part * LANES_PADDED + 2 * RANKS * padded)
 #define MIX_BACKWARD(w) (MIX_FORWARD(w) + MIX)
 
-// Item q of `padded`.
-kernel void kronecker_prepare(const global float *a, const global float *u, const global float *v,
-                              global float *w, int part, int padded, float scale) {
-  const int q = get_global_id(0);
+// Column q of `padded`, and a share of the mixes.
+static inline void prepare(const global float *a, const global float *u, const global float *v, global float *w, int q,
+                           int part, int padded, float scale) {
   if (q >= padded) return;
   for (int l = 0; l < LANES_PADDED; ++l) {
     const int i = l / RANK, k = l % RANK;
@@ -69,6 +68,22 @@ kernel void kronecker_prepare(const global float *a, const global float *u, cons
     MIX_FORWARD(w)[e] = l < RANKS ? a[(i * EXPERTS + r) * EXPERTS + b] : 0.0f;
     MIX_BACKWARD(w)[e] = l < RANKS ? a[(i * EXPERTS + b) * EXPERTS + r] : 0.0f;
   }
+}
+
+// Item q of `padded`.
+kernel void kronecker_prepare(const global float *a, const global float *u, const global float *v,
+                              global float *w, int part, int padded, float scale) {
+  prepare(a, u, v, w, get_global_id(0), part, padded, scale);
+}
+
+// Several adapters whose weights lie in one array: places (adapters, 3) of A, U and V in it; operands `share` floats apart.
+// Item (q, adapter).
+kernel void kronecker_prepare_all(const global float *weights, const global int *places, global float *w, int part,
+                                  int padded, float scale, int share) {
+  const int adapter = get_global_id(1);
+  places += 3 * adapter;
+  prepare(weights + places[0], weights + places[1], weights + places[2], w + (size_t)adapter * share, get_global_id(0), part,
+          padded, scale);
 }
 
 // Up to 16 elements of a row of x that ends at `part`.

@@ -8,6 +8,10 @@
 // The weights' gradients are sums over rows of two factors of a row: dU of its mixed lanes and dy, dV of dZ and x, dA of dQ
 // and Z. They are summed in slices of rows, and the slices in order.
 //
+// With a layer norm in front, x is what that gives, and is not kept. A group of kronecker_tile owns whole tokens, so that it
+// can do what a norm does: forwards, before all else, as layer_norm_forward and for the same reasons, into y, on which it goes
+// on in place; backwards, as layer_norm_backward, with the y that it has just computed.
+//
 // EXPERTS, RANK  numbers of experts and of their inner dimension; at most 64 experts. Default 4, 4.
 // WHOLE      defined: part is a multiple of 4, so that rows are read and written in quads.
 // BACKWARD   defined: the dropout falls on m, not on z.
@@ -16,6 +20,7 @@
 // OUTPUT     defined: y is wanted.
 // KEEP       defined: z is stored.
 // KEEP_MIXED defined: m is stored.
+// NORM       defined: x is behind a layer norm, whose statistics (tokens, 4), mean, inverse and rest, forwards are stored.
 // AHEAD      steps of a sum that are unrolled: 4, or 2 where registers are few. Default 4.
 // WAVE       of common.cl.
 
@@ -67,6 +72,9 @@ inline float4 drop(float4 z, uint index, uint key0, uint key1, uint key2, uint t
   return z;
 }
 
+// What a layer norm makes of columns of a row before its weight and bias. `s`: the token's mean, inverse and rest.
+inline float4 standardised(float4 v, float4 s) { return (v - s.x) * s.y - s.z; }
+
 // A group of 64 items owns the rows of 64 / EXPERTS tokens. First item (ty, tx), tx < 4, computes rows ty, ty + 16, ... and
 // lanes 4 tx ... of every 16 of z, x coming through local memory CHUNK columns at a time; then all lanes of row t of m;
 // then rows 4 ty ... and 32 + 4 ty ... of y, in columns 4 tx ... and 32 + 4 tx ... of every 64, tx < 8.
@@ -86,11 +94,131 @@ inline float4 drop(float4 z, uint index, uint key0, uint key1, uint key2, uint t
 #endif
 #define GREATER(a, b) ((a) > (b) ? (a) : (b))
 
+// Sums over tokens: of each row 8 items have a share, in `shares`, and item t gets the sum of row t's token. `sums`: ROWS
+// floats of its own. All items of the group must take part; `shares` may be written again at once.
+inline float token_sum(const local float *shares, local float *sums, int t) {
+  barrier(CLK_LOCAL_MEM_FENCE);
+  sums[t] = sum4(LOCAL_QUAD(shares + 8 * t) + LOCAL_QUAD(shares + 8 * t + 4));
+  barrier(CLK_LOCAL_MEM_FENCE);
+  float sum = 0.0f;
+  COMPACT for (int b = 0; b < EXPERTS; ++b) sum += sums[min(t - t % EXPERTS, OWNED - EXPERTS) + b];
+  return sum;
+}
+
+#ifdef NORM
+// A norm's share of an item: columns 4 (t % 8) ... of every 32 of rows t / 8, t / 8 + 8, ..., so many rows at a time.
+#define NORM_ROWS (2 * AHEAD)
+#define FOR_NORM_ROWS(first) COMPACT for (int first = (uint)t / 8; first < ROWS; first += 8 * NORM_ROWS)
+#define FOR_EACH_ROW(e) UNROLL for (int e = 0; e < NORM_ROWS; ++e)
+#define NORM_ROW(e) (first + 8 * (e))
+#define FOR_NORM_COLUMNS(c) COMPACT for (int c = t % 8 * 4; c < part; c += 32)
+// Channels of the part of a token that a row is.
+#define CHANNELS(e) (NORM_ROW(e) % EXPERTS * part)
+// Where an item leaves its share of a row's sum.
+#define SHARE(e) (8 * NORM_ROW(e) + t % 8)
+
+// Normalises the group's rows of x into y, which all its items may read then. `statistics`: of the group's first token on.
+inline void normalise(const global float *x, const global float *weight, const global float *bias, global float *y,
+                      global float *statistics, local float *memory, int last, int part, float epsilon) {
+  const int t = get_local_id(0);
+  local float *sums = memory, *squares = memory + 8 * ROWS, *rows = memory + 16 * ROWS;
+  local float4 *measured = (local float4 *)(memory + 17 * ROWS);
+  FOR_NORM_ROWS(first) {
+    float sum[NORM_ROWS];
+    FOR_EACH_ROW(e) sum[e] = 0.0f;
+    FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) sum[e] += sum4(load_quad(x + min(NORM_ROW(e), last) * part, c, part));
+    FOR_EACH_ROW(e) sums[SHARE(e)] = sum[e];
+  }
+  const float mean = token_sum(sums, rows, t) / (EXPERTS * part);
+  measured[t] = mean;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  FOR_NORM_ROWS(first) {
+    float sum[NORM_ROWS], square[NORM_ROWS], means[NORM_ROWS];
+    FOR_EACH_ROW(e) {
+      means[e] = measured[NORM_ROW(e)].x;
+      sum[e] = square[e] = 0.0f;
+    }
+    FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+      float4 centred = load_quad(x + min(NORM_ROW(e), last) * part, c, part) - means[e];
+#ifndef WHOLE
+      centred = c + (int4)(0, 1, 2, 3) < part ? centred : (float4)(0.0f);
+#endif
+      sum[e] += sum4(centred);
+      square[e] += sum4(centred * centred);
+    }
+    FOR_EACH_ROW(e) {
+      sums[SHARE(e)] = sum[e];
+      squares[SHARE(e)] = square[e];
+    }
+  }
+  const float off = token_sum(sums, rows, t) / (EXPERTS * part);
+  const float variance = max(token_sum(squares, rows, t) / (EXPERTS * part) - off * off, 0.0f);
+  const float inverse = 1.0f / sqrt(variance + epsilon);
+  measured[t] = (float4)(mean, inverse, off * inverse, 0.0f);
+  if (t <= last && t % EXPERTS == 0) *(global float4 *)(statistics + t / EXPERTS * 4) = measured[t];
+  barrier(CLK_LOCAL_MEM_FENCE);
+  FOR_NORM_ROWS(first) FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+    const int row = NORM_ROW(e);
+    if (row > last) continue;
+    const float4 v = standardised(load_quad(x + row * part, c, part), measured[row]);
+    store_quad(fma(v, load_quad(weight + CHANNELS(e), c, part), load_quad(bias + CHANNELS(e), c, part)), y + row * part, c,
+               part);
+  }
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
+}
+
+// Turns the group's rows of y, the gradient of what a norm gave, into that of its input x, with g = y * weight:
+//   inverse (g - mean(g) - h mean(g h)) [+ sum_so_far],   h = (x - mean) inverse - rest
+inline void normalise_backward(global float *y, const global float *x, const global float *weight,
+                               const global float *statistics, const global float *sum_so_far, local float *memory,
+                               int last, int part) {
+  const int t = get_local_id(0);
+  local float *gs = memory, *gxs = memory + 8 * ROWS, *rows = memory + 16 * ROWS;
+  local float4 *measured = (local float4 *)(memory + 17 * ROWS);
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
+  FOR_NORM_ROWS(first) {
+    float g[NORM_ROWS], gx[NORM_ROWS], means[NORM_ROWS];
+    FOR_EACH_ROW(e) {
+      means[e] = statistics[min(NORM_ROW(e), last) / EXPERTS * 4];
+      g[e] = gx[e] = 0.0f;
+    }
+    FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+      const int row = min(NORM_ROW(e), last);
+      const float4 v = load_quad(y + row * part, c, part) * load_quad(weight + CHANNELS(e), c, part);
+      g[e] += sum4(v);
+      gx[e] += sum4(v * (load_quad(x + row * part, c, part) - means[e]));
+    }
+    FOR_EACH_ROW(e) {
+      gs[SHARE(e)] = g[e];
+      gxs[SHARE(e)] = gx[e];
+    }
+  }
+  const float g_mean = token_sum(gs, rows, t) / (EXPERTS * part);
+  const float gx_mean = token_sum(gxs, rows, t) / (EXPERTS * part);
+  const float4 own = GLOBAL_QUAD(statistics + min(t, last) / EXPERTS * 4);
+  const float gh_mean = own.y * gx_mean - own.z * g_mean;
+  // What is taken off g, as slope (x - mean) + offset.
+  measured[t] = (float4)(own.x, own.y, own.y * gh_mean, g_mean - own.z * gh_mean);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  FOR_NORM_ROWS(first) FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
+    const int row = NORM_ROW(e);
+    if (row > last) continue;
+    const float4 m = measured[row], v = load_quad(y + row * part, c, part) * load_quad(weight + CHANNELS(e), c, part);
+    float4 d = m.y * (v - fma((float4)(m.z), load_quad(x + row * part, c, part) - m.x, (float4)(m.w)));
+#ifdef ADD
+    d += load_quad(sum_so_far + row * part, c, part);
+#endif
+    store_quad(d, y + row * part, c, part);
+  }
+}
+#endif
+
 WAVE_KERNEL __attribute__((reqd_work_group_size(64, 1, 1)))
 void kronecker_tile(const global float *restrict x, const global float *restrict w, const global float *restrict c,
                     const global float *sum_so_far, global float *y, global float *kept_z, global float *kept_m,
-                    int row_count, int part, int padded, float scale, uint key0, uint key1, uint key2, uint threshold,
-                    float keep_scale) {
+                    const global float *restrict normed, const global float *restrict norm_weight,
+                    const global float *restrict norm_bias, global float *statistics, int row_count, int part, int padded,
+                    float scale, uint key0, uint key1, uint key2, uint threshold, float keep_scale, float epsilon) {
 #ifdef BACKWARD
   const global float *columns = w + part * LANES_PADDED, *rows = w + 2 * part * LANES_PADDED, *mixes = MIXES(w) + MIX;
 #else
@@ -106,6 +234,18 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
   const int row0 = get_group_id(0) * OWNED;
   const int last = min(OWNED, row_count - row0) - 1;
   x += (size_t)row0 * part;
+#ifdef OUTPUT
+  y += (size_t)row0 * part;
+#ifdef ADD
+  sum_so_far += (size_t)row0 * part;
+#endif
+#endif
+#if defined(NORM) && !defined(BACKWARD)
+  normalise(x, norm_weight, norm_bias, y, statistics + row0 / EXPERTS * 4, memory, last, part, epsilon);
+  const global float *read = y;
+#else
+  const global float *read = x;
+#endif
   {
     const int tx = t % 4, ty = t / 4;
     float4 z[4][VECTORS];
@@ -114,7 +254,7 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
       barrier(CLK_LOCAL_MEM_FENCE);
       UNROLL for (int e = 0; e < ROWS * CHUNK / 4 / 64; ++e) {
         const int r = t / (CHUNK / 4) + e * (64 / (CHUNK / 4)), q = t % (CHUNK / 4) * 4;
-        LOCAL_QUAD(xs + r * X_ROW + q) = load_quad(x + min(r, last) * part, q0 + q, part);
+        LOCAL_QUAD(xs + r * X_ROW + q) = load_quad(read + min(r, last) * part, q0 + q, part);
       }
       UNROLL for (int e = 0; e < CHUNK * LANES_PADDED / 4 / 64; ++e) {
         const int i = t + 64 * e;
@@ -172,20 +312,21 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
 #ifdef OUTPUT
   const int tx = t % 8, ty = t / 8;
 #define ROW_OF(r) ((r) / 4 * 32 + 4 * ty + (r) % 4)
-  y += (size_t)row0 * part;
-#ifdef ADD
-  sum_so_far += (size_t)row0 * part;
-#endif
   COMPACT for (int p0 = 0; p0 < part; p0 += 64) {
     float4 sums[8][2];
     UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r) {
-      const int p = p0 + 32 * h + 4 * tx, row = min(ROW_OF(r), last);
-      sums[r][h] = load_quad(x + row * part, p, part);
-#ifdef ADD
-      sums[r][h] += load_quad(sum_so_far + row * part, p, part);
+      const int p = p0 + 32 * h + 4 * tx;
+#if defined(NORM) && !defined(BACKWARD)
+      // In place: the last row of all is another item's.
+      sums[r][h] = ROW_OF(r) <= last ? load_quad(read + ROW_OF(r) * part, p, part) : (float4)(0.0f);
+#else
+      sums[r][h] = load_quad(read + min(ROW_OF(r), last) * part, p, part);
+#endif
+#if defined(ADD) && !defined(NORM)
+      sums[r][h] += load_quad(sum_so_far + min(ROW_OF(r), last) * part, p, part);
 #endif
 #ifdef BIAS
-      sums[r][h] = fma((float4)(scale), load_quad(c + row % EXPERTS * part, p, part), sums[r][h]);
+      sums[r][h] = fma((float4)(scale), load_quad(c + ROW_OF(r) % EXPERTS * part, p, part), sums[r][h]);
 #endif
     }
     // Rows of the operand are padded to 16 columns: what is behind is read as the last quad, and not stored.
@@ -207,64 +348,104 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
     UNROLL for (int h = 0; h < 2; ++h) UNROLL for (int r = 0; r < 8; ++r)
       if (ROW_OF(r) <= last) store_quad(sums[r][h], y + ROW_OF(r) * part, p0 + 32 * h + 4 * tx, part);
   }
+#if defined(NORM) && defined(BACKWARD)
+  normalise_backward(y, normed + (size_t)row0 * part, norm_weight, statistics + row0 / EXPERTS * 4, sum_so_far, memory, last,
+                     part);
+#endif
 #endif
 }
 
-// What forwards was m, of the z that was kept: m[token, a, l] = sum_b mixes[a, b, l] z[token, b, l]. Item (quad of lanes of a
-// row) for `quads` in all.
-kernel void kronecker_mix(const global float *restrict z, const global float *restrict w, global float *restrict m,
-                          int part, int padded, int quads) {
-  const global float *mixes = MIXES(w);
-  const int item = get_global_id(0);
-  if (item >= quads) return;
-  const int l = item % (LANES_PADDED / 4) * 4, row = item / (LANES_PADDED / 4), a = row % EXPERTS;
-  float4 sum = 0.0f;
-  UNROLL for (int b = 0; b < EXPERTS; ++b)
-    sum = fma(GLOBAL_QUAD(mixes + (a * EXPERTS + b) * LANES_PADDED + l),
-              GLOBAL_QUAD(z + (size_t)(row - a + b) * LANES_PADDED + l), sum);
-  *(global float4 *)(m + (size_t)row * LANES_PADDED + l) = sum;
-}
-
-// Slices of dU and dV: sums over a slice's rows of left[row, l] right[row, p], to partials[slice][side](LANES_PADDED, part),
-// `side` 0 for dU of m and dy, 1 for dV of dZ and x; a slice's share has `share` floats.
+// Slices of the weights' gradients, sums over a slice's rows; a slice's share of `partials` has `share` floats: dU and dV
+// (LANES_PADDED, part), dA's lanes (EXPERTS, EXPERTS, LANES_PADDED), dc (EXPERTS, part).
 //
-// A group has 64 columns. Item (half, ty, tx), tx < 8, has lanes 4 ty ... and columns 4 tx ... and 32 + 4 tx ..., and every
-// second row; the halves are added at the end. Group index: ((slice * 2 + side) * blocks + block of columns).
+// Of a slice's groups, `groups` in all, the first have 64 columns each of dU, sums of m[row, l] dy[row, p], then as many of
+// dV, sums of dZ[row, l] x[row, q]. Item (half, ty, tx), tx < 8, has lanes 4 ty ... and columns 4 tx ... and 32 + 4 tx ...,
+// and every second row; the halves are added at the end. Then an item has a quad of lanes of dA, sums over tokens of
+// dQ[a, l] Z[b, l]; or one of the `channels` of dc that are wanted, sums of dy.
 #define SLICE_ITEMS (LANES_PADDED * 4)
 #define AT_ONCE 32
 #define LEFT_FLOATS (AT_ONCE * LANES_PADDED)
 #define RIGHT_ROW (64 + 4)
+// Whether an item fetches a norm's weight and bias but once, since all its rows are the same part of a token.
+#define KEEPS_NORM (AT_ONCE % EXPERTS == 0 && SLICE_ITEMS / 16 % EXPERTS == 0 && AHEAD >= 4)
 
 WAVE_KERNEL __attribute__((reqd_work_group_size(SLICE_ITEMS, 1, 1)))
 void kronecker_slices(const global float *restrict m, const global float *restrict dy, const global float *restrict dz,
-                      const global float *restrict x, global float *restrict partials, int row_count, int part,
-                      int rows_of_slice, int blocks, int share) {
+                      const global float *restrict x, const global float *restrict dq, const global float *restrict z,
+                      const global float *restrict norm_weight, const global float *restrict norm_bias,
+                      const global float *restrict statistics, global float *restrict partials, int row_count, int part,
+                      int rows_of_slice, int blocks, int groups, int channels, int share) {
   local float memory[GREATER(LEFT_FLOATS + AT_ONCE * RIGHT_ROW, LANES_PADDED * 64)] __attribute__((aligned(16)));
   local float *lefts = memory;
   local float *rights = memory + LEFT_FLOATS;
   const int t = get_local_id(0);
-  const int block = get_group_id(0) % blocks, side = get_group_id(0) / blocks % 2, slice = get_group_id(0) / blocks / 2;
-  const int first = slice * rows_of_slice, end = min(first + rows_of_slice, row_count);
+  const int slice = get_group_id(0) / groups, group = get_group_id(0) % groups;
+  const int first = slice * rows_of_slice;
+  int rows = min(rows_of_slice, row_count - first);
+  partials += (size_t)slice * share;
+  if (group >= 2 * blocks) {
+    const int item = (group - 2 * blocks) * SLICE_ITEMS + t, channel = item - MIX / 4;
+    global float *rest = partials + 2 * LANES_PADDED * part;
+    if (channel < 0) {
+      const int l = 4 * item % LANES_PADDED, b = 4 * item / LANES_PADDED % EXPERTS, a = 4 * item / LANES_PADDED / EXPERTS;
+      dq += (size_t)(first + a) * LANES_PADDED + l;
+      z += (size_t)(first + b) * LANES_PADDED + l;
+      float4 sum = 0.0f;
+      for (int row = 0; row < rows; row += EXPERTS)
+        sum = fma(GLOBAL_QUAD(dq + row * LANES_PADDED), GLOBAL_QUAD(z + row * LANES_PADDED), sum);
+      *(global float4 *)(rest + 4 * item) = sum;
+    } else if (channel < channels) {
+      dy += (size_t)first * part + channel;
+      float sum = 0.0f;
+      for (int row = 0; row < rows; row += EXPERTS) sum += dy[row * part];
+      rest[MIX + channel] = sum;
+    }
+    // Not a return: barriers behind one that some groups take are more than PoCL can do.
+    rows = 0;
+  }
+  const int side = group / blocks % 2, block = group % blocks;
   const int tx = t % 8, ty = t / 8 % (LANES_PADDED / 4), half_ = t / (LANES_PADDED * 2);
-  const global float *left = side == 0 ? m : dz;
-  const global float *right = (side == 0 ? dy : x) + 64 * block;
+  const global float *left = (side == 0 ? m : dz) + (size_t)first * LANES_PADDED;
+  const global float *right = (side == 0 ? dy : x) + (size_t)first * part + 64 * block;
   const int width = part - 64 * block;
+#ifdef NORM
+  norm_weight += 64 * block;
+  norm_bias += 64 * block;
+  statistics += (size_t)first / EXPERTS * 4;
+#if KEEPS_NORM
+  const int channel = (uint)t / 16 % EXPERTS * part, column = t % 16 * 4;
+  const float4 weight = load_quad(norm_weight + channel, column, width);
+  const float4 bias = load_quad(norm_bias + channel, column, width);
+#endif
+#endif
   float4 sums[4][2];
   UNROLL for (int i = 0; i < 4; ++i) sums[i][0] = sums[i][1] = 0.0f;
-  COMPACT for (int row = first; row < end; row += AT_ONCE) {
+  COMPACT for (int row = 0; row < rows; row += AT_ONCE) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    const int there = end - row;
+    const int there = rows - row;
     UNROLL for (int e = 0; e < LEFT_FLOATS / 4 / SLICE_ITEMS; ++e) {
       const int i = t + SLICE_ITEMS * e;
       float4 v = 0.0f;
-      if (i / (LANES_PADDED / 4) < there) v = GLOBAL_QUAD(left + (size_t)row * LANES_PADDED + 4 * i);
+      if (i / (LANES_PADDED / 4) < there) v = GLOBAL_QUAD(left + row * LANES_PADDED + 4 * i);
       LOCAL_QUAD(lefts + 4 * i) = v;
     }
     UNROLL for (int e = 0; e < (AT_ONCE * 16 + SLICE_ITEMS - 1) / SLICE_ITEMS; ++e) {
-      const int i = t + SLICE_ITEMS * e, r = i / 16, c = i % 16 * 4;
+      const int r = (uint)t / 16 + SLICE_ITEMS / 16 * e, c = t % 16 * 4;
       if (AT_ONCE * 16 % SLICE_ITEMS == 0 || r < AT_ONCE) {
         // Rows behind the last count as zeros on the left; what is here must only be a number, and is the last again.
-        LOCAL_QUAD(rights + r * RIGHT_ROW + c) = load_quad(right + (size_t)(row + min(r, there - 1)) * part, c, width);
+        const int from = row + min(r, there - 1);
+        float4 v = load_quad(right + from * part, c, width);
+#ifdef NORM
+        if (side == 1) {
+#if !KEEPS_NORM
+          const int channel = (row + r) % EXPERTS * part;
+          const float4 weight = load_quad(norm_weight + channel, c, width);
+          const float4 bias = load_quad(norm_bias + channel, c, width);
+#endif
+          v = fma(standardised(v, GLOBAL_QUAD(statistics + from / EXPERTS * 4)), weight, bias);
+        }
+#endif
+        LOCAL_QUAD(rights + r * RIGHT_ROW + c) = v;
       }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -284,42 +465,14 @@ void kronecker_slices(const global float *restrict m, const global float *restri
   UNROLL for (int i = 0; i < 4; ++i) UNROLL for (int h = 0; h < 2; ++h)
     if (half_ == 1) LOCAL_QUAD(memory + (4 * ty + i) * 64 + 32 * h + 4 * tx) = sums[i][h];
   barrier(CLK_LOCAL_MEM_FENCE);
-  partials += (size_t)slice * share + (size_t)side * LANES_PADDED * part + 64 * block;
+  partials += (size_t)side * LANES_PADDED * part + 64 * block;
   UNROLL for (int i = 0; i < 4; ++i) UNROLL for (int h = 0; h < 2; ++h) {
     const int c = 32 * h + 4 * tx;
-    if (half_ == 0) {
+    if (half_ == 0 && rows > 0) {
       const float4 v = sums[i][h] + LOCAL_QUAD(memory + (4 * ty + i) * 64 + c);
       store_quad(v, partials + (4 * ty + i) * part, c, width);
     }
   }
-}
-
-// Slices of dA: partials[slice](EXPERTS, EXPERTS, LANES_PADDED) at a, b, l: sums over a slice's tokens of dq[a, l] z[b, l].
-// Item (quad of lanes of a, b) of a slice; work-items: slices times EXPERTS^2 LANES_PADDED / 4.
-kernel void kronecker_mix_slices(const global float *restrict dq, const global float *restrict z,
-                                 global float *restrict partials, int offset, int row_count,
-                                 int rows_of_slice, int slices, int share) {
-  const int item = get_global_id(0);
-  if (item >= slices * (MIX / 4)) return;
-  const int slice = item / (MIX / 4), e = item % (MIX / 4) * 4;
-  const int l = e % LANES_PADDED, b = e / LANES_PADDED % EXPERTS, a = e / LANES_PADDED / EXPERTS;
-  const int first = slice * rows_of_slice, end = min(first + rows_of_slice, row_count);
-  float4 sum = 0.0f;
-  for (int row = first; row < end; row += EXPERTS)
-    sum = fma(GLOBAL_QUAD(dq + (size_t)(row + a) * LANES_PADDED + l), GLOBAL_QUAD(z + (size_t)(row + b) * LANES_PADDED + l),
-              sum);
-  *(global float4 *)(partials + (size_t)slice * share + offset + e) = sum;
-}
-
-// Slices of dc: partials[slice](EXPERTS, part), sums over a slice's tokens of dy. Item (channel) of a slice.
-kernel void kronecker_bias_slices(const global float *restrict dy, global float *restrict partials, int offset,
-                                  int row_count, int part, int rows_of_slice, int slices, int share) {
-  const int width = EXPERTS * part, slice = get_global_id(0) / width, channel = get_global_id(0) % width;
-  if (slice >= slices) return;
-  const int end = min((slice + 1) * rows_of_slice, row_count) / EXPERTS;
-  float sum = 0.0f;
-  for (int token = slice * (rows_of_slice / EXPERTS); token < end; ++token) sum += dy[(size_t)token * width + channel];
-  partials[(size_t)slice * share + offset + channel] = sum;
 }
 
 // Adds the slices to the gradients that are wanted, slice after slice. Items: RANKS * part elements of dU, as many of dV,

@@ -9,6 +9,7 @@ package enum AllCases {
     let all =
       checks
       + (traits.hasDotProduct ? LinearCases.dotProductChecks + AttentionCases.dotProductChecks : [])
+      + (traits.isCPU ? [] : KroneckerCases.tileChecks)
     return traits.quirks.contains(.slowPrivateVectors) ? all.filter { !$0.holdsRegisterTiles } : all
   }
 

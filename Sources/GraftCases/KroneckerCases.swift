@@ -11,6 +11,8 @@ package enum KroneckerCases {
     var hasBias = false
     var dropout: Float = 0
     var uses = 1
+    /// Behind a layer norm, whose input is drawn from this range.
+    var normed: ClosedRange<Float>?
 
     var width: Int { experts * part }
     var ranks: Int { experts * rank }
@@ -31,6 +33,22 @@ package enum KroneckerCases {
     Shape(tokens: 5, part: 7, experts: 3, rank: 6, dropout: 0.5, uses: 2),
   ].map(make)
 
+  /// For tiles: more than a group's tokens, columns and lanes, slices of more rows than are taken at once, and a norm in front.
+  package static let tileChecks: [OperationCase] = [
+    Shape(tokens: 33, part: 68, experts: 4, rank: 4, hasBias: true, dropout: 0.3),
+    Shape(tokens: 200, part: 4, experts: 12, rank: 1, hasBias: true),
+    Shape(tokens: 1, part: 3, experts: 1, rank: 1, normed: -1...3),
+    Shape(tokens: 19, part: 19, experts: 4, rank: 4, scale: 5, hasBias: true, uses: 2, normed: -1...3),
+    Shape(tokens: 33, part: 68, experts: 4, rank: 4, hasBias: true, dropout: 0.3, uses: 2, normed: -1...3),
+    Shape(tokens: 45, part: 7, experts: 3, rank: 6, dropout: 0.5, normed: -1...3),
+    Shape(tokens: 200, part: 4, experts: 12, rank: 1, normed: -1...3),
+    Shape(tokens: 9, part: 132, experts: 2, rank: 20, normed: -1...3),
+    // As of the norm alone.
+    Shape(tokens: 5, part: 20, experts: 4, rank: 4, normed: -10_000...10_000),
+    Shape(tokens: 5, part: 20, experts: 4, rank: 4, normed: -1e-4...1e-4),
+    Shape(tokens: 5, part: 20, experts: 4, rank: 4, normed: 9_990...10_010),
+  ].map(make)
+
   /// ALoRE on ViT-B at batch 8.
   package static let benchmarks: [OperationCase] = [
     Shape(tokens: 1576, part: 192, experts: 4, rank: 4),
@@ -39,26 +57,38 @@ package enum KroneckerCases {
 
   private static func make(_ s: Shape) -> OperationCase {
     var inputs: [OperationCase.Input] = [
-      .init([s.tokens, s.width], differentiable: true),
+      .init([s.tokens, s.width], in: s.normed ?? -1...1, differentiable: true),
       .init([s.experts, s.experts, s.experts], differentiable: true),
       .init([s.experts, s.part, s.rank], differentiable: true),
       .init([s.experts, s.rank, s.part], differentiable: true),
     ]
     if s.hasBias { inputs.append(.init([s.width], differentiable: true)) }
+    if s.normed != nil { inputs += [.init([s.width], in: 0.5...1.5), .init([s.width])] }
     let macs = s.tokens * (2 * s.experts * s.width * s.rank + s.experts * s.experts * s.ranks)
     return OperationCase(
       "kronecker",
       "\(s.tokens)x\(s.width) n\(s.experts) r\(s.rank)" + (s.hasBias ? " bias" : "")
-        + (s.dropout > 0 ? " dropout \(s.dropout)" : "") + (s.uses > 1 ? " twice" : ""),
-      inputs: inputs, terms: s.part * s.ranks + s.tokens,
+        + (s.dropout > 0 ? " dropout \(s.dropout)" : "") + (s.uses > 1 ? " twice" : "")
+        + (s.normed.map { " behind a norm of \($0)" } ?? ""),
+      inputs: inputs, terms: s.part * s.ranks + s.tokens + (s.normed == nil ? 0 : s.width),
       cost: .init(macs: Double(macs), bytes: Double(8 * s.tokens * s.width)),
       forward: { tape, inputs in
         // The oracle drops the same values; the check at inference needs the mask as well.
         let tape = tape.isTraining || s.dropout == 0 ? tape : Tape(.training(seed: 7))
         func once(_ x: Tensor) throws -> Tensor {
-          try tape.kroneckerAdapter(
-            x, a: inputs[1], u: inputs[2], v: inputs[3], bias: s.hasBias ? inputs[4] : nil, scale: s.scale,
-            dropout: s.dropout)
+          var x = x
+          let bias = s.hasBias ? inputs[4] : nil
+          if s.normed != nil {
+            let norm = Kronecker.Norm(
+              weight: inputs[inputs.count - 2], bias: inputs[inputs.count - 1], epsilon: epsilon)
+            let both = try tape.kroneckerAdapter(
+              x, behind: norm, a: inputs[1], u: inputs[2], v: inputs[3], bias: bias, scale: s.scale,
+              dropout: s.dropout)
+            if let both { return both }
+            x = try tape.layerNorm(x, weight: norm.weight, bias: norm.bias, epsilon: epsilon)
+          }
+          return try tape.kroneckerAdapter(
+            x, a: inputs[1], u: inputs[2], v: inputs[3], bias: bias, scale: s.scale, dropout: s.dropout)
         }
         guard s.uses > 1 else { return try once(inputs[0]) }
         let shared = tape.reshape(inputs[0], to: [s.tokens, s.width])
@@ -78,16 +108,27 @@ package enum KroneckerCases {
       })
   }
 
+  private static let epsilon: Float = 1e-6
+
+  /// What the adapter reads, and on which scale that is rounded.
+  private static func read(_ inputs: [[Double]], _ s: Shape) -> (values: [Double], magnitudes: [Double]) {
+    guard s.normed != nil else { return (inputs[0], inputs[0].map(abs)) }
+    let normalized = LayerNormCases.reference(
+      inputs[0], weight: inputs[inputs.count - 2], bias: inputs[inputs.count - 1], epsilon: Double(epsilon))
+    return (normalized.values, normalized.magnitudes)
+  }
+
   private static func reference(
     _ inputs: [[Double]], _ s: Shape, draw: UInt32
   ) -> (values: [Double], magnitudes: [Double]) {
-    let (x, a, u, v) = (inputs[0], inputs[1], inputs[2], inputs[3])
+    let (x, xMagnitudes) = read(inputs, s)
+    let (a, u, v) = (inputs[1], inputs[2], inputs[3])
     let (n, m, r) = (s.experts, s.part, s.rank)
     let scale = Double(s.scale)
     let threshold = UInt32(Double(s.dropout) * 0x1p32)
     let paddedLanes = (s.ranks + 15) / 16 * 16
     var values = x
-    var magnitudes = x.map(abs)
+    var magnitudes = xMagnitudes
     for token in 0..<s.tokens {
       for i in 0..<n {
         for k in 0..<r {
@@ -103,9 +144,9 @@ package enum KroneckerCases {
               continue
             }
             for q in 0..<m {
-              let term = v[lane * m + q] * x[token * s.width + b * m + q] / (1 - Double(s.dropout))
-              z[b] += term
-              zMagnitude[b] += abs(term)
+              let (factor, channel) = (v[lane * m + q] / (1 - Double(s.dropout)), token * s.width + b * m + q)
+              z[b] += factor * x[channel]
+              zMagnitude[b] += abs(factor) * xMagnitudes[channel]
             }
           }
           for row in 0..<n {

@@ -38,21 +38,27 @@ package enum LayerNormCases {
       forward: { tape, inputs in
         try tape.layerNorm(inputs[0], weight: inputs[1], bias: inputs[2], epsilon: 1e-6)
       },
-      reference: { inputs in
-        var values: [Double] = []
-        var magnitudes: [Double] = []
-        for row in 0..<rows {
-          let x = inputs[0][row * width..<(row + 1) * width]
-          let mean = x.reduce(0, +) / Double(width)
-          let variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(width)
-          let inverse = 1 / (variance + 1e-6).squareRoot()
-          for (column, value) in x.enumerated() {
-            let normal = (value - mean) * inverse
-            values.append(normal * inputs[1][column] + inputs[2][column])
-            magnitudes.append(4 * (abs(normal) + 1) + 1)
-          }
-        }
-        return .init(values, magnitudes: magnitudes)
-      })
+      reference: { reference($0[0], weight: $0[1], bias: $0[2], epsilon: 1e-6) })
+  }
+
+  /// Rows as wide as the weight, which is in 0.5...1.5, and the bias in -1...1.
+  static func reference(
+    _ x: [Double], weight: [Double], bias: [Double], epsilon: Double
+  ) -> OperationCase.Expected {
+    let width = weight.count
+    var values: [Double] = []
+    var magnitudes: [Double] = []
+    for start in stride(from: 0, to: x.count, by: width) {
+      let x = x[start..<start + width]
+      let mean = x.reduce(0, +) / Double(width)
+      let variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(width)
+      let inverse = 1 / (variance + epsilon).squareRoot()
+      for (column, value) in x.enumerated() {
+        let normal = (value - mean) * inverse
+        values.append(normal * weight[column] + bias[column])
+        magnitudes.append(4 * (abs(normal) + 1) + 1)
+      }
+    }
+    return .init(values, magnitudes: magnitudes)
   }
 }

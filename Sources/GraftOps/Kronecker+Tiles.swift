@@ -25,65 +25,74 @@ extension Kronecker {
   }
 
   /// One pass over x, or backwards over dy.
-  func runTile(
-    _ x: Tensor, _ operands: Tensor, bias: Tensor? = nil, scale: Float, mask: DropoutMask?,
-    keptInner: Tensor? = nil, keptMixed: Tensor? = nil, addingTo sum: Tensor? = nil, into y: Tensor?,
-    flags: [String]
+  private struct Pass {
+    var flags: [String]
+    /// In front: its statistics, and backwards what it read.
+    var norm: (Norm, statistics: Tensor, read: Tensor)?
+    var bias: Tensor?
+    var mask: DropoutMask?
+    var inner, mixed: Tensor?
+    var sum: Tensor?
+  }
+
+  private func run(
+    _ pass: Pass, _ x: Tensor, _ operands: Tensor, scale: Float, into y: Tensor?
   ) throws {
     let flags =
-      flags + (mask == nil ? [] : ["DROPOUT"]) + (keptInner == nil ? [] : ["KEEP"])
-      + (keptMixed == nil ? [] : ["KEEP_MIXED"]) + (sum == nil ? [] : ["ADD"]) + (y == nil ? [] : ["OUTPUT"])
-    let mask = mask ?? DropoutMask(key: (0, 0, 0), probability: 0)
+      pass.flags + (pass.norm == nil ? [] : ["NORM"]) + (pass.bias == nil ? [] : ["BIAS"])
+      + (pass.mask == nil ? [] : ["DROPOUT"]) + (pass.inner == nil ? [] : ["KEEP"])
+      + (pass.mixed == nil ? [] : ["KEEP_MIXED"]) + (pass.sum == nil ? [] : ["ADD"])
+      + (y == nil ? [] : ["OUTPUT"])
+    let mask = pass.mask ?? DropoutMask(key: (0, 0, 0), probability: 0)
     let tokens = 64 / experts
     // Operands that the macros leave out are never touched: any buffer stands in for them.
     try context.run(
       tileKey("kronecker_tile", flags), over: [(x.rows + tokens - 1) / tokens * 64], group: [64], x.buffer,
-      operands.buffer, (bias ?? x).buffer, (sum ?? x).buffer, (y ?? operands).buffer,
-      (keptInner ?? operands).buffer, (keptMixed ?? operands).buffer, x.rows * experts, part, paddedPart,
-      scale,
-      mask.key.0, mask.key.1, mask.key.2, mask.threshold, mask.scale)
+      operands.buffer, (pass.bias ?? x).buffer, (pass.sum ?? x).buffer, (y ?? operands).buffer,
+      (pass.inner ?? operands).buffer, (pass.mixed ?? operands).buffer, (pass.norm?.read ?? x).buffer,
+      (pass.norm?.0.weight ?? x).buffer, (pass.norm?.0.bias ?? x).buffer,
+      (pass.norm?.statistics ?? operands).buffer, x.rows * experts, part, paddedPart, scale, mask.key.0,
+      mask.key.1, mask.key.2, mask.threshold, mask.scale, pass.norm?.0.epsilon ?? 0)
+  }
+
+  func forwardInTiles(
+    _ x: Tensor, behind norm: Norm?, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?,
+    inner: Tensor?, into y: Tensor
+  ) throws -> Kept {
+    let statistics = try norm.map { _ in try Tensor(empty: [x.rows, 4], on: context) }
+    let kept = Kept(inner: inner, mixed: try inner.map { _ in try lanes(x.rows) }, statistics: statistics)
+    var pass = Pass(flags: [], bias: bias, mask: mask, inner: kept.inner, mixed: kept.mixed)
+    if let norm, let statistics { pass.norm = (norm, statistics, x) }
+    try run(pass, x, operands, scale: scale, into: y)
+    return kept
   }
 
   func backwardInTiles(
-    _ x: Tensor, _ dy: Tensor, _ operands: Tensor, inner: Tensor?, scale: Float, mask: DropoutMask?,
-    addingTo sum: Tensor?, into dx: Tensor?, targets: Targets
+    _ x: Tensor, behind norm: Norm?, _ dy: Tensor, _ operands: Tensor, _ kept: Kept, scale: Float,
+    mask: DropoutMask?, addingTo sum: Tensor?, into dx: Tensor?, targets: Targets
   ) throws {
-    func lanes() throws -> Tensor { try Tensor(empty: [x.rows, experts, paddedLanes], on: context) }
     let any = targets.any
     guard any != nil || dx != nil else { return }
-    let (dq, dz) = any == nil ? (nil, nil) : (try lanes(), try lanes())
-    try runTile(
-      dy, operands, scale: scale, mask: mask, keptInner: dq, keptMixed: dz, addingTo: sum, into: dx,
-      flags: ["BACKWARD"])
-    guard let any, let dq, let dz, let inner else { return }
+    let (dq, dz) = any == nil ? (nil, nil) : (try lanes(x.rows), try lanes(x.rows))
+    var pass = Pass(flags: ["BACKWARD"], mask: mask, inner: dq, mixed: dz, sum: sum)
+    if let norm, let statistics = kept.statistics { pass.norm = (norm, statistics, x) }
+    try run(pass, dy, operands, scale: scale, into: dx)
+    guard let any, let dq, let dz, let inner = kept.inner, let mixed = kept.mixed else { return }
     let rows = x.rows * experts
-    let mixed = try lanes()
-    let quads = rows * paddedLanes / 4
-    try context.run(
-      tileKey("kronecker_mix"), over: [quads], group: [64], inner.buffer, operands.buffer, mixed.buffer, part,
-      paddedPart, quads)
     // A fixed target, not the device's number of units: the same bits on every device.
     let tokensOfSlice = max(1, (x.rows + 63) / 64)
     let slices = (x.rows + tokensOfSlice - 1) / tokensOfSlice
     let blocks = (part + 63) / 64
     // Of every slice dU and dV, dA's lanes, and dc; the next begins at a whole quad.
-    let biasOffset = 2 * paddedLanes * part + mixCount
-    let share = biasOffset + (experts * part + 3) / 4 * 4
+    let share = 2 * paddedLanes * part + mixCount + (experts * part + 3) / 4 * 4
     let partials = try Tensor(empty: [slices, share], on: context)
+    let channels = targets.bias == nil ? 0 : experts * part
+    let groups = 2 * blocks + (mixCount / 4 + channels + sliceItems - 1) / sliceItems
     try context.run(
-      tileKey("kronecker_slices"), over: [slices * 2 * blocks * sliceItems], group: [sliceItems],
-      mixed.buffer,
-      dy.buffer, dz.buffer, x.buffer, partials.buffer, rows, part, tokensOfSlice * experts, blocks, share)
-    if targets.a != nil {
-      try context.run(
-        tileKey("kronecker_mix_slices"), over: [slices * mixCount / 4], group: [64], dq.buffer, inner.buffer,
-        partials.buffer, 2 * paddedLanes * part, rows, tokensOfSlice * experts, slices, share)
-    }
-    if targets.bias != nil {
-      try context.run(
-        tileKey("kronecker_bias_slices"), over: [slices * experts * part], group: [64], dy.buffer,
-        partials.buffer, biasOffset, rows, part, tokensOfSlice * experts, slices, share)
-    }
+      tileKey("kronecker_slices", norm == nil ? [] : ["NORM"]), over: [slices * groups * sliceItems],
+      group: [sliceItems], mixed.buffer, dy.buffer, dz.buffer, x.buffer, dq.buffer, inner.buffer,
+      (norm?.weight ?? x).buffer, (norm?.bias ?? x).buffer, (kept.statistics ?? x).buffer, partials.buffer,
+      rows, part, tokensOfSlice * experts, blocks, groups, channels, share)
     try context.run(
       tileKey("kronecker_add_slices"),
       over: [2 * ranks * part + experts * experts * experts + experts * part],

@@ -16,8 +16,27 @@ extension Tape {
     _ input: Tensor, a: Tensor, u: Tensor, v: Tensor, bias: Tensor? = nil, scale: Float = 1,
     dropout: Float = 0
   ) throws -> Tensor {
-    guard dropout >= 0, dropout < 1 else { throw OperationError.dropoutProbability(dropout) }
     let adapter = try Kronecker(width: input.width, a: a, u: u, v: v)
+    return try apply(adapter, input, behind: nil, a, u, v, bias, scale, dropout)
+  }
+
+  /// The same behind a layer norm, in one; `nil` where no kernel does both.
+  ///
+  /// - Parameter norm: what `input` goes through first.
+  package func kroneckerAdapter(
+    _ input: Tensor, behind norm: Kronecker.Norm, a: Tensor, u: Tensor, v: Tensor, bias: Tensor? = nil,
+    scale: Float = 1, dropout: Float = 0
+  ) throws -> Tensor? {
+    let adapter = try Kronecker(width: input.width, a: a, u: u, v: v)
+    guard adapter.isTiled, !needsGradient(norm.weight, norm.bias) else { return nil }
+    return try apply(adapter, input, behind: norm, a, u, v, bias, scale, dropout)
+  }
+
+  private func apply(
+    _ adapter: Kronecker, _ input: Tensor, behind norm: Kronecker.Norm?, _ a: Tensor, _ u: Tensor,
+    _ v: Tensor, _ bias: Tensor?, _ scale: Float, _ dropout: Float
+  ) throws -> Tensor {
+    guard dropout >= 0, dropout < 1 else { throw OperationError.dropoutProbability(dropout) }
     precondition(bias == nil || bias?.count == input.width, "one bias a channel")
     let mask =
       isTraining && dropout > 0 ? DropoutMask(key: nextRandomKey(), probability: dropout) : nil
@@ -25,14 +44,15 @@ extension Tape {
     let trainsWeights = needsGradient(a, u, v, bias)
     let operands = try adapter.prepare(a: a, u: u, v: v, scale: scale)
     let output = try Tensor(empty: input.shape, on: input.context)
-    let inner = try adapter.forward(
-      input, operands, bias: bias, scale: scale, mask: mask, keepsInner: trainsWeights, into: output)
+    let kept = try adapter.forward(
+      input, behind: norm, operands, bias: bias, scale: scale, mask: mask, keepsInner: trainsWeights,
+      into: output)
     guard isRecorded else { return output }
     record(output) { gradient, gradients in
       func backward(addingTo sum: Tensor?, into result: Tensor?) throws {
         try adapter.backward(
-          input, gradient, operands, inner: inner, scale: scale, mask: mask, addingTo: sum, into: result,
-          targets: .init(a: a, u: u, v: v, bias: bias))
+          input, behind: norm, gradient, operands, kept, scale: scale, mask: mask, addingTo: sum,
+          into: result, targets: .init(a: a, u: u, v: v, bias: bias))
       }
       guard input.requiresGradient else { return try backward(addingTo: nil, into: nil) }
       try gradients.accumulate(into: input) { sum in
@@ -57,6 +77,26 @@ package struct Kronecker {
   /// On a CPU their rows fill about half of the vector registers. Parts with a tail are rare and go token by token:
   /// unrolled over many rows the tails would take seconds to compile.
   private let tokens: Int
+
+  /// A frozen layer norm in front of the adapter.
+  package struct Norm {
+    package let weight, bias: Tensor
+    package let epsilon: Float
+
+    package init(weight: Tensor, bias: Tensor, epsilon: Float) {
+      self.weight = weight
+      self.bias = bias
+      self.epsilon = epsilon
+    }
+  }
+
+  /// What the forward pass leaves for the backward pass.
+  struct Kept {
+    /// The inner values, where weights are trained; in tiles also what they are mixed to.
+    var inner, mixed: Tensor?
+    /// Of the norm in front.
+    var statistics: Tensor?
+  }
 
   var ranks: Int { experts * rank }
   var paddedLanes: Int { (ranks + 15) / 16 * 16 }
@@ -93,7 +133,7 @@ package struct Kronecker {
     var any: Tensor? { a ?? u ?? v ?? bias }
   }
 
-  private func key(_ function: String, _ flags: [String] = []) -> KernelKey {
+  func key(_ function: String, _ flags: [String] = []) -> KernelKey {
     KernelKey(
       "kronecker", function,
       macros: [.init("EXPERTS", experts), .init("RANK", rank), .init("TOKENS", tokens)]
@@ -102,34 +142,20 @@ package struct Kronecker {
 
   private var group: Int { context.traits.isCPU ? 1 : min(64, context.traits.maxWorkGroupSize) }
 
-  /// The weights in the orders in which the kernels read them: prepared again only when one of them has changed.
-  ///
-  /// They are kept with U, of which every adapter has its own.
-  func prepare(a: Tensor, u: Tensor, v: Tensor, scale: Float) throws -> Tensor {
-    let weights = [a, u, v]
-    if let kept = u.derived, kept.isCurrent(for: weights, keptBy: u, scale) { return kept.result }
-    let count = 2 * part * paddedLanes + 2 * ranks * paddedPart + 2 * mixCount
-    let operands = try Tensor(empty: [count], on: context)
-    let group = min(context.traits.isCPU ? 16 : 64, context.traits.maxWorkGroupSize)
-    try context.run(
-      key("kronecker_prepare"), over: [paddedPart], group: [group], a.buffer, u.buffer, v.buffer,
-      operands.buffer, part, paddedPart, scale)
-    u.derived = DerivedTensor(operands, of: weights, keptBy: u, scale)
-    return operands
-  }
+  /// A tensor of so many lanes for each part of each token.
+  func lanes(_ rows: Int) throws -> Tensor { try Tensor(empty: [rows, experts, paddedLanes], on: context) }
 
-  /// - Returns: the inner values, when they are kept.
+  /// - Parameter norm: in front, in tiles only.
   func forward(
-    _ x: Tensor, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?, keepsInner: Bool,
-    into y: Tensor
-  ) throws -> Tensor? {
-    let inner = keepsInner ? try Tensor(empty: [x.rows, experts, paddedLanes], on: context) : nil
+    _ x: Tensor, behind norm: Norm?, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?,
+    keepsInner: Bool, into y: Tensor
+  ) throws -> Kept {
+    let inner = keepsInner ? try lanes(x.rows) : nil
     guard !isTiled else {
-      try runTile(
-        x, operands, bias: bias, scale: scale, mask: mask, keptInner: inner, into: y,
-        flags: bias == nil ? [] : ["BIAS"])
-      return inner
+      return try forwardInTiles(
+        x, behind: norm, operands, bias: bias, scale: scale, mask: mask, inner: inner, into: y)
     }
+    precondition(norm == nil, "the norm is an operation of its own")
     let flags =
       (bias == nil ? [] : ["BIAS"]) + (mask == nil ? [] : ["DROPOUT"]) + (keepsInner ? ["KEEP"] : [])
     let mask = mask ?? DropoutMask(key: (0, 0, 0), probability: 0)
@@ -137,16 +163,17 @@ package struct Kronecker {
       key("kronecker_forward", flags), over: [(x.rows + tokens - 1) / tokens], group: [group], x.buffer,
       operands.buffer, (bias ?? x).buffer, y.buffer, (inner ?? y).buffer, x.rows, part, paddedPart, scale,
       mask.key.0, mask.key.1, mask.key.2, mask.threshold, mask.scale)
-    return inner
+    return Kept(inner: inner)
   }
 
   func backward(
-    _ x: Tensor, _ dy: Tensor, _ operands: Tensor, inner: Tensor?, scale: Float, mask: DropoutMask?,
-    addingTo sum: Tensor?, into dx: Tensor?, targets: Targets
+    _ x: Tensor, behind norm: Norm?, _ dy: Tensor, _ operands: Tensor, _ kept: Kept, scale: Float,
+    mask: DropoutMask?, addingTo sum: Tensor?, into dx: Tensor?, targets: Targets
   ) throws {
     guard !isTiled else {
       return try backwardInTiles(
-        x, dy, operands, inner: inner, scale: scale, mask: mask, addingTo: sum, into: dx, targets: targets)
+        x, behind: norm, dy, operands, kept, scale: scale, mask: mask, addingTo: sum, into: dx,
+        targets: targets)
     }
     // Each block leaves partial sums of the weights' gradients; without those, blocks are as small as they can be.
     let wantedBlocks = context.traits.isCPU ? 16 : 256
@@ -161,9 +188,10 @@ package struct Kronecker {
       + (targets.any == nil ? [] : ["WEIGHTS"]) + (targets.bias == nil ? [] : ["BIAS"])
     let mask = mask ?? DropoutMask(key: (0, 0, 0), probability: 0)
     try context.run(
-      key("kronecker_backward", flags), over: [blocks], group: [1], x.buffer, dy.buffer, (inner ?? dy).buffer,
-      operands.buffer, (sum ?? dy).buffer, (dx ?? dy).buffer, partials.buffer, x.rows, part, paddedPart,
-      tokensPerBlock, mask.key.0, mask.key.1, mask.key.2, mask.threshold, mask.scale)
+      key("kronecker_backward", flags), over: [blocks], group: [1], x.buffer, dy.buffer,
+      (kept.inner ?? dy).buffer, operands.buffer, (sum ?? dy).buffer, (dx ?? dy).buffer, partials.buffer,
+      x.rows, part, paddedPart, tokensPerBlock, mask.key.0, mask.key.1, mask.key.2, mask.threshold,
+      mask.scale)
     guard let any = targets.any else { return }
     let runs = paddedPart / 16
     try context.run(

@@ -36,7 +36,7 @@ public final class ParameterArena {
         context, shape: entry.shape, buffer: try values.buffer.slice(at: offset, byteCount: bytes))
       let gradient = Tensor(
         context, shape: entry.shape, buffer: try gradients.buffer.slice(at: offset, byteCount: bytes))
-      value.whole = values
+      (value.whole, value.start) = (values, offset / 4)
       try value.assign(entry.values)
       parameters.append(Parameter(name: entry.name, value: value, gradient: gradient))
     }

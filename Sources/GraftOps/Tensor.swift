@@ -39,6 +39,8 @@ public final class Tensor {
   package let buffer: Buffer
   /// What the tensor is a window onto, where that may be written as a whole.
   var whole: Tensor?
+  /// Where it begins there, in elements.
+  var start = 0
   /// How often the values were written since they were first made, by what does not go through ``whole``.
   var changes = 0
   /// Of every 32 columns what a layer norm of the rows begins with, (3, chunks, rows), if the values' maker left it: see
@@ -46,9 +48,17 @@ public final class Tensor {
   var chunks: Tensor?
   /// What was computed of the values last, by whoever wants to keep it.
   var derived: DerivedTensor?
+  /// What is computed of windows onto this one, by the way in which it is.
+  var derivations: [AnyHashable: DerivedTogether] = [:]
 
   /// Changes when the values may have changed.
   var revision: Int { changes + (whole?.revision ?? 0) }
+
+  /// What the tensor is a window onto in the end, and where it begins there; itself if onto nothing.
+  var root: (array: Tensor, start: Int) {
+    guard let (array, start) = whole?.root else { return (self, 0) }
+    return (array, start + self.start)
+  }
 
   /// True for a trainable parameter and for whatever was computed from one.
   public var requiresGradient: Bool { gradientKey.requiresGradient }

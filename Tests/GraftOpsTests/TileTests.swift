@@ -35,8 +35,54 @@ import Testing
 
   @Test func kroneckerIsRight() throws {
     let context = try Self.context("other")
-    for check in KroneckerCases.checks { #expect(try check.verify(on: context) == [], "\(check)") }
+    for check in KroneckerCases.checks + KroneckerCases.tileChecks {
+      #expect(try check.verify(on: context) == [], "\(check)")
+    }
     #expect(try context.damagedBuffers() == 0)
+  }
+
+  /// As where an item has few registers.
+  @Test func kroneckerIsRightWithFewRegisters() throws {
+    let context = try Self.context("tgllp")
+    let checks = KroneckerCases.tileChecks.filter { "\($0)".contains("33x") }
+    for check in checks { #expect(try check.verify(on: context) == [], "\(check)") }
+    #expect(try context.damagedBuffers() == 0)
+  }
+
+  /// All adapters of a model by one launch, once its weights have changed.
+  @Test func adaptersOfAModelArePreparedTogether() throws {
+    let plain = try Self.context("other")
+    let context = plain.tuned(plain.tuning, isWatched: true)
+    let shapes = [[2, 2, 2], [2, 8, 3], [2, 3, 8]]
+    let arena = try ParameterArena(
+      (0..<3).flatMap { adapter in
+        shapes.enumerated().map {
+          ("\(adapter).\($0)", $1, values($1.reduce(1, *)).map { $0 * Float(adapter + 1) })
+        }
+      }, on: context)
+    let w = arena.parameters.map(\.value)
+    let x = try Tensor(values(5 * 16), shape: [5, 16], on: context)
+    /// Of each adapter; of such whose weights lie alone the same is asked.
+    func outputs(_ w: [Tensor]) throws -> [[Float]] {
+      try stride(from: 0, to: 9, by: 3).map {
+        try Tape().kroneckerAdapter(x, a: w[$0], u: w[$0 + 1], v: w[$0 + 2]).floats()
+      }
+    }
+    func alone() throws -> [[Float]] {
+      try outputs(w.map { try Tensor($0.floats(), shape: $0.shape, on: context) })
+    }
+    func prepared() -> [Int] {
+      (context.log?.launches ?? []).filter { $0.kernel.function == "kronecker_prepare_all" }.map(\.global[1])
+    }
+    #expect(try outputs(w) == alone())
+    #expect(prepared() == [1, 1, 1])
+    try context.fill(arena.gradients.buffer, with: 0x3f80_0000, byteCount: arena.gradients.count * 4)
+    try SGD(arena).step(learningRate: 0.1)
+    #expect(try outputs(w) == alone())
+    #expect(prepared() == [1, 1, 1, 3])
+    try w[4].assign(values(48).map { -$0 })
+    #expect(try outputs(w) == alone())
+    #expect(prepared() == [1, 1, 1, 3, 1])
   }
 
   /// Rows, columns and what an item takes decide how fast it is, and nothing else.
@@ -85,7 +131,7 @@ import Testing
       try Tape().kroneckerAdapter(x, a: w[0], u: w[1], v: w[2], scale: scale).floats()
     }
     func prepared() -> Int {
-      context.log?.launches.count { $0.kernel.function == "kronecker_prepare" } ?? 0
+      context.log?.launches.count { $0.kernel.function.hasPrefix("kronecker_prepare") } ?? 0
     }
     let first = try output()
     let second = try output()

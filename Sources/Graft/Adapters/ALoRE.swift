@@ -122,4 +122,11 @@ struct ALoREModule: SequentialModule {
       try tape.kroneckerAdapter(
         tokens.values, a: a, u: u, v: v, bias: bias, scale: scale, dropout: dropout))
   }
+
+  func callAsFunction(_ tokens: Tokens, behind norm: FrozenNorm, on tape: Tape) throws -> Tokens? {
+    try tape.kroneckerAdapter(
+      tokens.values, behind: .init(weight: norm.weight, bias: norm.bias, epsilon: norm.epsilon), a: a, u: u,
+      v: v, bias: bias, scale: scale, dropout: dropout
+    ).map(tokens.with)
+  }
 }

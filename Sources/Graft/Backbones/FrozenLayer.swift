@@ -10,7 +10,7 @@ struct FrozenLayer {
 }
 
 /// A frozen layer normalisation at its place.
-struct FrozenNorm {
+package struct FrozenNorm {
   let id: FrozenOperation.ID
   let weight: Tensor
   let bias: Tensor

@@ -39,6 +39,9 @@ struct Pass {
       guard sites.isTaken(before) else { return known.rows }
       return .rows(try sites.apply(at: before, to: known.tokens(), on: tape).values)
     }
+    if let read = try sites.apply(at: before, to: stream, behind: part.norm, on: tape) {
+      return .rows(read.values)
+    }
     // A norm alone keeps its input and no more.
     guard sites.isTaken(before) || sites.isTaken(.on(part.norm.id)) else {
       return try part.norm.normed(stream.values, on: tape)

@@ -42,6 +42,12 @@ package struct GraftedSites {
     try sequential[site]?(tokens, on: tape) ?? tokens
   }
 
+  /// The same behind a norm, if one operation does both.
+  func apply(at site: Site, to tokens: Tokens, behind norm: FrozenNorm, on tape: Tape) throws -> Tokens? {
+    guard operations[norm.id] == nil else { return nil }
+    return try sequential[site]?(tokens, behind: norm, on: tape)
+  }
+
   func add(at site: Site, reading input: Reading, to sum: Tensor, on tape: Tape) throws -> Tensor {
     try (parallel[site] ?? []).reduce(sum) { try $1(input, addedTo: $0, on: tape) }
   }

@@ -21,6 +21,15 @@ package protocol TokenModule: SiteModule {
 /// What an adapter does at a site in sequence: tokens in, tokens out.
 package protocol SequentialModule: TokenModule {
   func callAsFunction(_ tokens: Tokens, on tape: Tape) throws -> Tokens
+  /// The same behind a norm on which nothing stands, where one operation does both and the normalised tokens need not be
+  /// kept or computed again; else `nil`.
+  func callAsFunction(_ tokens: Tokens, behind norm: FrozenNorm, on tape: Tape) throws -> Tokens?
+}
+
+extension SequentialModule {
+  package func callAsFunction(_ tokens: Tokens, behind norm: FrozenNorm, on tape: Tape) throws -> Tokens? {
+    nil
+  }
 }
 
 /// What an adapter does beside a part: reads the part's input and adds to the residual stream.

@@ -21,7 +21,7 @@ import Testing
 
   /// No more than there are today.
   @Test(arguments: [
-    ("linear", 68, 77), ("alore", 115, 415), ("convpass", 163, 433), ("lora", 115, 281),
+    ("linear", 68, 77), ("alore", 91, 249), ("convpass", 163, 433), ("lora", 104, 270),
     ("adaptformer", 116, 371),
   ])
   func doNotCreepUp(_ adapter: String, _ answer: Int, _ step: Int) throws {
