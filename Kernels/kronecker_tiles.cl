@@ -199,7 +199,7 @@ inline void normalise_backward(global float *y, const global float *x, const glo
   const float gh_mean = own.y * gx_mean - own.z * g_mean;
   // What is taken off g, as slope (x - mean) + offset.
   measured[t] = (float4)(own.x, own.y, own.y * gh_mean, g_mean - own.z * gh_mean);
-  barrier(CLK_LOCAL_MEM_FENCE);
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
   FOR_NORM_ROWS(first) FOR_NORM_COLUMNS(c) FOR_EACH_ROW(e) {
     const int row = NORM_ROW(e);
     if (row > last) continue;
@@ -308,7 +308,12 @@ void kronecker_tile(const global float *restrict x, const global float *restrict
 #endif
     }
   }
+#if defined(NORM) && !defined(BACKWARD)
+  // Others have read of y what is written now.
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
+#else
   barrier(CLK_LOCAL_MEM_FENCE);
+#endif
 #ifdef OUTPUT
   const int tx = t % 8, ty = t / 8;
 #define ROW_OF(r) ((r) / 4 * 32 + 4 * ty + (r) % 4)
