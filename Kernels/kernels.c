@@ -80,6 +80,9 @@ static const char matmul_lanes_text[] = {
 static const char matmul_tiles_text[] = {
 #embed "matmul_tiles.cl"
 };
+static const char matmul_units_text[] = {
+#embed "matmul_units.cl"
+};
 static const char optimizer_text[] = {
 #embed "optimizer.cl"
 };
@@ -136,6 +139,7 @@ static const graft_kernel_source sources[] = {
     SOURCE(matmul_finish),
     SOURCE(matmul_lanes),
     SOURCE(matmul_tiles),
+    SOURCE(matmul_units),
     SOURCE(optimizer),
     SOURCE(pack),
     SOURCE(patch_embed),

@@ -99,6 +99,18 @@ private struct Listing {
     }
   }
 
+  /// Products by matrix units, which are off until a device has been tuned: each way that a tuning may choose.
+  mutating func addUnits() throws {
+    guard let unit = device.traits.matrixUnit else { return }
+    for shape in MatmulUnits.candidates(unit) {
+      let untuned = try context(.bf16)
+      untuned.selfChecks.trust(MatrixUnits.name(shape))
+      var tuning = untuned.tuning
+      tuning.matmul.units = shape
+      try add("vit_base_patch16_224", [LoRA()], 8, on: untuned.tuned(tuning))
+    }
+  }
+
   /// Every operation at the shapes at which it is tested and measured.
   mutating func addOperations() throws {
     let context = try context()
@@ -148,6 +160,7 @@ if words.contains("run") {
 for chip in chips {
   var listing = Listing(chip, standIn: standIn)
   try listing.addModels()
+  try listing.addUnits()
   if !words.contains("models") { try listing.addOperations() }
   try listing.write()
 }

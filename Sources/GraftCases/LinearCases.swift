@@ -43,7 +43,7 @@ package enum LinearCases {
           variant: .cpuDotProduct, isDifferentiable: false)),
     ]
 
-  private static let variants = MatmulVariant.allCases.filter { $0.isAvailable && $0 != .cpuDotProduct }
+  private static let variants = MatmulVariant.allCases.filter { $0.isAvailable && !$0.multipliesBFloats }
 
   /// Rows, outputs, inputs.
   private static let shapes = [

@@ -38,10 +38,16 @@ extension Device {
       """,
       """
          fp16 arithmetic: \(traits.hasHalf ? "yes" : "no"); subgroups: \(traits.hasSubgroups ? "yes" : "no"); bf16 dot \
-      product: \(traits.hasDotProduct ? "yes" : "no"); quirks: \
+      product: \(traits.hasDotProduct ? "yes" : "no"); matrix units: \(units); quirks: \
       \(traits.quirks.isEmpty ? "none known" : traits.quirks.map(\.rawValue).joined(separator: ", "))
       """,
       "   tuning: \(Tuning.load(for: traits).origin)",
     ]
+  }
+
+  /// They are off until tuned, and then only where they were faster.
+  private var units: String {
+    guard traits.matrixUnit != nil else { return "none known" }
+    return Tuning.load(for: traits).tuning.matmul.units == nil ? "off" : "for bf16"
   }
 }

@@ -9,21 +9,32 @@ struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
     abstract: "Check that this device computes rightly; prints a report fit for a bug report.",
-    usage: "graft doctor [FILTER] [OPTIONS]",
+    usage: """
+      graft doctor [FILTER] [OPTIONS]
+      graft doctor --probe [OPTIONS]
+      """,
     discussion: """
       EXAMPLES
         graft doctor
         graft doctor --device gpu > report.txt
         graft doctor attention           operations whose name contains this
+        graft doctor --probe             a GPU's matrix units, and nothing else
 
       Names what is installed, compares every operation and every variant of it
       with float64 on small data, and measures the peak. Where no device is
       found the report says so, with status 69; where an operation is wrong it
       is named, with status 70. The first time takes longer: kernels compile.
+
+      --probe builds and runs small products by the matrix units of a GPU. Where
+      none that kernels can reach are known it ends with status 69, where they
+      are wrong with 70, and where a driver fails it crashes or hangs: graft tune
+      therefore runs it apart, and leaves the units off.
       """)
 
   @Argument(help: "Only operations whose name contains this.")
   var filter: String?
+  @Flag(help: "Only build and run small products by a GPU's matrix units.")
+  var probe = false
   @OptionGroup var device: DeviceOptions
   @OptionGroup var output: OutputOptions
 
@@ -34,9 +45,16 @@ struct DoctorCommand: AsyncParsableCommand {
     "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE",
   ]
 
+  func validate() throws {
+    guard !probe || filter == nil else { throw ValidationError("--probe takes no FILTER.") }
+  }
+
   func run() async throws {
     let reporter = Reporter(isJSON: output.json)
     try await reporter.run {
+      guard !probe else {
+        return try MatrixUnitProbe(context: device.context(.bf16), reporter: reporter).run()
+      }
       describeHost(reporter)
       for device in try Device.all() { for line in device.description { reporter.say("\(line)") } }
       reporter.remarkOnDrivers()

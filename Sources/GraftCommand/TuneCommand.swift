@@ -23,6 +23,9 @@ struct TuneCommand: AsyncParsableCommand {
       verbs and apps then use; graft devices says which file. Delete it, or set
       GRAFT_TUNING=off, to go back to the defaults. Use a quiet machine.
 
+      A GPU's matrix units are first tried in a process of their own, as graft
+      doctor --probe does, and timed where that ends well.
+
       Some winners add up in another order, which changes the last bits of
       results: a training is resumed with the tuning that it began with.
       """)
@@ -64,6 +67,7 @@ struct TuneCommand: AsyncParsableCommand {
         \(format(timeLimit, 0)) s
         """)
       StopSignal.install()
+      MatrixUnitProbe.runApart(context, reporter)
       reporter.emit(
         "start",
         [

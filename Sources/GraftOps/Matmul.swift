@@ -29,12 +29,18 @@ extension MatmulVariant {
     if choice == nil, precision == .bf16, variant == .cpuRegisterTiled, DotProduct.isRight(on: context) {
       variant = .cpuDotProduct
     }
+    if choice == nil, precision == .bf16, variant == .localMemoryTiled,
+      let units = context.tuning.matmul.units,
+      MatrixUnits.isRight(units, on: context)
+    {
+      variant = .matrixUnits
+    }
     return variant
   }
 
   /// Itself, or in place of one that serves some precisions only the device's default, which serves all.
   func own(on context: Context) -> MatmulVariant {
-    self == .clblast || self == .cpuDotProduct ? Tuning.default(for: context.traits).matmul.variant : self
+    self == .clblast || multipliesBFloats ? Tuning.default(for: context.traits).matmul.variant : self
   }
 }
 
@@ -69,6 +75,8 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
   case anotherPrecision(MatmulVariant, StoragePrecision)
   /// The device has no bf16 dot product, or one that gives wrong results.
   case noDotProduct(device: String)
+  /// The device has no matrix units that kernels can reach, or they give wrong results.
+  case noMatrixUnits(device: String)
   /// A weight is too large for fp16.
   case beyondHalf(Float)
 
@@ -89,13 +97,18 @@ public enum MatmulError: Error, Equatable, Sendable, CustomStringConvertible {
       """
     case .anotherPrecision(let variant, let precision):
       """
-      \(variant.rawValue) multiplies \(variant == .cpuDotProduct ? "bf16" : "fp32") only, not \
+      \(variant.rawValue) multiplies \(variant.multipliesBFloats ? "bf16" : "fp32") only, not \
       \(precision.rawValue): unset GRAFT_MATMUL, or choose another precision.
       """
     case .noDotProduct(let device):
       """
       "\(device)" offers no bf16 dot product that gives right results: unset GRAFT_MATMUL, and the products are \
       computed in fp32.
+      """
+    case .noMatrixUnits(let device):
+      """
+      "\(device)" offers no matrix units that give right results: unset GRAFT_MATMUL, and the products are computed in \
+      fp32.
       """
     case .beyondHalf(let value):
       "The weight \(value) is beyond fp16, which ends at 65504. Choose bf16 or fp32."

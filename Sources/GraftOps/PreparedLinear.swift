@@ -77,6 +77,14 @@ public final class PreparedLinear {
       self.weight = .panels(
         try MatmulPanels(
           matrix, inner: inputs, columns: outputs, transposed: true, precision: precision, isPaired: true))
+    case .matrixUnits:
+      guard precision == .bf16 else { throw MatmulError.anotherPrecision(self.variant, precision) }
+      guard let units = MatrixUnits.shape(on: context), MatrixUnits.isRight(units, on: context) else {
+        throw MatmulError.noMatrixUnits(device: context.traits.name)
+      }
+      self.weight = .panels(
+        try MatmulPanels(
+          matrix, inner: inputs, columns: outputs, transposed: true, precision: precision, isPaired: true))
     case .cpuRegisterTiled, .localMemoryTiled:
       self.weight = .panels(
         try MatmulPanels(matrix, inner: inputs, columns: outputs, transposed: true, precision: precision))
@@ -123,7 +131,7 @@ public final class PreparedLinear {
 
   /// What to hand it: bf16 where it would round what it reads to that, so that it is rounded as it is written.
   func reads(width: Int) -> Tensor.Element {
-    variant == .cpuDotProduct && width % 2 == 0 ? .uint16 : .float32
+    variant.multipliesBFloats && width % 2 == 0 ? .uint16 : .float32
   }
 
   /// Whether its products take norms in front, dropout and derivatives in.
@@ -179,7 +187,9 @@ public final class PreparedLinear {
   private func multiply(
     _ a: LinearInput, _ panels: MatmulPanels, epilogue: MatmulEpilogue, into output: Tensor
   ) throws {
-    if variant != .localMemoryTiled {
+    if variant == .matrixUnits {
+      try MatrixUnits.multiply(a.tensor(), panels, rows: a.rows, epilogue: epilogue, into: output)
+    } else if variant != .localMemoryTiled {
       try MatmulKernels.registers(a.tensor(), panels, rows: a.rows, epilogue: epilogue, into: output)
     } else {
       try MatmulKernels.frozen(a, panels, rows: a.rows, epilogue: epilogue, into: output)
@@ -232,7 +242,7 @@ extension Tape {
     precondition(
       residual.map { $0.count == x.rows * layer.outputs } ?? true, "the residual has another shape")
     // Both are of one context, and so of one variant; but a case may mix them.
-    let element = layer.variant == .cpuDotProduct ? reader?.reads(width: layer.outputs) ?? .float32 : .float32
+    let element = layer.variant.multipliesBFloats ? reader?.reads(width: layer.outputs) ?? .float32 : .float32
     let output = try Tensor(empty: Array(shape), element: element, on: layer.context)
     let keeps = activation != .none && needsGradient(x)
     let preactivation = keeps ? try Tensor(empty: output.shape, on: layer.context) : nil

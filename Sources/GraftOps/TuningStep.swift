@@ -40,6 +40,30 @@ package struct TuningWorkload: Sendable {
     }
   }
 
+  /// The same with weights in bf16, by what the tuning has for them.
+  ///
+  /// All numbers are bf16 already, so that those who round operands and those who do not compute the same.
+  static func bfloatProducts(rows: Int, layers: [(outputs: Int, inputs: Int)]) -> TuningWorkload {
+    let operands = Operands(rows: rows, layers: layers)
+    return TuningWorkload("matmul in bf16", terms: layers.map(\.inputs).max() ?? 1) { context in
+      let matmul = context.tuning.matmul
+      let prepared = try operands.values.map { layer, weight, bias, values in
+        (
+          try PreparedLinear(
+            weight: exact(weight), bias: bias, outputs: layer.outputs, inputs: layer.inputs, on: context,
+            precision: .bf16, variant: matmul.units == nil ? matmul.variant : .matrixUnits),
+          try Tensor(exact(values), shape: [rows, layer.inputs], on: context)
+        )
+      }
+      return { try prepared.map { layer, x in try Tape().linear(x, layer) } }
+    }
+  }
+
+  /// Cut to bf16.
+  private static func exact(_ values: [Float]) -> [Float] {
+    values.map { Float(bitPattern: $0.bitPattern & 0xffff_0000) }
+  }
+
   /// Numbers to multiply, made when they are first asked for: many rows are many, and a CPU asks for a few alone.
   private final class Operands: Sendable {
     typealias Values = [(layer: (outputs: Int, inputs: Int), weight: [Float], bias: [Float], rows: [Float])]
@@ -182,6 +206,7 @@ extension TuningStep {
       TuningStep(
         "block bytes", products, \.matmul.blockBytes, [1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22],
         where: usesRegisters),
+      units(.bfloatProducts(rows: batch * tokens, layers: layers)),
       variant(products, rows: batch * tokens, layers: layers),
     ]
   }
@@ -197,7 +222,7 @@ extension TuningStep {
       // Elsewhere than on a CPU the register tile can only lose, and some drivers take minutes to build it.
       // A tuning serves every precision.
       MatmulVariant.allCases.filter {
-        $0.isAvailable && $0 != .cpuDotProduct && (traits.isCPU || $0 != .cpuRegisterTiled)
+        $0.isAvailable && !$0.multipliesBFloats && (traits.isCPU || $0 != .cpuRegisterTiled)
           && ($0 != .clblast || isForCLBlast && MatmulVariant.clblastFault(on: traits) == nil)
       }.map {
         var tuning = tuning
@@ -235,6 +260,20 @@ extension TuningStep {
         (tuning.matmul.kernel, tuning.matmul.lanes) = (.lanes, $0)
         return tuning
       } + [none]
+    }
+  }
+
+  /// Matrix units, where there are any and weights are bf16.
+  private static func units(_ products: TuningWorkload) -> TuningStep {
+    TuningStep("matrix units", products) {
+      $0.matmul.units.map { "\($0)" } ?? "none"
+    } candidates: { tuning, traits in
+      guard let unit = traits.matrixUnit, tuning.matmul.variant == .localMemoryTiled else { return [] }
+      return MatmulUnits.candidates(unit).map {
+        var tuning = tuning
+        tuning.matmul.units = $0
+        return tuning
+      }
     }
   }
 

@@ -73,6 +73,7 @@ extension DeviceTraits {
     chip =
       kind == .gpu
       ? try? Self.chip(name: name, extensions: extensions) { try number($0, cl_uint.self) } : nil
+    matrixUnit = MatrixUnit(chip: chip, platform: self.platform, extensions: extensions)
 
     var quirks = Quirk.known(
       platform: self.platform, vendor: vendor, device: name, driverVersion: driverVersion)

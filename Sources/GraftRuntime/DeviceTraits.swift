@@ -46,6 +46,8 @@ public struct DeviceTraits: Sendable, Hashable, Codable {
   public var hasDotProduct: Bool
   /// What a compiler calls the chip of a GPU, such as `sm_90` or `gfx1100`, where the driver tells.
   public var chip: String? = nil
+  /// What multiplies small matrices of bf16, where kernels can reach it.
+  public var matrixUnit: MatrixUnit? = nil
   /// Known peculiarities of this driver that Graft works around.
   public var quirks: [Quirk]
 

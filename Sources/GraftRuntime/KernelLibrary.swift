@@ -9,6 +9,8 @@ package struct KernelKey: Hashable, Sendable {
   package let macros: [Macro]
   /// Intel's compiler is to take 256 registers a thread, and half as many threads.
   package var takesLargeRegisterFile = false
+  /// Most registers of a lane, for NVIDIA's compiler, which else takes as many as one group a core leaves it.
+  package var mostRegisters: Int?
 
   package struct Macro: Hashable, Sendable {
     let name: String
@@ -46,6 +48,7 @@ package struct KernelKey: Hashable, Sendable {
   fileprivate func with(_ macros: [Macro]) -> KernelKey {
     var key = KernelKey(file, function, macros: macros)
     key.takesLargeRegisterFile = takesLargeRegisterFile
+    key.mostRegisters = mostRegisters
     return key
   }
 
@@ -54,7 +57,8 @@ package struct KernelKey: Hashable, Sendable {
     // No fast-math: NaN, infinities and the order of additions are part of the results.
     // Without -w PoCL counts its own headers' warnings on standard error.
     (["-cl-std=CL1.2", "-w"] + macros.map { "-D\($0.name)=\($0.value)" }
-      + (takesLargeRegisterFile ? ["-cl-intel-256-GRF-per-thread"] : [])).joined(separator: " ")
+      + (takesLargeRegisterFile ? ["-cl-intel-256-GRF-per-thread"] : [])
+      + (mostRegisters.map { ["-cl-nv-maxrregcount=\($0)"] } ?? [])).joined(separator: " ")
   }
 }
 

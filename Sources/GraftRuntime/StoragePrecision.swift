@@ -3,6 +3,8 @@
 /// Arithmetic is fp32, but for bf16 on processors that multiply bf16 themselves (``DeviceTraits/hasDotProduct``): there
 /// what is multiplied with the weights, or in attention, is rounded to bf16 too, and sums stay fp32. Adapters, their
 /// gradients, norms and softmax are fp32 everywhere. `GRAFT_MATMUL=cpuRegisterTiled` keeps fp32 arithmetic there, too.
+/// A GPU's matrix units (``DeviceTraits/matrixUnit``) round alike, once `graft tune` found them faster or `GRAFT_MATMUL=matrixUnits`
+/// asks for them.
 public enum StoragePrecision: String, Sendable, Codable, CaseIterable {
   /// 32 bits: nothing is lost.
   case fp32

@@ -23,6 +23,8 @@ package struct Tuning: Codable, Hashable, Sendable {
     package var kernel = MatmulKernel.tiles
     /// What the lanes do.
     package var lanes = MatmulLanes(wave: 16, rows: 8)
+    /// What the matrix units do where frozen weights are bf16; `nil` leaves them unused.
+    package var units: MatmulUnits? = nil
   }
 
   /// Attention (Kernels/attention*.cl).
@@ -48,6 +50,8 @@ package struct Tuning: Codable, Hashable, Sendable {
   /// What of a tuning decides the order of sums, and so the bits of results; all else leaves them as they are.
   package struct Arithmetic: Codable, Hashable, Sendable {
     var variant: MatmulVariant
+    /// Missing in what was written before there were any.
+    var usesUnits: Bool?
     var forwardKeys: Int
     var backwardKeys: Int
     var itemsPerCore: Int
@@ -57,6 +61,7 @@ package struct Tuning: Codable, Hashable, Sendable {
 
     fileprivate init(_ tuning: Tuning, _ traits: DeviceTraits) {
       variant = tuning.matmul.variant
+      usesUnits = tuning.matmul.units == nil ? nil : true
       forwardKeys = tuning.attention.forwardKeys
       backwardKeys = tuning.attention.backwardKeys
       itemsPerCore = tuning.attention.itemsPerCore
@@ -112,7 +117,7 @@ extension Tuning {
   /// What kernels or device cannot do, in words; `nil` when all is well.
   package func fault(on traits: DeviceTraits) -> String? {
     guard matmul.variant.isAvailable else { return "this build has no \(matmul.variant.rawValue)" }
-    guard matmul.variant != .cpuDotProduct else {
+    guard !matmul.variant.multipliesBFloats else {
       return "matmul.variant serves bf16 only, and is chosen for it"
     }
     let ranges: [(name: String, value: Int, range: ClosedRange<Int>)] = [
@@ -144,6 +149,7 @@ extension Tuning {
       }
     }
     if let fault = matmul.lanes.fault { return "matmul.lanes \(fault)" }
+    if let fault = matmul.units?.fault { return "matmul.units \(fault)" }
     return nil
   }
 }

@@ -7,10 +7,9 @@ package enum Warnings {
   package static let compilationLabel = "graft.compilation"
 
   /// A faster variant that disagreed with the baseline at its self-check, or could not be checked.
-  static func switchedOff(_ variant: String, on device: String) {
+  static func switchedOff(_ variant: String, on device: String, fault: String) {
     log.warning(
-      "\(variant) failed its self-check on \(device): it is switched off, the baseline is used. Please report it."
-    )
+      "\(variant) \(fault) on \(device): it is switched off, the baseline is used. Please report it.")
   }
 
   /// What a driver gets wrong and Graft cannot work around.

@@ -45,6 +45,15 @@ struct CommandTests {
     #expect(try await Command.run(["doctor", "teleport"]).status == 64)
   }
 
+  /// Devices that tests run on have none, as a rule.
+  @Test func doctorProbesMatrixUnits() async throws {
+    let report = try await Command.run(["doctor", "--probe"])
+    #expect(
+      !report.crashed && (report.status == 69) == report.output.contains("none known"), "\(report.errors)")
+    #expect(try await Command.run(["doctor", "--probe", "--json"]).last["event"] == "done")
+    #expect(try await Command.run(["doctor", "--probe", "transpose"]).status == 64)
+  }
+
   // MARK: Bench
 
   @Test func benchComparesWithAnEarlierRun() async throws {

@@ -152,7 +152,7 @@ import Testing
   @Test func namesVariantsThatAreNotHere() throws {
     #expect(
       "\(MatmulError.unknownVariant("fast"))".contains(
-        "cpuRegisterTiled, cpuDotProduct, localMemoryTiled, clblast"))
+        "cpuRegisterTiled, cpuDotProduct, localMemoryTiled, matrixUnits, clblast"))
     #expect("\(MatmulError.unavailable(.clblast))".contains("trait CLBlast"))
     #expect("\(MatmulError.clblast(status: -3))".contains("GRAFT_MATMUL"))
     #expect("\(MatmulError.wrongLibrary(version: "1.6.2", device: "Arc"))".contains("1.6.3 or later"))

@@ -15,6 +15,10 @@ enum Runtime {
   static let runsKernelsReason: Comment =
     "Oclgrind interprets kernels: the operations run there once, not under six limits"
 
+  /// Lanes of matrix units that are emulated have their registers in local memory, beside the operands.
+  static let holdsEmulatedGroups = runsKernels && (traits?.localMemory ?? 0) >= 64 << 10
+  static let emulatedGroupsReason: Comment = "groups of emulated lanes need 64 KiB of local memory"
+
   static let compilesRegisterTiles = !quirks.contains(.slowPrivateVectors)
   static let registerTilesReason: Comment =
     "llvmpipe compiles a register tile for minutes, and Graft chooses none there: the variants for CPUs are left out"

@@ -126,7 +126,8 @@ import Testing
 
   @Test func fileIsReadBack() throws {
     try withFolder { folder in
-      let tuning = changed(Self.narrow)
+      var tuning = changed(Self.narrow)
+      tuning.matmul.units = MatmulUnits(2, 4, waves: (2, 2), held: 0)
       #expect(Tuning.load(for: Self.narrow, from: folder).origin == .standard)
       let path = TuningFile.path(for: Self.narrow, in: folder)
       let file = TuningFile(tuning, for: Self.narrow, date: "1970-01-01T00:00:00Z")

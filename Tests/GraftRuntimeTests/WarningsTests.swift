@@ -23,6 +23,15 @@ import Testing
     #expect(messages.all.contains { $0.hasPrefix("wrong failed its self-check on a device") })
   }
 
+  @Test func aVariantThatIsRejectedIsNotChecked() {
+    let messages = Self.messages
+    let checks = SelfChecks(device: "a fragile device")
+    checks.reject("wild", fault: "crashed")
+    #expect(!checks.verdict(on: "wild") { true })
+    #expect(messages.all.filter { $0.contains("a fragile device") }.count == 1)
+    #expect(messages.all.contains { $0.hasPrefix("wild crashed on a fragile device") })
+  }
+
   @Test func longLoopsAreNamed() throws {
     let messages = Self.messages
     var traits = try Device.select().traits

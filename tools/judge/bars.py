@@ -21,6 +21,7 @@ class Bar:
     control: most integer and branch instructions, as a share of multiply-adds.
     wide: local loads are of 128 bits only.
     occupancy: least share of a core's waves.
+    matrix: least instructions of matrix units in one pass of the hot loop.
     where: only builds with these macros.
     """
 
@@ -31,6 +32,7 @@ class Bar:
     wide: bool = False
     occupancy: dict[str, float] = field(default_factory=dict)
     local: int | None = None
+    matrix: int = 0
     where: Callable[[Macros], bool] = lambda _: True
 
     def share_on(self, chip: str) -> float | None:
@@ -46,6 +48,10 @@ def _tile(macros: Macros) -> list[float]:
 
 def _lanes(macros: Macros) -> list[float]:
     return [macros["ROWS"] * 64]  # twice WAVE steps of 32 / WAVE columns
+
+
+def _none(_: Macros) -> list[float]:
+    return [0]  # all work is the matrix unit's, which the model of shares does not know
 
 
 def _isLarge(macros: Macros) -> bool:
@@ -128,7 +134,16 @@ _KRONECKER = [
     ),
 ]  # fmt: skip
 
-BARS: list[Bar] = [*_MATMUL, *_attention_bars(), *_KRONECKER]
+# One instruction at the least: without it the kernel is not what its name says. Tiles for few rows are small.
+_UNITS = [
+    Bar(
+        "matmul_units", _none, matrix=1, wide=True, occupancy=_PRODUCTS,
+        where=lambda macros: macros["WAVES_M"] * macros["WAVES_N"] >= 8,
+    ),
+    Bar("matmul_units", _none, matrix=1, wide=True),
+]  # fmt: skip
+
+BARS: list[Bar] = [*_MATMUL, *_attention_bars(), *_KRONECKER, *_UNITS]
 
 
 def bar_for(kernel: str, macros: Macros) -> Bar | None:

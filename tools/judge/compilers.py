@@ -106,10 +106,13 @@ def _nvidia(source: Path, options: list[str], chip: str, programs: Path) -> dict
     target = "sm_90" if chip == "sm_120" else chip
     ptx, binary = source.with_suffix(".ptx"), source.with_suffix(".cubin")
     library = LIBRARY / "nvptx64--nvidiacl.bc"
+    # As the driver does, which hands it to ptxas.
+    limits = [option.replace("-cl-nv-", "-") for option in options if option.startswith("-cl-nv-")]
+    options = [option for option in options if not option.startswith("-cl-nv-")]
     run([*CLANG, str(library), "-target", "nvptx64-nvidia-nvcl", "-Xclang", "-target-cpu", "-Xclang", target,
          *options, str(source), "-o", str(ptx)])  # fmt: skip
     ptxas = str(programs / "cuda_nvcc/bin/ptxas")
-    report = run([ptxas, f"-arch={chip}", "-v", str(ptx), "-o", str(binary)])
+    report = run([ptxas, f"-arch={chip}", "-v", *limits, str(ptx), "-o", str(binary)])
     builds: dict[str, Build] = {}
     build = Build()
     for line in report.splitlines():
@@ -124,7 +127,7 @@ def _nvidia(source: Path, options: list[str], chip: str, programs: Path) -> dict
             build.local = int(match[1])
     if chip == "sm_70":
         # CUDA 13's nvdisasm no longer reads Volta; Turing has the same instructions.
-        run([ptxas, "-arch=sm_75", str(ptx), "-o", str(binary)])
+        run([ptxas, "-arch=sm_75", *limits, str(ptx), "-o", str(binary)])
     name = None
     for line in run([str(programs / "cu13/bin/nvdisasm"), "-c", str(binary)]).splitlines():
         if match := re.match(r"\s*\.section\s+\.text\.(\w+)", line):

@@ -106,6 +106,18 @@ def hot_pass(code: Code, work: list[float]) -> Bag:
     raise unknown
 
 
+def matrix_pass(code: Code) -> Bag:
+    """The instructions of one pass of the loop that has most of matrix units; an epilogue has more multiply-adds."""
+
+    def units(loop: Loop) -> int:
+        return sum(each.kind == "matrix" for each in code.own(loop))
+
+    loops = [loop for root in code.loops for loop in root.walk()]
+    if not loops or not any(units(loop) for loop in loops):
+        raise UnknownLoop("no loop has an instruction of matrix units")
+    return [(each, 1.0) for each in code.all(max(loops, key=units))]
+
+
 def weigh(code: Code, loop: Loop, work: list[float]) -> Bag:
     """The instructions of one pass of a loop, with how often they run.
 
@@ -173,4 +185,4 @@ def occupancy(build: Build, chip: Chip, items: int) -> float:
     return min(groups, most // waves) * waves / most
 
 
-__all__ = ["CHIPS", "Bag", "UnknownLoop", "Verdict", "hot_pass", "judge", "occupancy", "weigh"]
+__all__ = ["CHIPS", "Bag", "UnknownLoop", "Verdict", "hot_pass", "judge", "matrix_pass", "occupancy", "weigh"]

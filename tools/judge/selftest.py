@@ -82,6 +82,7 @@ def run(programs: Path) -> None:
             build = compilers.compiled(source, OPTIONS, name, programs)[kernel]
             _check(build.spilled + build.private > 0, f"{name}: {kernel} is not caught")
     _check_passes()
+    _check_units(programs)
     setup.say(f"the judge judges itself right on {len(CHIPS)} chips")
 
 
@@ -103,6 +104,22 @@ def _check_passes() -> None:
     except model.UnknownLoop:
         return
     _check(False, "100 multiply-adds cannot make 512")
+
+
+def _check_units(programs: Path) -> None:
+    """Matrix units are found where a kernel uses them, and not where it emulates their lanes."""
+    source = "\n".join((setup.ROOT / "Kernels" / f"{name}.cl").read_text() for name in ("common", "matmul_units"))
+    for chip, unit in (("sm_90", 1), ("gfx1100", 2), ("gfx942", 4), ("dg2", 5)):
+        for more in ([], ["-DINSTRUCTION=1"]):
+            build = compilers.compiled(source, [*OPTIONS, f"-DUNIT={unit}", *more], chip, programs)["matmul_units"]
+            try:
+                model.matrix_pass(assembly.read(build.code, CHIPS[chip].vendor))
+                isFound = True
+            except model.UnknownLoop:
+                isFound = False
+            _check(isFound == bool(more), f"{chip}: matrix units {'not ' if more else ''}found with {more}")
+    limited = compilers.compiled(MULTIPLIES, [*OPTIONS, "-cl-nv-maxrregcount=48"], "sm_90", programs)["multiplies"]
+    _check(limited.registers <= 48, f"{limited.registers} registers of 48 allowed")
 
 
 def _check(isRight: bool, fault: str) -> None:

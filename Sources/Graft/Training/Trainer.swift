@@ -194,7 +194,7 @@ public final class Trainer {
       precision: context.precision, classes: model.classes,
       trainingImages: training.count, trainingData: output == nil ? "" : labels.fingerprint(of: training),
       tuning: context.tuning.arithmetic(on: context.traits),
-      products: products == .cpuDotProduct ? products : nil, arithmetic: model.backbone.shape.arithmetic)
+      products: products.multipliesBFloats ? products : nil, arithmetic: model.backbone.shape.arithmetic)
     var state = TrainingState(identity: identity)
     if resumes, let checkpoint, checkpoint.exists {
       state = try TrainingState.read(from: checkpoint, expecting: identity, into: model, optimizer)
