@@ -108,9 +108,7 @@ struct LinearProduct {
     _ x: LinearInput, _ gradient: Tensor, at offset: Int, biasAt biasOffset: Int?, least: Int,
     in target: Tensor
   ) throws -> Int {
-    let wanted = min(
-      GradientSlices.most, divided(256, divided(outputs, 64) * divided(inputs, 64)), divided(rows, 64))
-    let perSlice = divided(divided(rows, wanted), 8) * 8
+    let perSlice = rowsOfSlice(tiles: divided(outputs, 64) * divided(inputs, 64))
     let slices = divided(rows, perSlice)
     try MatmulKernels.slices(
       gradient, x, rows: outputs, columns: inputs, inner: rows, perSlice: perSlice,
@@ -135,9 +133,9 @@ struct LinearProduct {
   /// Rows of a slice: enough slices to occupy the device beside the tiles, none shorter than 64 rows.
   private func rowsOfSlice(tiles: Int) -> Int {
     // A fixed target, not the device's number of units: the same bits wherever the same kernels run.
-    let wanted = isTiled ? 256 : 64
-    let slices = max(1, min(divided(wanted, tiles), divided(rows, 64)))
-    return divided(rows, slices)
+    let wanted = isTiled ? min(GradientSlices.most, divided(256, tiles)) : divided(64, tiles)
+    let perSlice = divided(rows, max(1, min(wanted, divided(rows, 64))))
+    return isTiled ? divided(perSlice, 8) * 8 : perSlice
   }
 
   private func divided(_ a: Int, _ b: Int) -> Int { (a + b - 1) / b }
