@@ -55,7 +55,8 @@ import Testing
 
   /// In the shapes that a tuning may choose.
   @Test(
-    .enabled(if: Runtime.holdsEmulatedGroups, Runtime.emulatedGroupsReason), arguments: MatrixUnit.maps)
+    .enabled(if: Runtime.holdsEmulatedGroups, Runtime.emulatedGroupsReason),
+    arguments: Runtime.takesAll ? MatrixUnit.maps : [.amdMFMA])
   func groupsOfWavesAreRight(_ unit: MatrixUnit) throws {
     let context = try context()
     let candidates = MatmulUnits.candidates(unit)

@@ -27,12 +27,12 @@ import Testing
     return try Context(device, checksMemory: true)
   }
 
-  /// Each chip takes every sixth case, so that together they take half; GRAFT_LIMITS=all takes all for each.
+  /// Each chip takes every twelfth case, so that together they take a quarter; GRAFT_LIMITS=all takes all for each.
   @Test(.enabled(if: Runtime.runsKernels, Runtime.runsKernelsReason), arguments: chips.indices)
   func everyWidthIsRight(_ index: Int) throws {
     let context = try Self.context(Self.chips[index])
     for (number, check) in AllCases.widths.enumerated()
-    where Runtime.takesAll || number % (2 * Self.chips.count) == 2 * index {
+    where Runtime.takesAll || number % (4 * Self.chips.count) == 4 * index {
       #expect(try check.verify(on: context) == [], "\(check)")
     }
     #expect(try context.damagedBuffers() == 0)

@@ -21,12 +21,12 @@ import Testing
     return try Context(device, checksMemory: true)
   }
 
-  /// Each limit takes every twelfth case, so that together they take half; GRAFT_LIMITS=all takes all under each.
+  /// Each limit takes every 24th case, so that together they take a quarter; GRAFT_LIMITS=all takes all under each.
   private static func cases(under limit: Int, on traits: DeviceTraits) -> [OperationCase] {
     // CLBlast asks the driver for its limits and never sees the traits.
     let mine = AllCases.checks(on: traits).filter { !"\($0)".hasSuffix("clblast") }
     guard !Runtime.takesAll else { return mine }
-    return mine.indices.filter { $0 % (2 * limits.count) == 2 * limit }.map { mine[$0] }
+    return mine.indices.filter { $0 % (4 * limits.count) == 4 * limit }.map { mine[$0] }
   }
 
   @Test(.enabled(if: Runtime.runsKernels, Runtime.runsKernelsReason), arguments: limits.indices)

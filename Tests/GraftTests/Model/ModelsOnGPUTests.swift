@@ -12,7 +12,7 @@ import Testing
   /// Adapters of each way to join a backbone; GRAFT_LIMITS=all takes all.
   private static let adapters =
     ProcessInfo.processInfo.environment["GRAFT_LIMITS"] == "all"
-    ? AdapterCatalog.names : ["alore", "convpass", "ssf"]
+    ? AdapterCatalog.names : ["alore", "convpass"]
 
   private static let gpu = Result {
     try Context(
