@@ -411,16 +411,7 @@ typedef float8 quad_a;
 #define LOAD_A(p) vload8(0, p)
 #endif
 inline float8 load_some_a(const global float *p, int count) {
-  float8 v = 0.0f;
-  if (count > 0) v.s0 = p[0];
-  if (count > 1) v.s1 = p[1];
-  if (count > 2) v.s2 = p[2];
-  if (count > 3) v.s3 = p[3];
-  if (count > 4) v.s4 = p[4];
-  if (count > 5) v.s5 = p[5];
-  if (count > 6) v.s6 = p[6];
-  if (count > 7) v.s7 = p[7];
-  return v;
+  return (float8)(load_first(p, count), load_first(p + 4, count - 4));
 }
 #endif
 

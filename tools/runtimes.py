@@ -103,13 +103,23 @@ def _device(prefix: Sequence[str], environment: dict[str, str], products: Path) 
     return ", ".join(match.groups()) if match else "unknown"
 
 
-def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> bool:
-    """Runs the tests on one runtime; whether all is well."""
-    environment = environment_of(name)
+def built(build: Sequence[str]) -> Path:
+    """Builds the tests; the folder that they are in."""
     command = ["swift", "build", "--build-tests", *build]
     setup.run(command)
     shown = subprocess.run([*command, "--show-bin-path"], capture_output=True, text=True, check=True)
-    products = Path(shown.stdout.strip().splitlines()[-1])
+    return Path(shown.stdout.strip().splitlines()[-1])
+
+
+def bundle_in(products: Path) -> list[str]:
+    """What runs the tests, without its filters."""
+    return [str(products / "GraftPackageTests.xctest"), "--testing-library", "swift-testing"]
+
+
+def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> bool:
+    """Runs the tests on one runtime; whether all is well."""
+    environment = environment_of(name)
+    products = built(build)
     log = setup.CACHE / "oclgrind.log"
     runtime = RUNTIMES[name]
     inside = roots.entering(_root_of(runtime)) if runtime.release else []
@@ -122,7 +132,7 @@ def test(name: str, wanted: str | None, build: Sequence[str], record: bool) -> b
     version = _device([*inside, *prefix[:1]], environment, products)
     setup.say(f"tests on {name}: {version}")
     chosen = wanted or runtime.tests
-    bundle = [str(products / "GraftPackageTests.xctest"), "--testing-library", "swift-testing"]
+    bundle = bundle_in(products)
     started = time.monotonic()
     process = subprocess.Popen(
         [*inside, *prefix, *bundle, *(["--filter", chosen] if chosen else [])],

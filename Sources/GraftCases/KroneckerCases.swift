@@ -79,7 +79,7 @@ package enum KroneckerCases {
           var x = x
           let bias = s.hasBias ? inputs[4] : nil
           if s.normed != nil {
-            let norm = Kronecker.Norm(
+            let norm = LayerNorm(
               weight: inputs[inputs.count - 2], bias: inputs[inputs.count - 1], epsilon: epsilon)
             let both = try tape.kroneckerAdapter(
               x, behind: norm, a: inputs[1], u: inputs[2], v: inputs[3], bias: bias, scale: s.scale,

@@ -17,18 +17,17 @@ final class GradientSlices {
 
     /// In elements.
     var offset: Int { slices.places[index].offset }
-    var place: Place {
-      get { slices.places[index] }
-      nonmutating set { slices.places[index] = newValue }
+    /// Slices that may hold something: those that a product does not need it must clear.
+    var filled: Int {
+      get { slices.places[index].filled }
+      nonmutating set { slices.places[index].filled = newValue }
     }
   }
 
-  struct Place {
+  private struct Place {
     /// In elements.
     let offset, end: Int
-    /// Slices that may hold something: those that a product does not need it must clear.
     var filled = 0
-    var isPending = false
   }
 
   /// Elements from one slice to the next.
@@ -59,20 +58,19 @@ final class GradientSlices {
     return made
   }
 
-  /// Adds up what is pending: a launch for all parameters that lie side by side.
-  func sum() throws {
+  /// Adds up the slices of some parameters: a launch for all that lie side by side.
+  func sum(_ pending: Set<Int>) throws {
     guard let memory else { return }
-    var rest = places[...]
-    while let first = rest.firstIndex(where: \.isPending) {
-      let run = rest[first...].prefix(while: \.isPending)
+    var rest = places.indices[...]
+    while let first = rest.firstIndex(where: pending.contains) {
+      let run = rest[first...].prefix(while: pending.contains)
       rest = rest[run.endIndex...]
       let (begin, end) = (places[first].offset, places[run.endIndex - 1].end)
       let quads = (end - begin + 3) / 4
       let group = min(64, memory.context.traits.largestGroup)
       try memory.context.run(
         KernelKey("gradient_slices", "gradient_slices"), over: [quads], group: [group], memory.buffer,
-        gradients.buffer, begin, quads, stride, run.map(\.filled).max() ?? 0)
-      for index in run.indices { places[index].isPending = false }
+        gradients.buffer, begin, quads, stride, run.map { places[$0].filled }.max() ?? 0)
     }
   }
 }

@@ -28,7 +28,7 @@ extension Kronecker {
   private struct Pass {
     var flags: [String]
     /// In front: its statistics, and backwards what it read.
-    var norm: (Norm, statistics: Tensor, read: Tensor)?
+    var norm: (LayerNorm, statistics: Tensor, read: Tensor)?
     var bias: Tensor?
     var mask: DropoutMask?
     var inner, mixed: Tensor?
@@ -56,7 +56,7 @@ extension Kronecker {
   }
 
   func forwardInTiles(
-    _ x: Tensor, behind norm: Norm?, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?,
+    _ x: Tensor, behind norm: LayerNorm?, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?,
     inner: Tensor?, into y: Tensor
   ) throws -> Kept {
     let statistics = try norm.map { _ in try Tensor(empty: [x.rows, 4], on: context) }
@@ -68,7 +68,7 @@ extension Kronecker {
   }
 
   func backwardInTiles(
-    _ x: Tensor, behind norm: Norm?, _ dy: Tensor, _ operands: Tensor, _ kept: Kept, scale: Float,
+    _ x: Tensor, behind norm: LayerNorm?, _ dy: Tensor, _ operands: Tensor, _ kept: Kept, scale: Float,
     mask: DropoutMask?, addingTo sum: Tensor?, into dx: Tensor?, targets: Targets
   ) throws {
     let any = targets.any

@@ -24,7 +24,7 @@ extension Tape {
   ///
   /// - Parameter norm: what `input` goes through first.
   package func kroneckerAdapter(
-    _ input: Tensor, behind norm: Kronecker.Norm, a: Tensor, u: Tensor, v: Tensor, bias: Tensor? = nil,
+    _ input: Tensor, behind norm: LayerNorm, a: Tensor, u: Tensor, v: Tensor, bias: Tensor? = nil,
     scale: Float = 1, dropout: Float = 0
   ) throws -> Tensor? {
     let adapter = try Kronecker(width: input.width, a: a, u: u, v: v)
@@ -33,7 +33,7 @@ extension Tape {
   }
 
   private func apply(
-    _ adapter: Kronecker, _ input: Tensor, behind norm: Kronecker.Norm?, _ a: Tensor, _ u: Tensor,
+    _ adapter: Kronecker, _ input: Tensor, behind norm: LayerNorm?, _ a: Tensor, _ u: Tensor,
     _ v: Tensor, _ bias: Tensor?, _ scale: Float, _ dropout: Float
   ) throws -> Tensor {
     guard dropout >= 0, dropout < 1 else { throw OperationError.dropoutProbability(dropout) }
@@ -77,18 +77,6 @@ package struct Kronecker {
   /// On a CPU their rows fill about half of the vector registers. Parts with a tail are rare and go token by token:
   /// unrolled over many rows the tails would take seconds to compile.
   private let tokens: Int
-
-  /// A frozen layer norm in front of the adapter.
-  package struct Norm {
-    package let weight, bias: Tensor
-    package let epsilon: Float
-
-    package init(weight: Tensor, bias: Tensor, epsilon: Float) {
-      self.weight = weight
-      self.bias = bias
-      self.epsilon = epsilon
-    }
-  }
 
   /// What the forward pass leaves for the backward pass.
   struct Kept {
@@ -147,7 +135,7 @@ package struct Kronecker {
 
   /// - Parameter norm: in front, in tiles only.
   func forward(
-    _ x: Tensor, behind norm: Norm?, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?,
+    _ x: Tensor, behind norm: LayerNorm?, _ operands: Tensor, bias: Tensor?, scale: Float, mask: DropoutMask?,
     keepsInner: Bool, into y: Tensor
   ) throws -> Kept {
     let inner = keepsInner ? try lanes(x.rows) : nil
@@ -167,7 +155,7 @@ package struct Kronecker {
   }
 
   func backward(
-    _ x: Tensor, behind norm: Norm?, _ dy: Tensor, _ operands: Tensor, _ kept: Kept, scale: Float,
+    _ x: Tensor, behind norm: LayerNorm?, _ dy: Tensor, _ operands: Tensor, _ kept: Kept, scale: Float,
     mask: DropoutMask?, addingTo sum: Tensor?, into dx: Tensor?, targets: Targets
   ) throws {
     guard !isTiled else {

@@ -23,11 +23,16 @@ extension Tape {
   }
 }
 
-/// The kernels behind a layer norm.
-struct LayerNorm {
-  let weight: Tensor
-  let bias: Tensor
-  let epsilon: Float
+/// A layer norm's numbers, and its kernels.
+package struct LayerNorm {
+  /// (D), and so is `bias`.
+  package let weight: Tensor
+  package let bias: Tensor
+  package let epsilon: Float
+
+  package init(weight: Tensor, bias: Tensor, epsilon: Float) {
+    (self.weight, self.bias, self.epsilon) = (weight, bias, epsilon)
+  }
 
   private func plan(_ input: Tensor) -> RowPlan {
     RowPlan(rows: input.rows, width: input.width, on: input.context, isReadAgain: true, perItem: 1)

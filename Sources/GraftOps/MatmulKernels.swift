@@ -141,8 +141,8 @@ enum MatmulKernels {
       if statistics != nil { macros.append(.init("KEEP_STATISTICS", 1)) }
       // Without the macro nobody writes the statistics: any buffer stands in.
       arguments += [
-        normed.weight.buffer, normed.bias.buffer, (statistics ?? output).buffer, normed.chunks.buffer,
-        normed.epsilon,
+        normed.norm.weight.buffer, normed.norm.bias.buffer, (statistics ?? output).buffer,
+        normed.chunks.buffer, normed.norm.epsilon,
       ]
     }
     let quads = Quads(a: k % 4 == 0, b: b.isWhole(columns: n, alongSum: k % 4 == 0), y: n % 4 == 0)
@@ -186,7 +186,7 @@ enum MatmulKernels {
     if case .behindNorm(let normed) = b {
       guard let statistics = normed.statistics else { preconditionFailure("the norm was never computed") }
       macros.append(.init("B_NORMALIZED", 1))
-      arguments += [normed.weight.buffer, normed.bias.buffer, statistics.buffer]
+      arguments += [normed.norm.weight.buffer, normed.norm.bias.buffer, statistics.buffer]
     }
     let (tile, kernel) = try fitting(rows: m, columns: n, on: context) { macros + $0.macros }
     let operands: [any KernelArgument] = [

@@ -5,18 +5,17 @@ import GraftRuntime
 /// What a row's norm is begins with sums over its chunks (Kernels/matmul_tiles.cl), left by the product that made the row.
 package final class NormedRows {
   let input: Tensor
-  let weight: Tensor
-  let bias: Tensor
-  let epsilon: Float
+  let norm: LayerNorm
   let chunks: Tensor
   /// Of what is behind the norm.
   package let gradientKey: GradientKey
   /// (rows, 3) as layer_norm.cl keeps them, once somebody has computed them.
   private(set) var statistics: Tensor?
-  private var values: Tensor?
+  /// Kept by whoever reads it, and not for the backward pass, which needs the input alone.
+  private weak var values: Tensor?
 
-  init(_ input: Tensor, chunks: Tensor, weight: Tensor, bias: Tensor, epsilon: Float) {
-    (self.input, self.chunks, self.weight, self.bias, self.epsilon) = (input, chunks, weight, bias, epsilon)
+  init(_ input: Tensor, chunks: Tensor, behind norm: LayerNorm) {
+    (self.input, self.chunks, self.norm) = (input, chunks, norm)
     gradientKey = GradientKey(context: input.context, shape: input.shape)
   }
 
@@ -31,7 +30,6 @@ package final class NormedRows {
   /// The rows in memory, for whoever does not fold the norm in.
   package func tensor() throws -> Tensor {
     if let values { return values }
-    let norm = LayerNorm(weight: weight, bias: bias, epsilon: epsilon)
     let (output, statistics) = try norm.forward(input, gradientKey: gradientKey)
     values = output
     if self.statistics == nil { self.statistics = statistics }
@@ -42,22 +40,16 @@ package final class NormedRows {
 extension Tape {
   /// Rows behind a layer norm, computed by the products that read them where those can, and else now.
   ///
-  /// - Parameters:
-  ///   - input: (..., D).
-  ///   - weight: (D).
-  ///   - bias: (D).
-  ///   - epsilon: added to the biased variance.
-  package func normed(
-    _ input: Tensor, weight: Tensor, bias: Tensor, epsilon: Float
-  ) throws -> LinearInput {
-    guard let chunks = input.chunks, !weight.requiresGradient, !bias.requiresGradient else {
-      return .rows(try layerNorm(input, weight: weight, bias: bias, epsilon: epsilon))
+  /// - Parameter input: (..., D).
+  package func normed(_ input: Tensor, behind norm: LayerNorm) throws -> LinearInput {
+    guard let chunks = input.chunks, !norm.weight.requiresGradient, !norm.bias.requiresGradient else {
+      return .rows(
+        try layerNorm(input, weight: norm.weight, bias: norm.bias, epsilon: norm.epsilon))
     }
-    let normed = NormedRows(input, chunks: chunks, weight: weight, bias: bias, epsilon: epsilon)
+    let normed = NormedRows(input, chunks: chunks, behind: norm)
     guard needsGradient(input) else { return .behindNorm(normed) }
     record([normed.gradientKey]) { received, gradients in
       guard let gradient = received[0], let statistics = normed.statistics else { return }
-      let norm = LayerNorm(weight: weight, bias: bias, epsilon: epsilon)
       try gradients.accumulate(into: input) {
         try norm.backward(input, gradient, statistics: statistics, addingTo: $0)
       }

@@ -147,7 +147,8 @@ public final class Tape {
 /// Gradients of intermediate tensors during one backward pass.
 package final class Gradients {
   private var sums: [ObjectIdentifier: Tensor] = [:]
-  private var sliced: [ObjectIdentifier: GradientSlices] = [:]
+  /// Parameters of which slices were left; a pass that fails takes it along, so that nothing of it is added later.
+  private var sliced: [ObjectIdentifier: (slices: GradientSlices, pending: Set<Int>)] = [:]
 
   /// Takes a gradient out: nothing will be added to it any more.
   func take(_ identifier: ObjectIdentifier) -> Tensor? { sums.removeValue(forKey: identifier) }
@@ -159,17 +160,22 @@ package final class Gradients {
   func leaveSlices(
     of windows: [GradientSlices.Window], _ compute: (Tensor, _ least: Int) throws -> Int
   ) throws {
-    let all = windows[0].slices
+    let slices = windows[0].slices
+    let identifier = ObjectIdentifier(slices)
+    let indices = windows.map(\.index)
     // A weight that is used twice: its slices have one place.
-    if windows.contains(where: \.place.isPending) { try all.sum() }
-    let filled = try compute(all.target(), windows.map(\.place.filled).max() ?? 0)
-    for window in windows { (window.place.filled, window.place.isPending) = (filled, true) }
-    sliced[ObjectIdentifier(all)] = all
+    if let known = sliced[identifier], !known.pending.isDisjoint(with: indices) {
+      try slices.sum(known.pending)
+      sliced[identifier] = nil
+    }
+    let filled = try compute(slices.target(), windows.map(\.filled).max() ?? 0)
+    for window in windows { window.filled = filled }
+    sliced[identifier, default: (slices, [])].pending.formUnion(indices)
   }
 
   /// Adds up the slices that were left.
   func sumSlices() throws {
-    for slices in sliced.values { try slices.sum() }
+    for (slices, pending) in sliced.values { try slices.sum(pending) }
     sliced = [:]
   }
 

@@ -52,6 +52,9 @@ package struct Tuning: Codable, Hashable, Sendable {
     var variant: MatmulVariant
     /// Missing in what was written before there were any.
     var usesUnits: Bool?
+    /// True where norms in front of frozen products are computed before them, which the lanes do not take in; missing
+    /// else, on Intel's chips, whose tiles do not either, and in what was written before.
+    var leavesNorms: Bool?
     var forwardKeys: Int
     var backwardKeys: Int
     var itemsPerCore: Int
@@ -62,6 +65,8 @@ package struct Tuning: Codable, Hashable, Sendable {
     fileprivate init(_ tuning: Tuning, _ traits: DeviceTraits) {
       variant = tuning.matmul.variant
       usesUnits = tuning.matmul.units == nil ? nil : true
+      let leaves = !traits.isCPU && !traits.family.isIntel && tuning.matmul.kernel == .lanes
+      leavesNorms = leaves ? true : nil
       forwardKeys = tuning.attention.forwardKeys
       backwardKeys = tuning.attention.backwardKeys
       itemsPerCore = tuning.attention.itemsPerCore

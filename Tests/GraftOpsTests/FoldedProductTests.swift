@@ -25,10 +25,10 @@ import Testing
   }
 
   /// A stream, a bottleneck of three layers behind a norm of it and a frozen layer, forwards and back.
-  private struct Network {
+  struct Network {
     let arena: ParameterArena
     let frozen: PreparedLinear
-    let norm: (weight: Tensor, bias: Tensor)
+    let norm: LayerNorm
     let context: Context
 
     private static func numbers(_ count: Int, seed: Int, scale: Float = 1) -> [Float] {
@@ -51,18 +51,26 @@ import Testing
       frozen = try PreparedLinear(
         weight: Self.numbers(d * d, seed: 3, scale: 0.1), bias: Self.numbers(d, seed: 5), outputs: d,
         inputs: d, on: context)
-      norm = (
-        try Tensor(Self.numbers(d, seed: 11), shape: [d], on: context),
-        try Tensor(Self.numbers(d, seed: 13), shape: [d], on: context)
-      )
+      norm = LayerNorm(
+        weight: try Tensor(Self.numbers(d, seed: 11), shape: [d], on: context),
+        bias: try Tensor(Self.numbers(d, seed: 13), shape: [d], on: context), epsilon: 1e-6)
       self.context = context
     }
 
+    struct Failure: Error {}
+
     /// The result of so many rows, and all gradients.
-    func step(rows: Int) throws -> (result: [Float], gradients: [Float]) {
+    ///
+    /// - Parameter fails: throws ``Failure`` at the end of the backward pass.
+    func step(rows: Int, fails: Bool = false) throws -> (result: [Float], gradients: [Float]) {
       let input = try Tensor(Self.numbers(rows * 12, seed: 17), shape: [1, rows, 12], on: context)
       let tape = Tape(.training(seed: 9))
-      let p = Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) })
+      var p = Dictionary(uniqueKeysWithValues: arena.parameters.map { ($0.name, $0.value) })
+      if fails, let bias = p["stem.bias"] {
+        let copy = try Elementwise.scale(bias, by: 1)
+        tape.record(copy) { _, _ in throw Failure() }
+        p["stem.bias"] = copy
+      }
       func linear(
         _ x: LinearInput, _ name: String, _ activation: Activation = .none, dropout: Float = 0,
         residual: Tensor? = nil
@@ -74,11 +82,11 @@ import Testing
       let width = norm.weight.count
       let zeros = try Tensor.zeros([1, input.rows, width], on: context)
       let stream = try linear(.rows(input), "stem", residual: zeros)
-      let normed = try tape.normed(stream, weight: norm.weight, bias: norm.bias, epsilon: 1e-6)
+      let normed = try tape.normed(stream, behind: norm)
       var hidden = try linear(normed, "down", .quickGELU, dropout: 0.2)
       hidden = try linear(.rows(hidden), "middle", .gelu)
       let sum = try linear(.rows(hidden), "up", dropout: 0.1, residual: stream)
-      let read = try tape.normed(sum, weight: norm.weight, bias: norm.bias, epsilon: 1e-6)
+      let read = try tape.normed(sum, behind: norm)
       let inner = try tape.linear(read, frozen, activation: .geluTanh)
       // The same weights twice in a step.
       let again = try linear(.rows(linear(normed, "down", .relu)), "middle", .silu)
@@ -108,6 +116,16 @@ import Testing
       #expect(Self.difference(found.gradients, wanted.gradients) < 2e-5, "the gradients of \(rows) rows")
     }
     #expect(try context.damagedBuffers() == 0)
+  }
+
+  /// Nothing of a step that failed is added by the next.
+  @Test(.enabled(if: Runtime.runsKernels, Runtime.runsKernelsReason)) func aFailedStepLeavesNothing() throws {
+    let shape = Shape(rows: 70, width: 64, hidden: 8, inner: 8)
+    let context = try Self.context(kind: .gpu)
+    let (network, fresh) = (try Network(shape, on: context), try Network(shape, on: context))
+    #expect(throws: Network.Failure.self) { try network.step(rows: 70, fails: true) }
+    try network.arena.clearGradients()
+    #expect(try network.step(rows: 40).gradients == fresh.step(rows: 40).gradients)
   }
 
   /// The largest difference, as a share of the largest number.

@@ -125,7 +125,7 @@ struct ALoREModule: SequentialModule {
 
   func callAsFunction(_ tokens: Tokens, behind norm: FrozenNorm, on tape: Tape) throws -> Tokens? {
     try tape.kroneckerAdapter(
-      tokens.values, behind: .init(weight: norm.weight, bias: norm.bias, epsilon: norm.epsilon), a: a, u: u,
+      tokens.values, behind: norm.norm, a: a, u: u,
       v: v, bias: bias, scale: scale, dropout: dropout
     ).map(tokens.with)
   }

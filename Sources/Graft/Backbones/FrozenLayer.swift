@@ -12,16 +12,14 @@ struct FrozenLayer {
 /// A frozen layer normalisation at its place.
 package struct FrozenNorm {
   let id: FrozenOperation.ID
-  let weight: Tensor
-  let bias: Tensor
-  let epsilon: Float
+  let norm: LayerNorm
 
   func callAsFunction(_ input: Tensor, on tape: Tape) throws -> Tensor {
-    try tape.layerNorm(input, weight: weight, bias: bias, epsilon: epsilon)
+    try tape.layerNorm(input, weight: norm.weight, bias: norm.bias, epsilon: norm.epsilon)
   }
 
   /// The same, left to the products that read it where they can.
   func normed(_ input: Tensor, on tape: Tape) throws -> LinearInput {
-    try tape.normed(input, weight: weight, bias: bias, epsilon: epsilon)
+    try tape.normed(input, behind: norm)
   }
 }

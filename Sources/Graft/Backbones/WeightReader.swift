@@ -44,6 +44,7 @@ struct WeightReader {
     let tensors = try operation.tensors.map {
       try Tensor(values($0), shape: [operation.outputs], on: context)
     }
-    return FrozenNorm(id: operation.id, weight: tensors[0], bias: tensors[1], epsilon: epsilon)
+    return FrozenNorm(
+      id: operation.id, norm: LayerNorm(weight: tensors[0], bias: tensors[1], epsilon: epsilon))
   }
 }
