@@ -128,6 +128,33 @@ import Testing
     #expect(try network.step(rows: 40).gradients == fresh.step(rows: 40).gradients)
   }
 
+  /// Side by side with one that needs as many slices as before, whose sums take all of them in.
+  @Test(.enabled(if: Runtime.runsKernels, Runtime.runsKernelsReason)) func slicesNoLongerNeededAreCleared()
+    throws
+  {
+    let context = try Self.context(kind: .gpu)
+    func arena() throws -> ParameterArena {
+      let values = [Float](repeating: 1, count: 8 * 16)
+      return try ParameterArena([("first", [8, 16], values), ("second", [8, 16], values)], on: context)
+    }
+    func gradients(of arena: ParameterArena, rows: [Int]) throws -> [Float] {
+      try arena.clearGradients()
+      let tape = Tape(.training(seed: 1))
+      let outputs = try zip(arena.parameters, rows).map { parameter, rows in
+        let input = try Tensor([Float](repeating: 0.5, count: rows * 16), shape: [rows, 16], on: context)
+        let y = try tape.linear(.rows(input), weight: parameter.value, bias: nil)
+        return (
+          output: y, seed: try Tensor([Float](repeating: 1, count: rows * 8), shape: y.shape, on: context)
+        )
+      }
+      try tape.backward(from: outputs)
+      return try arena.gradients.floats()
+    }
+    let used = try arena()
+    _ = try gradients(of: used, rows: [331, 331])
+    #expect(try gradients(of: used, rows: [20, 331]) == gradients(of: arena(), rows: [20, 331]))
+  }
+
   /// The largest difference, as a share of the largest number.
   private static func difference(_ a: [Float], _ b: [Float]) -> Float {
     let largest = b.map(abs).max() ?? 0
